@@ -1,0 +1,93 @@
+// Package incident turns alerts into incidents: one cause, one incident, one open ticket. It is pure.
+package incident
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/watchbill/watchbill/rules"
+)
+
+// Severity of an alert, as rules label it.
+type Severity string
+
+// The severities, worst first.
+const (
+	Critical Severity = "critical"
+	Warning  Severity = "warning"
+	Info     Severity = "info"
+)
+
+// Rank orders severities: 0 is the worst. A severity unknown to this house ranks as a warning.
+func (s Severity) Rank() int {
+	switch s {
+	case Critical:
+		return 0
+	case Info:
+		return 2
+	}
+	return 1
+}
+
+// Alert is a firing or ended alert with the asset it is about, as incidents and tickets see it.
+type Alert struct {
+	// ID is the alert's identity over all its changes: rules.AlertID for ours.
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Source is who says so: "rule GROUP/NAME", "watchbill" for silence, a peer's name for alerts from outside.
+	Source   string   `json:"source"`
+	Expr     string   `json:"expr,omitempty"`
+	Severity Severity `json:"severity"`
+	Service  string   `json:"service"`
+	System   string   `json:"system,omitempty"`
+	Customer string   `json:"customer"`
+	Site     string   `json:"site,omitempty"`
+	Asset    string   `json:"asset,omitempty"`
+
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	Value       rules.Value       `json:"value"`
+
+	// FirstBadAt is the time of the sample, ActiveAt of the evaluation that found it, FiredAt when `for` had passed.
+	FirstBadAt time.Time `json:"first_bad_at"`
+	ActiveAt   time.Time `json:"active_at"`
+	FiredAt    time.Time `json:"fired_at"`
+	// EndedAt is zero while it fires.
+	EndedAt time.Time `json:"ended_at,omitzero"`
+	End     rules.End `json:"end,omitempty"`
+}
+
+// Firing tells whether the alert still stands.
+func (a Alert) Firing() bool { return a.EndedAt.IsZero() }
+
+// Key names an incident. At most one ticket is open per key.
+type Key struct {
+	Customer string `json:"customer"`
+	// Scope is what the incident is about: asset/NAME, site/ID, fleet.
+	Scope   string `json:"scope"`
+	Service string `json:"service"`
+}
+
+// String is the key in one line, unambiguous: "acme asset/web1 filesystem".
+func (k Key) String() string {
+	return fmt.Sprintf("%s %s %s", escape(k.Customer), escape(k.Scope), escape(k.Service))
+}
+
+func escape(s string) string {
+	return strings.NewReplacer("%", "%25", " ", "%20").Replace(s)
+}
+
+// KeyOf is the key of the incident that an alert belongs to.
+func KeyOf(a Alert) Key {
+	k := Key{Customer: a.Customer, Service: a.Service}
+	switch {
+	case a.Asset != "":
+		k.Scope = "asset/" + a.Asset
+	case a.Site != "":
+		k.Scope = "site/" + a.Site
+	default:
+		k.Scope = "fleet"
+	}
+	return k
+}

@@ -1,0 +1,160 @@
+package ticket
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/incident"
+)
+
+// Kind says what happened to a ticket.
+type Kind string
+
+// The kinds of event. A timeline begins with Opened.
+const (
+	Opened          Kind = "opened"
+	AlertAttached   Kind = "alert_attached"
+	AlertEnded      Kind = "alert_ended"
+	AlertRefired    Kind = "alert_refired"
+	EvidenceAdded   Kind = "evidence"
+	PriorityChanged Kind = "priority_changed"
+	Acknowledged    Kind = "acknowledged"
+	Started         Kind = "started"
+	Noted           Kind = "note"
+	ActionTaken     Kind = "action_taken"
+	Resolved        Kind = "resolved"
+	Reopened        Kind = "reopened"
+	Closed          Kind = "closed"
+	Linked          Kind = "linked"
+	Redacted        Kind = "redacted"
+)
+
+// ActorKind tells people from machines.
+type ActorKind string
+
+// The kinds of actor.
+const (
+	Person ActorKind = "person"
+	Rule   ActorKind = "rule"
+	Agent  ActorKind = "agent"
+	Peer   ActorKind = "peer"
+	House  ActorKind = "watchbill"
+)
+
+// Actor is who made an event.
+type Actor struct {
+	Kind ActorKind `json:"kind"`
+	Name string    `json:"name"`
+}
+
+// Event is one entry of a ticket's timeline. Once appended it never changes; Hash seals it to all before it.
+type Event struct {
+	// Seq counts 1, 2, 3 … within the ticket.
+	Seq   int       `json:"seq"`
+	At    time.Time `json:"at"`
+	Kind  Kind      `json:"kind"`
+	Actor Actor     `json:"actor"`
+	Text  string    `json:"text,omitempty"`
+
+	// Opening is set on Opened alone.
+	Opening *Opening `json:"opening,omitempty"`
+	// Alert is set on AlertAttached, AlertEnded, AlertRefired, and on the Opened of a detected incident.
+	Alert *incident.Alert `json:"alert,omitempty"`
+	// Evidence is set on EvidenceAdded and names a body that lies apart.
+	Evidence *Digest `json:"evidence,omitempty"`
+	// Severity and Priority are set on PriorityChanged and Opened.
+	Severity incident.Severity `json:"severity,omitempty"`
+	Priority string            `json:"priority,omitempty"`
+	// Link is set on Linked: the other ticket and how it relates.
+	Link *Link `json:"link,omitempty"`
+
+	// Prev is the Hash of the event before, empty on the first.
+	Prev string `json:"prev,omitempty"`
+	// Hash is the lower-case hexadecimal SHA-256 of the event's JSON with Hash empty.
+	Hash string `json:"hash,omitempty"`
+}
+
+// Opening is what a ticket is born with.
+type Opening struct {
+	ID       string `json:"id"`
+	Number   string `json:"number"`
+	Kind     string `json:"kind"` // incident; later request, task, delivery, announcement
+	Key      string `json:"key"`
+	Customer string `json:"customer"`
+	Site     string `json:"site,omitempty"`
+	Asset    string `json:"asset,omitempty"`
+	Service  string `json:"service,omitempty"`
+	System   string `json:"system,omitempty"`
+	Title    string `json:"title"`
+	Owner    string `json:"owner"`
+	// Policy names the set, and its version, that the ticket was opened under.
+	Policy        string `json:"policy"`
+	PolicyVersion string `json:"policy_version"`
+	// ReopenFor and CloseAfter are that policy's windows, counted from resolution.
+	ReopenFor  time.Duration `json:"reopen_for"`
+	CloseAfter time.Duration `json:"close_after"`
+}
+
+// Link relates a ticket to another.
+type Link struct {
+	Relation string `json:"relation"` // "recurrence of", "recurred as"
+	Ticket   string `json:"ticket"`   // ID
+	Number   string `json:"number"`
+}
+
+// seal chains events onto prev, numbering them from seq+1. It changes events in place.
+func seal(seq int, prev string, events []Event) error {
+	for i := range events {
+		e := &events[i]
+		seq++
+		e.Seq, e.Prev = seq, prev
+		h, err := e.digest()
+		if err != nil {
+			return fmt.Errorf("seal event %d: %w", seq, err)
+		}
+		e.Hash, prev = h, h
+	}
+	return nil
+}
+
+func (e Event) digest() (string, error) {
+	e.Hash = ""
+	b, err := json.Marshal(e)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// ErrChain marks a timeline that is not the one that was written.
+var ErrChain = errors.New("timeline does not verify")
+
+// VerifyChain tells whether timeline is whole, in order and unaltered, and ends with head (the hash and sequence that
+// the ticket's projection holds). The error wraps ErrChain and names the first event that is wrong.
+func VerifyChain(timeline []Event, headSeq int, head string) error {
+	prev := ""
+	for i, e := range timeline {
+		h, err := e.digest()
+		switch {
+		case err != nil:
+			return fmt.Errorf("event %d: %w", i+1, err)
+		case e.Seq != i+1:
+			return fmt.Errorf("%w: event %d stands where event %d should", ErrChain, e.Seq, i+1)
+		case e.Prev != prev:
+			return fmt.Errorf("%w: event %d does not follow the event before it", ErrChain, e.Seq)
+		case e.Hash != h:
+			return fmt.Errorf("%w: event %d (%s, %s) was altered after it was written", ErrChain, e.Seq, e.Kind,
+				e.At.UTC().Format(time.RFC3339))
+		}
+		prev = e.Hash
+	}
+	if len(timeline) != headSeq || prev != head {
+		return fmt.Errorf("%w: it has %d events but the ticket was last written with %d", ErrChain, len(timeline), headSeq)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+// Package store keeps what must survive: tickets, alert states, agents' events, the outbox, the fleet and its shapes.
+// Every record carries a checksum; the whole has a format version. Store is the one interface of this house that is
+// not its user's: two implementations and one suite (storetest) earn it.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/outbox"
+	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
+)
+
+// Errors a caller can act on; test with errors.Is.
+var (
+	// ErrConflict: a ticket's version is not the one the append expected. Decide again from what is there now.
+	ErrConflict = errors.New("changed meanwhile")
+	// ErrNotFound: no such record.
+	ErrNotFound = errors.New("not found")
+	// ErrOpenTwice: another ticket is already open under this incident key.
+	ErrOpenTwice = errors.New("a ticket is already open for this incident")
+	// ErrDamaged: a record does not match its checksum. Nothing of it was served.
+	ErrDamaged = errors.New("store is damaged")
+	// ErrFull: the disk has no room for what is asked; nothing was changed, reading goes on.
+	ErrFull = errors.New("disk is full")
+	// ErrLocked: another process has the store.
+	ErrLocked = errors.New("store is in use by another process")
+	// ErrNewer: the store was written by a newer release.
+	ErrNewer = errors.New("store was written by a newer release")
+)
+
+// Store is the transactional home of hard state.
+type Store interface {
+	// Update runs fn in one transaction and returns when it is durable. fn must be pure: it may run more than once, on
+	// different states. decision names the change for good: when it was already committed, fn is not run and nil is
+	// returned, so that a caller who could not tell whether its commit went through asks again with the same name. An
+	// empty decision is for changes that may safely happen twice. An error from fn leaves no trace and is returned as
+	// it is.
+	Update(ctx context.Context, decision string, fn func(Tx) error) error
+	// View runs fn on one consistent state, without changing it. Views are short.
+	View(ctx context.Context, fn func(Tx) error) error
+	Close() error
+}
+
+// AlertState is one alert of one rule as it must survive a restart.
+type AlertState struct {
+	Origin rules.Origin `json:"origin"`
+	Alert  rules.Alert  `json:"alert"`
+}
+
+// ID is the alert's identity.
+func (s AlertState) ID() string { return rules.AlertID(s.Origin.ID, s.Alert.Labels) }
+
+// HostEvent is an event an agent reported, with the asset it happened on.
+type HostEvent struct {
+	Asset  string            `json:"asset"`
+	Epoch  uint64            `json:"epoch"`
+	ID     uint64            `json:"id"`
+	Kind   string            `json:"kind"`
+	At     time.Time         `json:"at"`
+	Text   string            `json:"text"`
+	Fields map[string]string `json:"fields,omitempty"`
+}
+
+// Deadline is the next time a ticket wants looking at although nobody touches it.
+type Deadline struct {
+	At     time.Time `json:"at"`
+	Ticket string    `json:"ticket"`
+}
+
+// TicketFilter selects tickets; zero fields select all.
+type TicketFilter struct {
+	// OpenOnly leaves out resolved and closed tickets; it reads the open tickets' index alone.
+	OpenOnly bool
+	State    ticket.State
+	Customer string
+	Asset    string
+	Priority string
+	// Limit bounds the answer, newest first; 0 means 1000.
+	Limit int
+}
+
+// Tx is one transaction.
+type Tx interface {
+	fleet.Records
+
+	// PutAlert keeps an active alert, DeleteAlert forgets it.
+	PutAlert(AlertState) error
+	DeleteAlert(id string) error
+	Alerts() ([]AlertState, error)
+
+	// CreateTicket stores a new ticket and its timeline (already sealed, Seq 1…t.Seq) and takes its key in the
+	// open-key index. ErrOpenTwice when the key is taken.
+	CreateTicket(t ticket.Ticket, timeline []ticket.Event) error
+	// AppendTicket appends sealed events to a ticket whose Seq is still expect, replaces its projection by t, and keeps
+	// the indexes true: open key (released when t.State is not open, taken again when it is), state, deadline.
+	// ErrConflict when the version differs, ErrOpenTwice when the key was taken by another ticket meanwhile.
+	AppendTicket(expect int, t ticket.Ticket, events []ticket.Event) error
+	// Ticket finds by ID; TicketByNumber by what people say (WB-1042). ErrNotFound.
+	Ticket(id string) (ticket.Ticket, error)
+	TicketByNumber(number string) (ticket.Ticket, error)
+	// OpenTicket is the open ticket under an incident key; LastTicket the newest one ever, open or not.
+	OpenTicket(key string) (ticket.Ticket, bool, error)
+	LastTicket(key string) (ticket.Ticket, bool, error)
+	// TicketsByKey is every ticket ever opened under a key, newest first, at most limit.
+	TicketsByKey(key string, limit int) ([]ticket.Ticket, error)
+	Timeline(id string) ([]ticket.Event, error)
+	// Tickets lists, newest first.
+	Tickets(f TicketFilter) ([]ticket.Ticket, error)
+	// NextNumber takes the next ticket number; the first is 1001.
+	NextNumber() (int, error)
+
+	// PutEvidence stores the body named by event seq of a ticket; Evidence reads it, false when it was redacted or
+	// expired. Bodies are bytes: their digest is in the event.
+	PutEvidence(ticketID string, seq int, body []byte) error
+	Evidence(ticketID string, seq int) ([]byte, bool, error)
+
+	// PutDeadline sets the ticket's only deadline; the zero time clears it.
+	PutDeadline(ticketID string, at time.Time) error
+	// DueDeadlines are those not after now, earliest first, at most limit; next is the earliest one after them, zero
+	// when there is none. It reads the index, it does not scan tickets.
+	DueDeadlines(now time.Time, limit int) (due []Deadline, next time.Time, err error)
+
+	// PutEvent keeps an agent's event under (asset, epoch, id); false when it was already there.
+	PutEvent(HostEvent) (bool, error)
+	// Events are the newest events of an asset since a time, newest first, at most limit.
+	Events(asset string, since time.Time, limit int) ([]HostEvent, error)
+
+	PutMessage(outbox.Message) error
+	Message(id string) (outbox.Message, error)
+	DeleteMessage(id string) error
+	// DueMessages are queued messages whose NextAt is not after now, earliest first, and when the next falls due.
+	DueMessages(now time.Time, limit int) ([]outbox.Message, time.Time, error)
+	// Messages lists messages in a state, or all when it is empty, oldest first, at most limit.
+	Messages(state outbox.MessageState, limit int) ([]outbox.Message, error)
+
+	// Incarnation counts the collector's starts; NextIncarnation adds one and returns it.
+	NextIncarnation() (uint64, error)
+}

@@ -1,8 +1,6 @@
 package ticket
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,8 +125,7 @@ func (e Event) digest() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), nil
+	return sum(b), nil
 }
 
 // ErrChain marks a timeline that is not the one that was written.

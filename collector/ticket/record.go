@@ -74,8 +74,7 @@ func (e Evidence) Encode() ([]byte, Digest, error) {
 	if err != nil {
 		return nil, Digest{}, fmt.Errorf("encode evidence for %s: %w", e.Part, err)
 	}
-	sum := sha256.Sum256(b)
-	d := Digest{Part: e.Part, SHA256: hex.EncodeToString(sum[:]), Size: len(b)}
+	d := Digest{Part: e.Part, SHA256: sum(b), Size: len(b)}
 	switch len(e.Entries) {
 	case 0:
 		d.Summary = e.None
@@ -101,4 +100,10 @@ type Record struct {
 	Users   PartRecord `json:"affected_users"`
 	Errors  PartRecord `json:"error_references"`
 	Actions PartRecord `json:"actions_taken"`
+}
+
+// sum is the lower-case hexadecimal SHA-256 of b.
+func sum(b []byte) string {
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:])
 }

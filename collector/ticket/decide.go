@@ -1,0 +1,209 @@
+package ticket
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/rules"
+)
+
+// Change is one decision about a ticket: what to append, and whom it concerns.
+type Change struct {
+	// Before is the version the events expect; 0 for a new ticket.
+	Before int
+	// Ticket is the fold with Events in it.
+	Ticket Ticket
+	// Events are sealed and in order.
+	Events []Event
+	// Bodies are evidence bodies by the Seq of the event that names them.
+	Bodies map[int][]byte
+	// Notices are what people and peers should hear of it.
+	Notices []Notice
+}
+
+// Empty tells that nothing is to be appended.
+func (c Change) Empty() bool { return len(c.Events) == 0 }
+
+// Notice is something worth telling about a ticket.
+type Notice struct {
+	// What is the kind of event it tells of.
+	What Kind
+	Text string
+}
+
+// Terms is what the policy in force says about a ticket being opened.
+type Terms struct {
+	Policy, Version string
+	Owner           string
+	// Priority of a severity.
+	Priority func(incident.Severity) string
+	// ReopenFor is how long after its resolution a returning alert reopens a ticket.
+	ReopenFor time.Duration
+	// CloseAfter is how long after its resolution a ticket closes by itself.
+	CloseAfter time.Duration
+}
+
+// Birth is what an incident's first alert opens a ticket with.
+type Birth struct {
+	ID, Number string
+	Title      string
+	Alert      incident.Alert
+	Terms      Terms
+	Evidence   []Evidence
+	// Recurs is the last ticket of the same incident, when there was one and it is beyond reopening.
+	Recurs *Ticket
+}
+
+// Open is a new ticket for a firing alert.
+func Open(b Birth, now time.Time) (Change, error) {
+	a := b.Alert
+	d := begin(Ticket{}, now)
+	d.add(Event{
+		Kind: Opened, Actor: actorOf(a), Text: b.Title, Alert: &a,
+		Severity: a.Severity, Priority: b.Terms.Priority(a.Severity),
+		Opening: &Opening{
+			ID: b.ID, Number: b.Number, Kind: "incident", Key: incident.KeyOf(a).String(),
+			Customer: a.Customer, Site: a.Site, Asset: a.Asset, Service: a.Service, System: a.System,
+			Title: b.Title, Owner: b.Terms.Owner,
+			Policy: b.Terms.Policy, PolicyVersion: b.Terms.Version,
+			ReopenFor: b.Terms.ReopenFor, CloseAfter: b.Terms.CloseAfter,
+		},
+	})
+	if b.Recurs != nil {
+		d.add(Event{Kind: Linked, Actor: house, Text: fmt.Sprintf("the same incident as %s, which was resolved %s",
+			b.Recurs.Number, b.Recurs.ResolvedAt.UTC().Format(time.RFC3339)),
+			Link: &Link{Relation: "recurrence of", Ticket: b.Recurs.ID, Number: b.Recurs.Number}})
+	}
+	d.evidence(b.Evidence)
+	d.tell(Opened, b.Title)
+	return d.change()
+}
+
+// Recurred links an old ticket to the one that opened for the same incident after it.
+func (t Ticket) Recurred(as Ticket, now time.Time) (Change, error) {
+	d := begin(t, now)
+	d.add(Event{Kind: Linked, Actor: house, Text: "the same incident came back as " + as.Number,
+		Link: &Link{Relation: "recurred as", Ticket: as.ID, Number: as.Number}})
+	return d.change()
+}
+
+// Fire folds a firing alert into the ticket of its incident: attached when new, refired when it had ended, nothing
+// when it is known to fire. A resolved ticket is reopened, a worse severity raises the priority.
+func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now time.Time) (Change, error) {
+	d := begin(t, now)
+	known, seen := t.alert(a.ID)
+	switch {
+	case !seen:
+		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: a.Name + " fires as well"})
+	case !known.Firing():
+		d.add(Event{Kind: AlertRefired, Actor: actorOf(a), Alert: &a, Text: a.Name + " fires again"})
+	default:
+		return d.change()
+	}
+	if !t.State.Open() {
+		text := fmt.Sprintf("%s fires again %s after the ticket was resolved", a.Name, gap(t.ResolvedAt, now))
+		d.add(Event{Kind: Reopened, Actor: actorOf(a), Text: text})
+		d.tell(Reopened, text)
+	}
+	if a.Severity.Rank() < t.Severity.Rank() {
+		p := terms.Priority(a.Severity)
+		text := fmt.Sprintf("%s is %s: priority %s instead of %s", a.Name, a.Severity, p, t.Priority)
+		d.add(Event{Kind: PriorityChanged, Actor: actorOf(a), Severity: a.Severity, Priority: p, Text: text})
+		d.tell(PriorityChanged, text)
+	}
+	d.evidence(evidence)
+	return d.change()
+}
+
+// End folds the end of an alert into its ticket. When it was the last that fired and all ended on good data the ticket
+// is resolved by the rule; an alert whose series or rule went away proves nothing, so then a person decides.
+func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
+	d := begin(t, now)
+	known, seen := t.alert(a.ID)
+	if !seen || !known.Firing() {
+		return d.change()
+	}
+	text := a.Name + " recovered"
+	if a.End != rules.Recovered {
+		text = fmt.Sprintf("%s ended: %s. That does not show that the fault is mended", a.Name, a.End)
+	}
+	d.add(Event{Kind: AlertEnded, Actor: actorOf(a), Alert: &a, Text: text})
+	if !d.t.State.Open() || d.t.Firing() > 0 {
+		return d.change()
+	}
+	for _, other := range d.t.Alerts {
+		if other.End != rules.Recovered {
+			d.add(Event{Kind: Noted, Actor: house, Text: "no alert fires any more, but " + other.Name + " ended because: " +
+				string(other.End) + ". Look at it and resolve the ticket by hand"})
+			return d.change()
+		}
+	}
+	text = "every alert recovered"
+	d.add(Event{Kind: Resolved, Actor: actorOf(a), Text: text})
+	d.tell(Resolved, text)
+	return d.change()
+}
+
+// Learn adds evidence that came after the ticket was opened.
+func (t Ticket) Learn(evidence []Evidence, now time.Time) (Change, error) {
+	d := begin(t, now)
+	d.evidence(evidence)
+	return d.change()
+}
+
+// StillFiring is how long after a person resolved a ticket its alerts may go on firing before it is reopened.
+const StillFiring = 15 * time.Minute
+
+// Deadline is when the ticket next wants looking at although nobody touches it; zero for never.
+func (t Ticket) Deadline() time.Time {
+	switch {
+	case t.State != Done:
+		return time.Time{}
+	case t.Firing() > 0:
+		return t.ResolvedAt.Add(StillFiring)
+	}
+	return t.ResolvedAt.Add(t.CloseAfter)
+}
+
+// Elapse does what the passing of time alone does: closes what stayed resolved, reopens what was resolved and fires on.
+func (t Ticket) Elapse(now time.Time) (Change, error) {
+	d := begin(t, now)
+	if at := t.Deadline(); at.IsZero() || now.Before(at) {
+		return d.change()
+	}
+	if n := t.Firing(); n > 0 {
+		text := fmt.Sprintf("%s resolved it %s ago, but %s", t.ResolvedBy.Name, gap(t.ResolvedAt, now), stillFires(t))
+		d.add(Event{Kind: Reopened, Actor: house, Text: text})
+		d.tell(Reopened, text)
+		return d.change()
+	}
+	text := fmt.Sprintf("stayed resolved for %s", gap(t.ResolvedAt, now))
+	d.add(Event{Kind: Closed, Actor: house, Text: text})
+	d.tell(Closed, text)
+	return d.change()
+}
+
+func stillFires(t Ticket) string {
+	for _, a := range t.Alerts {
+		if a.Firing() {
+			if n := t.Firing(); n > 1 {
+				return fmt.Sprintf("%s and %d more still fire", a.Name, n-1)
+			}
+			return a.Name + " still fires"
+		}
+	}
+	return "nothing fires"
+}
+
+// gap is the time between two instants as people say it: whole seconds.
+func gap(from, to time.Time) time.Duration { return to.Sub(from).Round(time.Second) }
+
+var house = Actor{Kind: House, Name: "watchbill"}
+
+func actorOf(a incident.Alert) Actor {
+	if a.Source == house.Name {
+		return house
+	}
+	return Actor{Kind: Rule, Name: a.Source}
+}

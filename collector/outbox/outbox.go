@@ -1,4 +1,7 @@
 // Package outbox delivers what was committed: every message at least once, whatever crashes.
+//
+// A message is queued in the transaction that decided it, and forgotten only after its receiver took it. What happens
+// between the two may happen twice: the message keeps its ID, by which a receiver can tell a repeat.
 package outbox
 
 import (
@@ -10,6 +13,19 @@ import (
 
 // ErrRefused marks a refusal that no retry can mend: the message is buried and shown.
 var ErrRefused = errors.New("refused by the receiver")
+
+// RetryAfter is a failure that names the earliest time at which another attempt makes sense, as a receiver does with
+// HTTP's Retry-After. The loop waits at least that long, but never longer than LookAhead.
+type RetryAfter struct {
+	Wait time.Duration
+	Err  error
+}
+
+// Error is that of the failure itself.
+func (e *RetryAfter) Error() string { return e.Err.Error() }
+
+// Unwrap gives the failure.
+func (e *RetryAfter) Unwrap() error { return e.Err }
 
 // MessageState is where a message stands.
 type MessageState string
@@ -42,20 +58,23 @@ type Message struct {
 	TriedAt   time.Time `json:"tried_at,omitzero"`
 }
 
-// Queue is where messages wait. Every method is durable when it returns.
+// Queue is where messages wait. Every method is durable when it returns. Done, Retry and Bury of a message that is
+// gone do nothing and return nil: they are repeated when their answer was lost.
 type Queue interface {
 	// Due returns up to limit queued messages whose NextAt is not after now, earliest first, and when the next one
-	// falls due (zero when none waits).
+	// falls due (zero when none waits). The loop asks for up to LookAhead from now, to see what is to come first.
 	Due(ctx context.Context, now time.Time, limit int) ([]Message, time.Time, error)
 	// Done forgets a delivered message.
 	Done(ctx context.Context, id string) error
-	// Retry records a failed attempt at now and waits until next.
+	// Retry records a failed attempt at now (Attempts grows by one) and waits until next.
 	Retry(ctx context.Context, id string, now, next time.Time, cause error) error
 	// Bury records a message that no retry can mend.
 	Bury(ctx context.Context, id string, now time.Time, cause error) error
 }
 
-// Sender delivers one message. It returns an error wrapping ErrRefused when no retry can mend it.
+// Sender delivers one message. It returns an error wrapping ErrRefused when no retry can mend it, and a *RetryAfter
+// when the receiver said how long to wait. It returns soon after ctx ends. It is called from several goroutines at a
+// time, for different tickets.
 type Sender interface {
 	Send(ctx context.Context, m Message) error
 }

@@ -54,8 +54,6 @@ func (t Ticket) Act(a Action, by Actor, now time.Time) (Change, error) {
 		d.add(Event{Kind: Noted, Actor: by, Text: text})
 	case Did:
 		d.add(Event{Kind: ActionTaken, Actor: by, Text: text})
-		d.evidence([]Evidence{{Part: PartActions, Salt: t.Head, Entries: []Entry{
-			{Text: text, Source: "told by " + by.Name, At: d.now}}}})
 	case Resolve:
 		d.add(Event{Kind: Resolved, Actor: by, Text: text})
 		d.tell(Resolved, text)

@@ -10,7 +10,7 @@ const maxEntries = 100
 
 // AssembleRecord builds the record from a timeline and its evidence bodies. body reads the body that event seq names
 // and reports false for one that was redacted or has expired: then the digest's part says so. Repeats of the same entry
-// from the same source are one entry with a count. A body that does not match its digest is an error wrapping ErrChain.
+// from the same source are one entry with a count. What people noted and did is part of the actions taken. A body that does not match its digest is an error wrapping ErrChain.
 func AssembleRecord(timeline []Event, body func(seq int) ([]byte, bool, error)) (Record, error) {
 	parts := map[Part]*PartRecord{}
 	for _, p := range Parts {
@@ -18,6 +18,9 @@ func AssembleRecord(timeline []Event, body func(seq int) ([]byte, bool, error)) 
 	}
 	for _, e := range timeline {
 		if e.Evidence == nil {
+			if told(e) {
+				parts[PartActions].add(Entry{Text: e.Text, Source: fmt.Sprintf("%s, %s", e.Actor.Name, e.Kind), At: e.At})
+			}
 			continue
 		}
 		p, ok := parts[e.Evidence.Part]
@@ -40,6 +43,15 @@ func AssembleRecord(timeline []Event, body func(seq int) ([]byte, bool, error)) 
 		Time: *parts[PartTime], Symptom: *parts[PartSymptoms], Users: *parts[PartUsers],
 		Errors: *parts[PartErrors], Actions: *parts[PartActions],
 	}, nil
+}
+
+// told is an event by which a person says what was done or seen.
+func told(e Event) bool {
+	switch e.Kind {
+	case Noted, ActionTaken, Resolved:
+		return e.Actor.Kind == Person && e.Text != ""
+	}
+	return false
 }
 
 func (p *PartRecord) fold(e Event, body []byte) error {

@@ -1,0 +1,208 @@
+package incident
+
+import (
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/watchbill/watchbill/rules"
+)
+
+// Life is the last sign of life of one enrolled host.
+type Life struct {
+	Asset, Customer, Site string
+	// Heard is when the last report was received, by the collector's clock; when nothing was heard since the collector
+	// started, that start.
+	Heard time.Time
+	// Interval is how often the host reports.
+	Interval time.Duration
+	// Goodbye is the reason the agent gave for stopping; empty when it did not say goodbye since Heard.
+	Goodbye string
+}
+
+// Patience says how long silence may last before it is an alert.
+type Patience struct {
+	// Intervals that a host may miss, at least Least in all.
+	Intervals int
+	Least     time.Duration
+	// AfterGoodbye is what an agent that stopped in an orderly way may take to come back.
+	AfterGoodbye time.Duration
+}
+
+// DefaultPatience is three reports, at least 10 s, and two minutes after a goodbye.
+var DefaultPatience = Patience{Intervals: 3, Least: 10 * time.Second, AfterGoodbye: 2 * time.Minute}
+
+func (p Patience) of(l Life) time.Duration {
+	if l.Goodbye != "" {
+		return p.AfterGoodbye
+	}
+	return max(time.Duration(p.Intervals)*l.Interval, p.Least)
+}
+
+// The alerts that silence raises. Their rule is Watchbill's own.
+const (
+	HostSilent     = "HostSilent"
+	AgentStopped   = "AgentStopped"
+	SiteSilent     = "SiteSilent"
+	CollectorBlind = "CollectorBlind"
+)
+
+// SilenceOrigin is the rule that silence alerts come from, one per name.
+func SilenceOrigin(name string) rules.Origin {
+	return rules.Origin{ID: "silence-" + name, Group: "watchbill", Name: name}
+}
+
+// Silence finds who is silent and says why as far as silence alone can tell: one cause, one alert. A host alone is
+// silent; when every host of a site with more than one is silent it is the site; when every host of more than one site
+// is silent the collector suspects itself. active are the silence alerts that stand. It returns their transitions.
+func Silence(lives []Life, active []rules.Alert, p Patience, now time.Time) []rules.Transition {
+	want := causes(lives, p, now)
+	var out []rules.Transition
+	standing := map[uint64]bool{}
+	for _, a := range active {
+		id := a.Labels.Hash()
+		standing[id] = true
+		if _, still := want[id]; still {
+			continue
+		}
+		a.State, a.EndedAt, a.End = rules.Inactive, now, rules.Recovered
+		if !heard(lives, a) {
+			a.End = rules.SeriesGone // not heard again: another cause took over, or the host left the fleet
+		}
+		out = append(out, rules.Transition{Origin: SilenceOrigin(a.Labels.Get(labels.AlertName)), From: rules.Firing, Alert: a})
+	}
+	for id, a := range want {
+		if !standing[id] {
+			out = append(out, rules.Transition{Origin: SilenceOrigin(a.Labels.Get(labels.AlertName)), From: rules.Inactive, Alert: a})
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].ID() < out[j].ID() })
+	return out
+}
+
+// heard tells whether somebody the alert was about has spoken since it fired.
+func heard(lives []Life, a rules.Alert) bool {
+	host, site, customer := a.Labels.Get("instance"), a.Labels.Get("site"), a.Labels.Get("customer")
+	for _, l := range lives {
+		if host != "" && l.Asset != host || site != "" && l.Site != site || customer != "" && l.Customer != customer {
+			continue
+		}
+		if l.Heard.After(a.FirstBadAt) {
+			return true
+		}
+	}
+	return false
+}
+
+type place struct{ customer, site string }
+
+// causes is the alerts that should stand now, by the hash of their labels.
+func causes(lives []Life, p Patience, now time.Time) map[uint64]rules.Alert {
+	sites := map[place][]Life{}
+	for _, l := range lives {
+		at := place{l.Customer, l.Site}
+		sites[at] = append(sites[at], l)
+	}
+	out := map[uint64]rules.Alert{}
+	put := func(a rules.Alert) { out[a.Labels.Hash()] = a }
+	if len(sites) > 1 && all(lives, p, now, silent) && !allSaidGoodbye(lives) {
+		put(blind(lives, now))
+		return out
+	}
+	for at, hosts := range sites {
+		switch {
+		case len(hosts) > 1 && all(hosts, p, now, silent) && !allSaidGoodbye(hosts):
+			put(siteSilent(at, hosts, now))
+		case len(hosts) > 1 && all(hosts, p, now, overdue):
+			// Some are silent and the rest are about to be: a moment's wait tells one host from the whole site.
+		default:
+			for _, l := range hosts {
+				if silent(l, p, now) {
+					put(hostSilent(l, now))
+				}
+			}
+		}
+	}
+	return out
+}
+
+func silent(l Life, p Patience, now time.Time) bool { return now.Sub(l.Heard) > p.of(l) }
+
+// overdue is a host that missed a report but may yet be heard in time; one that said goodbye is not waited for.
+func overdue(l Life, p Patience, now time.Time) bool {
+	return l.Goodbye == "" && now.Sub(l.Heard) > l.Interval+l.Interval/2
+}
+
+func all(lives []Life, p Patience, now time.Time, is func(Life, Patience, time.Time) bool) bool {
+	for _, l := range lives {
+		if !is(l, p, now) {
+			return false
+		}
+	}
+	return len(lives) > 0
+}
+
+func allSaidGoodbye(lives []Life) bool {
+	for _, l := range lives {
+		if l.Goodbye == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func hostSilent(l Life, now time.Time) rules.Alert {
+	if l.Goodbye != "" {
+		return alert(AgentStopped, Warning, l.Heard, now, map[string]string{
+			"instance": l.Asset, "customer": l.Customer, "site": l.Site, "service": "availability", "system": "monitoring",
+		}, fmt.Sprintf("The agent on %s stopped and has not come back", l.Asset),
+			fmt.Sprintf("Its last report, at %s, said goodbye: %s. Nobody watches %s since.", clock(l.Heard), l.Goodbye, l.Asset),
+			"Is the host up? If it is, start the agent (systemctl start watchbill-agent). If it was taken out of service, revoke the agent.")
+	}
+	return alert(HostSilent, Critical, l.Heard, now, map[string]string{
+		"instance": l.Asset, "customer": l.Customer, "site": l.Site, "service": "availability", "system": "server",
+	}, fmt.Sprintf("%s is silent", l.Asset),
+		fmt.Sprintf("The last report came at %s; one is due every %s. The agent, the host or the line to it is down, without a goodbye.", clock(l.Heard), l.Interval),
+		"Ping the host. Look at its console. If it is up: systemctl status watchbill-agent, journalctl -u watchbill-agent.")
+}
+
+func siteSilent(at place, hosts []Life, now time.Time) rules.Alert {
+	return alert(SiteSilent, Critical, newest(hosts), now, map[string]string{
+		"customer": at.customer, "site": at.site, "service": "availability", "system": "client-network",
+	}, fmt.Sprintf("All %d hosts at site %s are silent", len(hosts), at.site),
+		fmt.Sprintf("The last report from the site came at %s. One cause is likelier than %d: its line, its firewall or its power.", clock(newest(hosts)), len(hosts)),
+		"Is the site's line up (provider's status, ping of its router)? Can anybody there be reached by telephone?")
+}
+
+func blind(lives []Life, now time.Time) rules.Alert {
+	return alert(CollectorBlind, Critical, newest(lives), now, map[string]string{
+		"service": "availability", "system": "monitoring",
+	}, fmt.Sprintf("Nothing is heard from any of %d hosts", len(lives)),
+		fmt.Sprintf("The last report came at %s. The collector or its own network is the likely cause.", clock(newest(lives))),
+		"Can agents reach the collector's address? Look at its network, firewall and the log of `watchbill serve`.")
+}
+
+func newest(lives []Life) time.Time {
+	var t time.Time
+	for _, l := range lives {
+		if l.Heard.After(t) {
+			t = l.Heard
+		}
+	}
+	return t
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05") + " UTC" }
+
+func alert(name string, sev Severity, since, now time.Time, lbls map[string]string, summary, description, checks string) rules.Alert {
+	b := labels.NewBuilder(labels.FromMap(lbls))
+	b.Set(labels.AlertName, name).Set("severity", string(sev))
+	return rules.Alert{
+		Labels:      b.Labels(),
+		Annotations: labels.FromStrings("summary", summary, "description", description, "first_checks", checks),
+		State:       rules.Firing, Value: rules.Value(now.Sub(since).Seconds()),
+		FirstBadAt: since, ActiveAt: now, FiredAt: now,
+	}
+}

@@ -46,7 +46,12 @@ type Asset struct {
 	Users int `yaml:"users,omitempty" json:"users,omitempty"`
 	// Declared is true for assets from the fleet directory, false for those that only enrolment made.
 	Declared bool `yaml:"-" json:"declared"`
+	// Agent is the ID of the agent that enrolled for it last, revoked or not; empty when none ever did.
+	Agent string `yaml:"-" json:"agent,omitempty"`
 }
+
+// Active says whether the agent may still speak at now: neither revoked nor past its last certificate.
+func (a Agent) Active(now time.Time) bool { return a.RevokedAt.IsZero() && now.Before(a.ExpiresAt) }
 
 // Agent is one enrolled agent: the right to report for one host.
 type Agent struct {
@@ -79,6 +84,9 @@ type Token struct {
 	UsedAt    time.Time `json:"used_at,omitzero"`
 	// UsedBy is the ID of the agent that came of it.
 	UsedBy string `json:"used_by,omitempty"`
+	// UsedKey is the SHA-256 of the public key it was used with, hexadecimal: when the answer to an enrolment is lost,
+	// the same key may ask again.
+	UsedKey string `json:"used_key,omitempty"`
 }
 
 // Role is what an operator may do.

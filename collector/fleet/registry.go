@@ -1,0 +1,303 @@
+package fleet
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// errNotLoaded: a method that needs what Load reads was called before it.
+var errNotLoaded = errors.New("fleet registry is not loaded")
+
+// Options say what a Registry needs from outside; each has a default.
+type Options struct {
+	// Now is the clock; time.Now by default.
+	Now func() time.Time
+	// Logger gets what a person should look at; nothing is logged by default.
+	Logger *slog.Logger
+	// AgentAddress is the host:port of the agents' listener that tokens carry, unless a TokenRequest names another.
+	AgentAddress string
+}
+
+// Registry is the fleet as it is now: what the directory declares and what the Keeper holds, in memory. Reading never
+// waits for the Keeper; a change is durable before it is seen. Safe for concurrent use.
+type Registry struct {
+	keeper  Keeper
+	now     func() time.Time
+	log     *slog.Logger
+	address string
+
+	// change is held from the beginning of a transaction until memory shows it, so that two changes of one record
+	// reach memory in the order in which they were committed.
+	change sync.Mutex
+
+	mu        sync.RWMutex
+	directory Directory
+	customers map[string]Customer
+	declared  map[string]Asset
+	enrolled  map[string]Asset // as the Keeper holds them
+	assets    map[string]Asset // what the two above make together
+	agents    map[string]Agent
+	tokens    map[string]Token
+	operators map[string]Operator // by digest
+	authority *Authority
+}
+
+// NewRegistry makes an empty registry; Load fills it.
+func NewRegistry(k Keeper, o Options) *Registry {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	g := &Registry{keeper: k, now: o.Now, log: o.Logger, address: o.AgentAddress}
+	g.forget()
+	g.declare(Directory{})
+	return g
+}
+
+func (g *Registry) forget() {
+	g.enrolled, g.agents = map[string]Asset{}, map[string]Agent{}
+	g.tokens, g.operators = map[string]Token{}, map[string]Operator{}
+}
+
+// Load reads agents, tokens and operators from the Keeper, and the authority, which it makes at the first start; of
+// two starts at once one authority wins and both use it. Calling it again reads everything anew.
+func (g *Registry) Load(ctx context.Context) error {
+	g.change.Lock()
+	defer g.change.Unlock()
+	authority, err := g.loadAuthority(ctx)
+	if err != nil {
+		return fmt.Errorf("load fleet: %w", err)
+	}
+	var assets []Asset
+	var agents []Agent
+	var tokens []Token
+	var operators []Operator
+	err = g.keeper.ViewFleet(ctx, func(r Records) (err error) {
+		if assets, err = r.Assets(); err != nil {
+			return err
+		}
+		if agents, err = r.Agents(); err != nil {
+			return err
+		}
+		if tokens, err = r.Tokens(); err != nil {
+			return err
+		}
+		operators, err = r.Operators()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("load fleet: %w", err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.forget()
+	g.authority = authority
+	for _, a := range assets {
+		g.enrolled[a.Name] = a
+	}
+	for _, a := range agents {
+		g.agents[a.ID] = a
+	}
+	for _, t := range tokens {
+		g.tokens[t.ID] = t
+	}
+	for _, o := range operators {
+		g.operators[o.Digest] = o
+	}
+	g.mergeAll()
+	return nil
+}
+
+func (g *Registry) loadAuthority(ctx context.Context) (*Authority, error) {
+	var certPEM, keyPEM []byte
+	var there bool
+	err := g.keeper.ViewFleet(ctx, func(r Records) (err error) {
+		certPEM, keyPEM, there, err = r.Authority()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if there {
+		return ParseAuthority(certPEM, keyPEM)
+	}
+	made, err := NewAuthority(g.now())
+	if err != nil {
+		return nil, err
+	}
+	madeCert, madeKey, err := made.PEM()
+	if err != nil {
+		return nil, err
+	}
+	err = g.keeper.UpdateFleet(ctx, newDecision("authority"), func(r Records) (err error) {
+		certPEM, keyPEM, there, err = r.Authority()
+		if err != nil || there {
+			return err
+		}
+		certPEM, keyPEM = madeCert, madeKey
+		return r.PutAuthority(madeCert, madeKey)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthority(certPEM, keyPEM)
+}
+
+// SetDirectory puts another directory in place of the present one, at once and whole. An invalid directory changes
+// nothing and its error names every fault. An agent that has enrolled keeps its customer and site whatever the
+// directory says: where the two disagree a warning is logged and the declaration waits until the agent is revoked.
+func (g *Registry) SetDirectory(d Directory) error {
+	if err := d.Validate(); err != nil {
+		return fmt.Errorf("set fleet directory: %w", err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.declare(d)
+	return nil
+}
+
+// declare makes the maps of a valid directory. The caller holds mu or is the constructor.
+func (g *Registry) declare(d Directory) {
+	g.directory = d
+	g.customers, g.declared = map[string]Customer{}, map[string]Asset{}
+	for _, c := range d.Customers {
+		g.customers[c.ID] = c
+		for _, s := range c.Sites {
+			for _, a := range s.Assets {
+				a.Customer, a.Site, a.Declared = c.ID, s.ID, true
+				if a.Kind == "" {
+					a.Kind = Host
+				}
+				g.declared[a.Name] = a
+			}
+		}
+	}
+	g.mergeAll()
+}
+
+func (g *Registry) mergeAll() {
+	g.assets = map[string]Asset{}
+	for name := range g.declared {
+		g.merge(name)
+	}
+	for name := range g.enrolled {
+		g.merge(name)
+	}
+}
+
+// merge makes one asset of what was declared and what enrolled: an agent that was not revoked keeps its customer and
+// site; an asset that nobody declares and whose agent is revoked is watched no longer.
+func (g *Registry) merge(name string) {
+	declared, isDeclared := g.declared[name]
+	enrolled, isEnrolled := g.enrolled[name]
+	same := declared.Customer == enrolled.Customer && declared.Site == enrolled.Site
+	speaks := isEnrolled && enrolled.Agent != "" && g.agents[enrolled.Agent].RevokedAt.IsZero()
+	switch {
+	case isDeclared && (same || !speaks):
+		if same {
+			declared.Agent = enrolled.Agent
+		}
+		g.assets[name] = declared
+	case speaks:
+		if isDeclared {
+			g.log.Warn("asset is declared for one site, but its agent enrolled for another; the agent's stays in force: "+
+				"revoke the agent with `watchbill agent revoke "+name+"` and enrol it again, or correct the directory",
+				"asset", name, "declared", declared.Customer+"/"+declared.Site,
+				"enrolled", enrolled.Customer+"/"+enrolled.Site)
+		}
+		g.assets[name] = enrolled
+	default:
+		delete(g.assets, name)
+	}
+}
+
+// Customers are the declared customers in the directory's order, with the assets declared for them. Do not change them.
+func (g *Registry) Customers() []Customer {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return slices.Clone(g.directory.Customers)
+}
+
+// Customer finds a declared customer.
+func (g *Registry) Customer(id string) (Customer, bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	c, ok := g.customers[id]
+	return c, ok
+}
+
+// Site finds a declared site of a customer.
+func (g *Registry) Site(customer, site string) (Site, bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.site(customer, site)
+}
+
+func (g *Registry) site(customer, site string) (Site, bool) {
+	for _, s := range g.customers[customer].Sites {
+		if s.ID == site {
+			return s, true
+		}
+	}
+	return Site{}, false
+}
+
+// Asset finds what is watched under a name: declared, enrolled, or both.
+func (g *Registry) Asset(name string) (Asset, bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	a, ok := g.assets[name]
+	return a, ok
+}
+
+// Assets is everything that is watched, by name. An asset that enrolment alone made is not Declared; one whose agent is
+// revoked and that nobody declares is not among them.
+func (g *Registry) Assets() []Asset {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(g.assets), func(a, b Asset) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Fingerprint is the authority's, empty before Load.
+func (g *Registry) Fingerprint() string {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.authority == nil {
+		return ""
+	}
+	return g.authority.Fingerprint()
+}
+
+// ClientCAs are the authorities whose agents are listened to; nil before Load.
+func (g *Registry) ClientCAs() *x509.CertPool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.authority == nil {
+		return nil
+	}
+	return g.authority.Pool()
+}
+
+// newSecret is 130 random bits as a lower-case word.
+func newSecret() string { return strings.ToLower(rand.Text()) }
+
+// newDecision names one change for good: made once, before its transaction, it stays the same however often the
+// Keeper runs it.
+func newDecision(kind string) string { return "fleet/" + kind + "/" + newSecret() }
+
+func digestOf(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return fmt.Sprintf("%x", sum)
+}

@@ -1,0 +1,165 @@
+// Package api is how operators, scrapers and the console look into a collector and act on it: the JSON API under
+// /api/watchbill/v1/, health, /metrics and /federate. It decides nothing: it authenticates, asks the rooms that know,
+// and writes their answers in one stable form, the read models of this package.
+//
+// Everything under /api/watchbill/v1/ wants a person's token as "Authorization: Bearer TOKEN". /-/healthy and /-/ready
+// are open. /metrics and /federate are open where the listener is bound to loopback and the request is for a loopback
+// name, so that a page in a browser cannot read them through a name of its own; elsewhere they want a token, as bearer
+// or as the password of basic authentication.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+// Root is the path under which the JSON API stands.
+const Root = "/api/watchbill/v1"
+
+// Desk is where people's actions on tickets are decided and committed.
+type Desk interface {
+	// Act does a to the ticket with this ID or number. What the ticket does not allow wraps ticket.ErrRefused, with a
+	// text for the person; an unknown ticket wraps store.ErrNotFound.
+	Act(ctx context.Context, ref string, a ticket.Action, by ticket.Actor) (ticket.Ticket, error)
+}
+
+// Options is what an API looks at and acts through. All fields are required unless they say otherwise.
+type Options struct {
+	Store store.Store
+	Desk  Desk
+	Fleet Fleet
+	Rules Rules
+	// Window tells what assets last reported; Series serves their samples to /federate (the same window).
+	Window Window
+	Series storage.Queryable
+	// Gatherer is what /metrics shows.
+	Gatherer prometheus.Gatherer
+	// Ready lists why the collector should not be asked yet; empty when it is ready.
+	Ready func() []string
+	// Reload reads rules and fleet again; it joins every fault it finds and then leaves all as it was.
+	Reload func(ctx context.Context) error
+	// Resent is called after a buried message was queued again, so that the outbox looks at once.
+	Resent func()
+
+	Build       Build
+	Incarnation uint64
+	StoragePath string
+	// AgentAddress is host:port where agents report, for the command that enrols one.
+	AgentAddress string
+	// Loopback tells that the operators' listener is bound to a loopback address.
+	Loopback bool
+	// SilentAfter is how long after its last report an asset with this interval counts as silent. Three intervals, and
+	// at least 15 seconds, when nil.
+	SilentAfter func(interval time.Duration) time.Duration
+	// Now is the clock; time.Now when nil. Logger is slog.Default() when nil.
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// API answers operators.
+type API struct {
+	o       Options
+	started time.Time
+	gauges  *gauges
+}
+
+// New is an API over o. It starts nothing.
+func New(o Options) *API {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.SilentAfter == nil {
+		o.SilentAfter = func(interval time.Duration) time.Duration { return max(3*interval, 15*time.Second) }
+	}
+	if o.Resent == nil {
+		o.Resent = func() {}
+	}
+	a := &API{o: o, started: o.Now()}
+	a.gauges = newGauges(a)
+	return a
+}
+
+// Collector is the gauges that are read from the store and the window when /metrics is asked: tickets, alerts, assets,
+// messages and the build. Register it once with the registry behind Options.Gatherer.
+func (a *API) Collector() prometheus.Collector { return a.gauges }
+
+// Limits that keep a slow or greedy client from holding the collector.
+const (
+	// ReadHeaderTimeout, IdleTimeout and MaxHeaderBytes are for the http.Server that serves Handler.
+	ReadHeaderTimeout = 5 * time.Second
+	IdleTimeout       = 2 * time.Minute
+	MaxHeaderBytes    = 32 << 10
+
+	bodyLimit     = 64 << 10
+	readTimeout   = 10 * time.Second
+	answerTimeout = 30 * time.Second
+	streamTimeout = 2 * time.Minute
+)
+
+// endpoint is one row of the API's table: who may call it and what it does.
+type endpoint struct {
+	pattern string
+	right   fleet.Right
+	serve   func(a *API, r *http.Request, who fleet.Operator) (any, error)
+}
+
+// endpoints is the JSON API under Root, whole.
+func endpoints() []endpoint {
+	return []endpoint{
+		{"GET /tickets", fleet.MayRead, (*API).listTickets},
+		{"GET /tickets/{ref}", fleet.MayRead, (*API).showTicket},
+		{"GET /tickets/{ref}/chain", fleet.MayRead, (*API).verifyTicket},
+		{"POST /tickets/{ref}/{verb}", fleet.MayWork, (*API).actOnTicket},
+		{"GET /assets", fleet.MayRead, (*API).listAssets},
+		{"GET /assets/{name}", fleet.MayRead, (*API).showAsset},
+		{"GET /alerts", fleet.MayRead, (*API).listAlerts},
+		{"GET /rules", fleet.MayRead, (*API).listRules},
+		{"GET /outbox", fleet.MayRead, (*API).listMessages},
+		{"POST /outbox/{id}/resend", fleet.MayResend, (*API).resendMessage},
+		{"GET /agents", fleet.MayRead, (*API).listAgents},
+		{"POST /agents/{id}/revoke", fleet.MayAdminister, (*API).revokeAgent},
+		{"GET /tokens", fleet.MayAdminister, (*API).listTokens},
+		{"POST /tokens", fleet.MayAdminister, (*API).createToken},
+		{"GET /operators", fleet.MayAdminister, (*API).listOperators},
+		{"POST /operators", fleet.MayAdminister, (*API).addOperator},
+		{"DELETE /operators/{name}", fleet.MayAdminister, (*API).removeOperator},
+		{"GET /status", fleet.MayRead, (*API).showStatus},
+	}
+}
+
+// Handler serves everything of the operators' listener.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, e := range endpoints() {
+		method, path := splitPattern(e.pattern)
+		mux.Handle(method+" "+Root+path, a.endpoint(e))
+	}
+	mux.Handle(Root+"/", http.HandlerFunc(a.unknown))
+	mux.Handle("/api/v1/", reserved("Prometheus' HTTP API"))
+	mux.Handle("/api/v2/", reserved("Alertmanager's HTTP API"))
+
+	metrics := promhttp.HandlerFor(a.o.Gatherer, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{a.o.Logger}, MaxRequestsInFlight: 4,
+		Timeout: answerTimeout,
+	})
+	mux.Handle("GET /metrics", a.scrape(metrics))
+	mux.Handle("GET /federate", a.scrape(http.HandlerFunc(a.federate)))
+	mux.HandleFunc("GET /-/healthy", a.healthy)
+	mux.HandleFunc("GET /-/ready", a.ready)
+	mux.Handle("POST /-/reload", a.endpoint(endpoint{"POST /-/reload", fleet.MayAdminister, (*API).reload}))
+	mux.Handle("/", http.HandlerFunc(a.unknown))
+	return a.guard(mux)
+}

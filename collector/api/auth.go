@@ -1,0 +1,76 @@
+package api
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+)
+
+// authenticate tells who asks, and that they may. The error is a 401 or a 403.
+func (a *API) authenticate(r *http.Request, right fleet.Right) (fleet.Operator, error) {
+	token := bearer(r)
+	if token == "" && right == fleet.MayScrape {
+		_, token, _ = r.BasicAuth()
+	}
+	if token == "" {
+		return fleet.Operator{}, refusal(http.StatusUnauthorized, "unauthenticated",
+			"send your token as `Authorization: Bearer TOKEN`; an administrator makes one with `watchbill operator add NAME`",
+			"this needs an operator's token and none was sent")
+	}
+	who, ok := a.o.Fleet.Authenticate(token)
+	if !ok {
+		return fleet.Operator{}, refusal(http.StatusUnauthorized, "unauthenticated",
+			"an administrator makes a new one with `watchbill operator add NAME`",
+			"this collector does not know the token that was sent")
+	}
+	if !fleet.Allows(who.Role, right) {
+		return fleet.Operator{}, refusal(http.StatusForbidden, "forbidden",
+			"ask an administrator for a role that may", "%s has the role %s, which may not %s", who.Name, who.Role, right)
+	}
+	return who, nil
+}
+
+func bearer(r *http.Request) string {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// scrape lets next be read without a token on loopback, with one elsewhere.
+func (a *API) scrape(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.o.Loopback || !fromLoopback(r) {
+			if _, err := a.authenticate(r, fleet.MayScrape); err != nil {
+				w.Header().Set("WWW-Authenticate", `Basic realm="watchbill"`)
+				a.fail(w, r, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// fromLoopback tells that a request names this host by a loopback name and was not passed on by a proxy. A page that
+// resolves its own name to 127.0.0.1 (DNS rebinding) still sends its own name.
+func fromLoopback(r *http.Request) bool {
+	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+		if r.Header.Get(h) != "" {
+			return false
+		}
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

@@ -1,0 +1,104 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/outbox"
+	"github.com/watchbill/watchbill/collector/store"
+)
+
+// Message is a notice that is not delivered yet.
+type Message struct {
+	ID        string              `json:"id"`
+	Receiver  string              `json:"receiver"`
+	TicketID  string              `json:"ticket"`
+	Number    string              `json:"number"`
+	What      string              `json:"what"`
+	State     outbox.MessageState `json:"state"`
+	CreatedAt time.Time           `json:"created_at"`
+	// NextAt is when delivery is tried next, null for a buried message.
+	NextAt    *time.Time      `json:"next_at"`
+	Attempts  int             `json:"attempts"`
+	LastError string          `json:"last_error"`
+	TriedAt   *time.Time      `json:"tried_at"`
+	Body      json.RawMessage `json:"body"`
+}
+
+// MessageList is the outbox, oldest first.
+type MessageList struct {
+	Messages  []Message `json:"messages"`
+	Truncated bool      `json:"truncated"`
+}
+
+const (
+	defaultMessages = 100
+	maxMessages     = 1000
+)
+
+func messageRow(m outbox.Message) Message {
+	row := Message{ID: m.ID, Receiver: m.Receiver, TicketID: m.Ticket, Number: m.Number, What: m.What, State: m.State,
+		CreatedAt: m.CreatedAt, Attempts: m.Attempts, LastError: m.LastError, TriedAt: orNull(m.TriedAt), Body: m.Body}
+	if m.State == outbox.Queued {
+		row.NextAt = orNull(m.NextAt)
+	}
+	return row
+}
+
+func (a *API) listMessages(r *http.Request, _ fleet.Operator) (any, error) {
+	q, err := query(r, "state", "limit")
+	if err != nil {
+		return nil, err
+	}
+	state := outbox.MessageState(q.Get("state"))
+	if state != "" && state != outbox.Queued && state != outbox.Buried {
+		return nil, badRequest("states are: queued, buried; a delivered message is gone", "state: no message is %q", state)
+	}
+	limit, err := limitOf(q.Get("limit"), defaultMessages, maxMessages)
+	if err != nil {
+		return nil, err
+	}
+	list := MessageList{Messages: []Message{}}
+	err = a.o.Store.View(r.Context(), func(tx store.Tx) error {
+		found, err := tx.Messages(state, limit+1)
+		for i, m := range found {
+			if i == limit {
+				list.Truncated = true
+				break
+			}
+			list.Messages = append(list.Messages, messageRow(m))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list messages: %w", err)
+	}
+	return list, nil
+}
+
+// resendMessage queues a message for delivery at once, whatever its state: buried ones live again, queued ones need not
+// wait. The receiver tells a repeat by its ID, which stays.
+func (a *API) resendMessage(r *http.Request, who fleet.Operator) (any, error) {
+	if err := decode(r, &struct{}{}); err != nil {
+		return nil, err
+	}
+	id, now := r.PathValue("id"), a.o.Now()
+	var m outbox.Message
+	err := a.o.Store.Update(r.Context(), "", func(tx store.Tx) error {
+		var err error
+		if m, err = tx.Message(id); err != nil {
+			return err
+		}
+		m.State, m.NextAt, m.Attempts = outbox.Queued, now, 0
+		return tx.PutMessage(m)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("resend message %s: %w", id, err)
+	}
+	a.o.Logger.Info("message queued again", "message", id, "receiver", m.Receiver, "ticket", m.Number, "by", who.Name)
+	a.o.Resent()
+	return messageRow(m), nil
+}

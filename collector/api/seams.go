@@ -1,0 +1,47 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/store"
+)
+
+// Fleet is the registry of customers, assets, agents and operators, as far as the API asks it. Refusals are
+// *fleet.Refusal: their text is shown to the operator.
+type Fleet interface {
+	// Authenticate tells whose token it is, in constant time.
+	Authenticate(token string) (fleet.Operator, bool)
+	Customer(id string) (fleet.Customer, bool)
+	Assets() []fleet.Asset
+	CreateToken(ctx context.Context, r fleet.TokenRequest) (fleet.Token, string, error)
+	// Revoke ends the right to report of an agent, by its ID or the name of its asset.
+	Revoke(ctx context.Context, ref, by string) (fleet.Agent, error)
+	// AddOperator answers the token, which is nowhere else.
+	AddOperator(ctx context.Context, name string, role fleet.Role, by string) (string, error)
+	RemoveOperator(ctx context.Context, name string) error
+	Operators() []fleet.Operator
+}
+
+// Rules is the evaluator, as far as the API asks it.
+type Rules interface {
+	// Alerts are those that are pending or firing.
+	Alerts() []store.AlertState
+	Groups() []RuleGroup
+}
+
+// Window is the window, as far as the API asks it.
+type Window interface {
+	// Reports calls fn for every asset that reported since the collector started.
+	Reports(fn func(asset string, r Report))
+}
+
+// Report is what an asset last sent.
+type Report struct {
+	// Received is when its newest report came, Interval how far apart its reports are.
+	Received time.Time
+	Interval time.Duration
+	// Sources are its samplers as they last tried.
+	Sources []Source
+}

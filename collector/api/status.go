@@ -1,0 +1,106 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+)
+
+// Status is the collector at a glance.
+type Status struct {
+	Build         Build     `json:"build"`
+	Incarnation   uint64    `json:"incarnation"`
+	StartedAt     time.Time `json:"started_at"`
+	UptimeSeconds float64   `json:"uptime_seconds"`
+	StoragePath   string    `json:"storage_path"`
+	AgentAddress  string    `json:"agent_address"`
+	// NotReady lists why the collector should not be asked yet.
+	NotReady []string `json:"not_ready"`
+	Counts   Counts   `json:"counts"`
+}
+
+// Counts is how much of everything there is.
+type Counts struct {
+	OpenTickets   int `json:"open_tickets"`
+	PendingAlerts int `json:"pending_alerts"`
+	FiringAlerts  int `json:"firing_alerts"`
+	// Assets by state: reporting, silent, never.
+	Assets         map[AssetState]int `json:"assets"`
+	QueuedMessages int                `json:"queued_messages"`
+	BuriedMessages int                `json:"buried_messages"`
+}
+
+func (a *API) showStatus(r *http.Request, _ fleet.Operator) (any, error) {
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	c, err := a.gauges.read(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	now := a.o.Now()
+	return Status{
+		Build: a.o.Build, Incarnation: a.o.Incarnation, StartedAt: a.started,
+		UptimeSeconds: now.Sub(a.started).Seconds(), StoragePath: a.o.StoragePath, AgentAddress: a.o.AgentAddress,
+		NotReady: orEmpty(a.o.Ready()), Counts: c.counts(),
+	}, nil
+}
+
+// healthy answers as long as the process does.
+func (a *API) healthy(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("Watchbill is healthy.\n"))
+}
+
+// ready answers 200, or 503 with a line for every reason why not.
+func (a *API) ready(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	reasons := a.o.Ready()
+	if len(reasons) == 0 {
+		_, _ = w.Write([]byte("Watchbill is ready.\n"))
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte("Watchbill is not ready:\n"))
+	for _, why := range reasons {
+		_, _ = w.Write([]byte("  " + why + "\n"))
+	}
+}
+
+// Reloaded is the answer to a reload that went well.
+type Reloaded struct {
+	Reloaded bool `json:"reloaded"`
+}
+
+func (a *API) reload(r *http.Request, who fleet.Operator) (any, error) {
+	if err := decode(r, &struct{}{}); err != nil {
+		return nil, err
+	}
+	if err := a.o.Reload(r.Context()); err != nil {
+		a.o.Logger.Warn("reload refused, what ran goes on", "by", who.Name, "err", err)
+		e := refusal(http.StatusUnprocessableEntity, "reload_failed",
+			"mend every fault and reload again; until then what ran before goes on", "nothing was reloaded")
+		e.Details = faults(err)
+		return nil, e
+	}
+	a.o.Logger.Info("reloaded", "by", who.Name)
+	return Reloaded{Reloaded: true}, nil
+}
+
+// faults lists what errors.Join joined; an error that adds words of its own stays whole.
+func faults(err error) []string {
+	var many interface{ Unwrap() []error }
+	if errors.As(err, &many) {
+		parts := many.Unwrap()
+		if errors.Join(parts...).Error() == err.Error() {
+			var out []string
+			for _, e := range parts {
+				out = append(out, faults(e)...)
+			}
+			return out
+		}
+	}
+	return []string{err.Error()}
+}

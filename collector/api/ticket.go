@@ -1,0 +1,311 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+// TicketRow is a ticket as lists show it.
+type TicketRow struct {
+	ID       string            `json:"id"`
+	Number   string            `json:"number"`
+	Kind     string            `json:"kind"`
+	State    ticket.State      `json:"state"`
+	Severity incident.Severity `json:"severity"`
+	Priority string            `json:"priority"`
+	Customer string            `json:"customer"`
+	Site     string            `json:"site"`
+	Asset    string            `json:"asset"`
+	Service  string            `json:"service"`
+	System   string            `json:"system"`
+	Title    string            `json:"title"`
+	Owner    string            `json:"owner"`
+	// Key names the incident; at most one ticket is open under it.
+	Key    string `json:"key"`
+	Policy Policy `json:"policy"`
+
+	OpenedAt       time.Time     `json:"opened_at"`
+	UpdatedAt      time.Time     `json:"updated_at"`
+	AcknowledgedAt *time.Time    `json:"acknowledged_at"`
+	AcknowledgedBy string        `json:"acknowledged_by"`
+	ResolvedAt     *time.Time    `json:"resolved_at"`
+	ResolvedBy     *ticket.Actor `json:"resolved_by"`
+	Resolution     string        `json:"resolution"`
+	ClosedAt       *time.Time    `json:"closed_at"`
+	// Reopened counts how often the ticket was opened again.
+	Reopened int `json:"reopened"`
+
+	// Alerts are those ever attached, oldest first; one without ended_at still fires.
+	Alerts []incident.Alert `json:"alerts"`
+	Clocks []Clock          `json:"clocks"`
+	Links  []ticket.Link    `json:"links"`
+
+	// Seq and Head are number and hash of the newest event of the timeline.
+	Seq  int    `json:"seq"`
+	Head string `json:"head"`
+}
+
+// Policy is what a ticket was opened under.
+type Policy struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// ReopenForSeconds is how long after its resolution a returning alert reopens the ticket, CloseAfterSeconds how
+	// long after it the ticket closes by itself.
+	ReopenForSeconds  float64 `json:"reopen_for_seconds"`
+	CloseAfterSeconds float64 `json:"close_after_seconds"`
+}
+
+// Clock is one SLA target running on a ticket. No policy of this release sets a target, so no ticket has one and a
+// clock has no fields yet.
+type Clock struct{}
+
+// Ticket is a ticket whole.
+type Ticket struct {
+	TicketRow
+	Record ticket.Record `json:"record"`
+	// Timeline is every event as it was sealed: hashing it again gives Head.
+	Timeline []ticket.Event `json:"timeline"`
+}
+
+// TicketList is a page of tickets, newest first.
+type TicketList struct {
+	Tickets []TicketRow `json:"tickets"`
+	// Truncated tells that there are more than the limit.
+	Truncated bool `json:"truncated"`
+}
+
+// Chain is the verdict on a ticket's timeline and evidence.
+type Chain struct {
+	OK     bool   `json:"ok"`
+	Events int    `json:"events"`
+	Head   string `json:"head"`
+	// Error says which event is wrong, empty when none is.
+	Error string `json:"error"`
+}
+
+func ticketRow(t ticket.Ticket) TicketRow {
+	row := TicketRow{
+		ID: t.ID, Number: t.Number, Kind: t.Kind, State: t.State, Severity: t.Severity, Priority: t.Priority,
+		Customer: t.Customer, Site: t.Site, Asset: t.Asset, Service: t.Service, System: t.System, Title: t.Title,
+		Owner: t.Owner, Key: t.Key,
+		Policy: Policy{Name: t.Policy, Version: t.PolicyVersion, ReopenForSeconds: t.ReopenFor.Seconds(),
+			CloseAfterSeconds: t.CloseAfter.Seconds()},
+		OpenedAt: t.OpenedAt, UpdatedAt: t.UpdatedAt,
+		AcknowledgedAt: orNull(t.AcknowledgedAt), AcknowledgedBy: t.AcknowledgedBy,
+		ResolvedAt: orNull(t.ResolvedAt), Resolution: t.Resolution, ClosedAt: orNull(t.ClosedAt), Reopened: t.Reopened,
+		Alerts: orEmpty(t.Alerts), Clocks: []Clock{}, Links: orEmpty(t.Links), Seq: t.Seq, Head: t.Head,
+	}
+	if t.ResolvedBy != (ticket.Actor{}) {
+		row.ResolvedBy = &t.ResolvedBy
+	}
+	return row
+}
+
+// orNull makes the zero time null: a time that has not come yet is not the year 1.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// orEmpty makes a list that is not there an empty list, so that clients need no null check.
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+const (
+	defaultTickets = 100
+	maxTickets     = 10000
+)
+
+func (a *API) listTickets(r *http.Request, _ fleet.Operator) (any, error) {
+	f, err := ticketFilter(r)
+	if err != nil {
+		return nil, err
+	}
+	limit := f.Limit
+	f.Limit++ // one more tells whether there is more
+	var found []ticket.Ticket
+	err = a.o.Store.View(r.Context(), func(tx store.Tx) error {
+		found, err = tx.Tickets(f)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list tickets: %w", err)
+	}
+	list := TicketList{Tickets: make([]TicketRow, 0, min(limit, len(found)))}
+	for i, t := range found {
+		if i == limit {
+			list.Truncated = true
+			break
+		}
+		list.Tickets = append(list.Tickets, ticketRow(t))
+	}
+	return list, nil
+}
+
+// ticketFilter reads state, open, customer, asset, priority and limit.
+func ticketFilter(r *http.Request) (store.TicketFilter, error) {
+	q, err := query(r, "state", "open", "customer", "asset", "priority", "limit")
+	if err != nil {
+		return store.TicketFilter{}, err
+	}
+	f := store.TicketFilter{Customer: q.Get("customer"), Asset: q.Get("asset"), Priority: q.Get("priority")}
+	if f.State, err = ticketState(q.Get("state")); err != nil {
+		return f, err
+	}
+	if s := q.Get("open"); s != "" {
+		if f.OpenOnly, err = strconv.ParseBool(s); err != nil {
+			return f, badRequest("say open=true for tickets that want work", "open: %q is neither true nor false", s)
+		}
+	}
+	f.Limit, err = limitOf(q.Get("limit"), defaultTickets, maxTickets)
+	return f, err
+}
+
+// ticketState reads a state as people write it in a query: in_progress and in-progress are "in progress".
+func ticketState(s string) (ticket.State, error) {
+	all := []ticket.State{ticket.New, ticket.Acked, ticket.InProgress, ticket.Waiting, ticket.Done, ticket.Shut, ticket.Again}
+	state := ticket.State(strings.NewReplacer("_", " ", "-", " ").Replace(s))
+	if s != "" && !slices.Contains(all, state) {
+		names := make([]string, len(all))
+		for i, known := range all {
+			names[i] = string(known)
+		}
+		return "", badRequest("states are: "+strings.Join(names, ", "), "state: no ticket is ever %q", s)
+	}
+	return state, nil
+}
+
+func limitOf(s string, fallback, most int) (int, error) {
+	if s == "" {
+		return fallback, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		return 0, badRequest(fmt.Sprintf("give a number from 1 to %d", most), "limit: got %q", s)
+	}
+	return n, nil
+}
+
+// findTicket finds by ID or by what people say, in any case: WB-1042, wb-1042.
+func findTicket(tx store.Tx, ref string) (ticket.Ticket, error) {
+	t, err := tx.Ticket(ref)
+	if errors.Is(err, store.ErrNotFound) {
+		t, err = tx.TicketByNumber(strings.ToUpper(ref))
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return t, refusal(http.StatusNotFound, "not_found", "`watchbill ticket list --all` lists them",
+			"there is no ticket %q", ref)
+	}
+	return t, err
+}
+
+func (a *API) showTicket(r *http.Request, _ fleet.Operator) (any, error) {
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	out, err := a.wholeTicket(r, r.PathValue("ref"))
+	if err != nil {
+		return nil, fmt.Errorf("show ticket %s: %w", r.PathValue("ref"), err)
+	}
+	return out, nil
+}
+
+// wholeTicket reads row, timeline and record on one state of the store.
+func (a *API) wholeTicket(r *http.Request, ref string) (Ticket, error) {
+	var out Ticket
+	err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
+		t, err := findTicket(tx, ref)
+		if err != nil {
+			return err
+		}
+		out.TicketRow = ticketRow(t)
+		if out.Timeline, err = tx.Timeline(t.ID); err != nil {
+			return err
+		}
+		out.Timeline = orEmpty(out.Timeline)
+		out.Record, err = ticket.AssembleRecord(out.Timeline, func(seq int) ([]byte, bool, error) {
+			return tx.Evidence(t.ID, seq)
+		})
+		return err
+	})
+	return out, err
+}
+
+func (a *API) verifyTicket(r *http.Request, _ fleet.Operator) (any, error) {
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	var out Chain
+	err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
+		t, err := findTicket(tx, r.PathValue("ref"))
+		if err != nil {
+			return err
+		}
+		timeline, err := tx.Timeline(t.ID)
+		if err != nil {
+			return err
+		}
+		out = Chain{OK: true, Events: len(timeline), Head: t.Head}
+		if err = ticket.VerifyChain(timeline, t.Seq, t.Head); err == nil {
+			_, err = ticket.AssembleRecord(timeline, func(seq int) ([]byte, bool, error) { return tx.Evidence(t.ID, seq) })
+		}
+		if errors.Is(err, ticket.ErrChain) {
+			out.OK, out.Error = false, err.Error()
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("verify ticket %s: %w", r.PathValue("ref"), err)
+	}
+	return out, nil
+}
+
+func (a *API) actOnTicket(r *http.Request, who fleet.Operator) (any, error) {
+	verb := ticket.Verb(r.PathValue("verb"))
+	if !slices.Contains(ticket.Verbs, verb) {
+		return nil, refusal(http.StatusNotFound, "not_found", "", "a ticket knows no %q", verb)
+	}
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	var in struct {
+		Text string `json:"text"`
+	}
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	ref := r.PathValue("ref")
+	t, err := a.o.Desk.Act(r.Context(), ref, ticket.Action{Verb: verb, Text: in.Text}, actor(who))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refusal(http.StatusNotFound, "not_found", "`watchbill ticket list --all` lists them",
+			"there is no ticket %q", ref)
+	}
+	if errors.Is(err, ticket.ErrRefused) {
+		return nil, err // its text is for the person and stands by itself
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s ticket %s: %w", verb, ref, err)
+	}
+	out, err := a.wholeTicket(r, t.ID)
+	if err != nil {
+		return nil, fmt.Errorf("show ticket %s after %s: %w", ref, verb, err)
+	}
+	return out, nil
+}

@@ -1,0 +1,254 @@
+package wire
+
+import (
+	"math"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxTimeMs is the last millisecond whose nanoseconds fit an int64 (year 2262), as the rest of the house counts them.
+const maxTimeMs = math.MaxInt64 / 1_000_000
+
+// CheckReport tells whether a decoded report has the structure this protocol asks for: named by epoch and sequence, its
+// times in this age, every block with what its status calls for, no source twice for one asset, no event twice, counts
+// and texts within max. It says nothing about shapes (see ReadShape), nor whether blocks and shapes fit each other: that
+// takes knowing the shapes. Errors are *Error.
+func CheckReport(r *Report, max Limits) error {
+	if r.GetEpoch() == 0 || r.GetSequence() == 0 {
+		return refuse(ReasonMalformed, "report has epoch %d and sequence %d: both must be set, they name it for good",
+			r.GetEpoch(), r.GetSequence())
+	}
+	if err := checkTime("made_at_ms", r.GetMadeAtMs()); err != nil {
+		return err
+	}
+	if ms := r.GetHeldSinceMs(); ms != 0 {
+		if err := checkTime("held_since_ms", ms); err != nil {
+			return err
+		}
+	}
+	if err := over("shapes of a report", len(r.GetShapes()), max.Shapes, "shapes"); err != nil {
+		return err
+	}
+	if g := r.GetGoodbye(); g != nil {
+		if err := checkText("goodbye", g.GetReason(), max.TextBytes, "text_bytes"); err != nil {
+			return err
+		}
+	}
+	for _, check := range []func(*Report, Limits) error{checkBlocks, checkEvents, checkTables} {
+		if err := check(r, max); err != nil {
+			return err
+		}
+	}
+	return CheckInventory(r.GetInventory(), max)
+}
+
+func checkBlocks(r *Report, max Limits) error {
+	if err := over("blocks of a report", len(r.GetBlocks()), max.Blocks, "blocks"); err != nil {
+		return err
+	}
+	type owner struct{ source, device string }
+	seen := make(map[owner]bool, len(r.GetBlocks()))
+	series := 0
+	for _, b := range r.GetBlocks() {
+		if err := checkBlock(b, max); err != nil {
+			return err
+		}
+		// Not by kind: windows tell an asset's blocks apart by source alone.
+		key := owner{b.GetSource(), b.GetDevice()}
+		if seen[key] {
+			return refuse(ReasonDuplicateBlock, "source %q reports twice in one report for device %q: one report holds one "+
+				"block of a source for each asset", shorten(b.GetSource()), shorten(b.GetDevice()))
+		}
+		seen[key] = true
+		series += len(b.GetValues())
+	}
+	return over("series of a report", series, max.SeriesPerReport, "series_per_report")
+}
+
+func checkBlock(b *Block, max Limits) error {
+	if err := checkWord("kind of a block", b.GetKind(), max); err != nil {
+		return err
+	}
+	if err := checkWord("source of a block", b.GetSource(), max); err != nil {
+		return err
+	}
+	name := shorten(b.GetSource())
+	if b.GetDevice() != "" {
+		if err := checkWord("device of block "+name, b.GetDevice(), max); err != nil {
+			return err
+		}
+	}
+	if err := checkTime("sampled_at_ms of block "+name, b.GetSampledAtMs()); err != nil {
+		return err
+	}
+	if b.GetIntervalMs() == 0 {
+		return refuse(ReasonBadTime, "block %s has no interval: say how often its source is read", name)
+	}
+	if err := checkText("reason of block "+name, b.GetReason(), max.TextBytes, "text_bytes"); err != nil {
+		return err
+	}
+	return checkStatus(b, name, max)
+}
+
+func checkStatus(b *Block, name string, max Limits) error {
+	id, values := len(b.GetShapeId()), len(b.GetValues())
+	switch b.GetStatus() {
+	case Block_STATUS_OK:
+		if id != 32 {
+			return refuse(ReasonMalformed, "block %s is ok but its shape_id has %d bytes: want the 32 of a SHA-256", name, id)
+		}
+		return over("series of block "+name, values, max.SeriesPerBlock, "series_per_block")
+	case Block_STATUS_FAILED, Block_STATUS_UNCHANGED:
+		switch {
+		case values != 0:
+			return refuse(ReasonMalformed, "block %s has %d values although its status is %s: only ok blocks have values",
+				name, values, b.GetStatus())
+		case id != 0 && id != 32:
+			return refuse(ReasonMalformed, "block %s has a shape_id of %d bytes: want none, or the 32 of a SHA-256", name, id)
+		case b.GetStatus() == Block_STATUS_FAILED && b.GetReason() == "":
+			return refuse(ReasonMalformed, "block %s failed without a reason: say what a person should look at", name)
+		}
+		return nil
+	default:
+		return refuse(ReasonMalformed, "block %s has status %d: want ok, failed or unchanged", name, b.GetStatus())
+	}
+}
+
+func checkEvents(r *Report, max Limits) error {
+	if err := over("events of a report", len(r.GetEvents()), max.Events, "events"); err != nil {
+		return err
+	}
+	seen := make(map[uint64]bool, len(r.GetEvents()))
+	for _, e := range r.GetEvents() {
+		switch {
+		case e.GetId() == 0:
+			return refuse(ReasonMalformed, "an event of kind %q has no id: number them from 1", shorten(e.GetKind()))
+		case seen[e.GetId()]:
+			return refuse(ReasonDuplicateEvent, "event %d is there twice: ids are unique within an epoch", e.GetId())
+		}
+		seen[e.GetId()] = true
+		if err := checkWord("kind of an event", e.GetKind(), max); err != nil {
+			return err
+		}
+		if err := checkTime("at_ms of event "+e.GetKind(), e.GetAtMs()); err != nil {
+			return err
+		}
+		if err := checkText("text of event "+e.GetKind(), e.GetText(), max.TextBytes, "text_bytes"); err != nil {
+			return err
+		}
+		if err := over("fields of event "+e.GetKind(), len(e.GetFields()), max.EventFields, "event_fields"); err != nil {
+			return err
+		}
+		for k, v := range e.GetFields() {
+			if err := checkWord("name of a field of event "+e.GetKind(), k, max); err != nil {
+				return err
+			}
+			if err := checkText("field "+k+" of event "+e.GetKind(), v, max.TextBytes, "text_bytes"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkTables(r *Report, max Limits) error {
+	if err := over("tables of a report", len(r.GetTables()), max.Tables, "tables"); err != nil {
+		return err
+	}
+	for _, t := range r.GetTables() {
+		if err := checkWord("kind of a table", t.GetKind(), max); err != nil {
+			return err
+		}
+		if err := checkTime("sampled_at_ms of table "+t.GetKind(), t.GetSampledAtMs()); err != nil {
+			return err
+		}
+		if err := checkText("none_because of table "+t.GetKind(), t.GetNoneBecause(), max.TextBytes, "text_bytes"); err != nil {
+			return err
+		}
+		if err := over("rows of table "+t.GetKind(), len(t.GetRows()), max.Rows, "rows"); err != nil {
+			return err
+		}
+		if err := checkCells("columns of table "+t.GetKind(), t.GetColumns(), max); err != nil {
+			return err
+		}
+		for i, row := range t.GetRows() {
+			if err := checkCells("cells of table "+t.GetKind(), row.GetCells(), max); err != nil {
+				return err
+			}
+			if len(row.GetCells()) != len(t.GetColumns()) {
+				return refuse(ReasonMalformed, "row %d of table %s has %d cells for %d columns", i, t.GetKind(),
+					len(row.GetCells()), len(t.GetColumns()))
+			}
+		}
+	}
+	return nil
+}
+
+func checkCells(what string, cells []string, max Limits) error {
+	if err := over(what, len(cells), max.Cells, "cells"); err != nil {
+		return err
+	}
+	for _, c := range cells {
+		if err := checkText(what, c, max.CellBytes, "cell_bytes"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckInventory holds the texts of an inventory, which may be nil, to max. Errors are *Error.
+func CheckInventory(v *Inventory, max Limits) error {
+	for _, f := range []struct{ name, value string }{
+		{"hostname", v.GetHostname()}, {"os", v.GetOs()}, {"os_version", v.GetOsVersion()}, {"kernel", v.GetKernel()},
+		{"architecture", v.GetArchitecture()}, {"machine_id", v.GetMachineId()}, {"boot_id", v.GetBootId()},
+		{"agent_version", v.GetAgentVersion()}, {"zone", v.GetZone()},
+	} {
+		if err := checkText("inventory's "+f.name, f.value, max.WordBytes, "word_bytes"); err != nil {
+			return err
+		}
+	}
+	if err := over("addresses of the inventory", len(v.GetAddresses()), max.Cells, "cells"); err != nil {
+		return err
+	}
+	for _, a := range v.GetAddresses() {
+		if err := checkText("inventory's address", a, max.WordBytes, "word_bytes"); err != nil {
+			return err
+		}
+	}
+	if ms := v.GetBootedAtMs(); ms != 0 {
+		return checkTime("booted_at_ms", ms)
+	}
+	return nil
+}
+
+func checkTime(what string, ms int64) error {
+	if ms > 0 && ms <= maxTimeMs {
+		return nil
+	}
+	return refuse(ReasonBadTime, "%s is %d: want Unix milliseconds after 1970 and before 2262", what, ms)
+}
+
+func checkText(what, s string, limit int, name string) error {
+	if err := over("bytes of "+what, len(s), limit, name); err != nil {
+		return err
+	}
+	if !utf8.ValidString(s) {
+		return refuse(ReasonBadText, "%s is not UTF-8: %q", what, shorten(s))
+	}
+	return nil
+}
+
+// checkWord holds a name to what can be printed in one line and used as a key.
+func checkWord(what, s string, max Limits) error {
+	if s == "" {
+		return refuse(ReasonMalformed, "%s is empty", what)
+	}
+	if err := checkText(what, s, max.WordBytes, "word_bytes"); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return refuse(ReasonBadText, "%s has control characters: %q", what, shorten(s))
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package enroll
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/watchbill/watchbill/agent/wire"
+)
+
+// KeeperOptions of OpenKeeper.
+type KeeperOptions struct {
+	// Logger hears of renewals; nothing is logged when nil.
+	Logger *slog.Logger
+	// Now is the wall clock; time.Now when nil.
+	Now func() time.Time
+}
+
+// Keeper holds the identity in force, carries requests under it and renews it in time. It is an http.RoundTripper whose
+// errors are explained; all its methods are safe for concurrent use.
+type Keeper struct {
+	dir  string
+	log  *slog.Logger
+	now  func() time.Time
+	held atomic.Pointer[held]
+}
+
+type held struct {
+	id   Identity
+	line *http.Transport
+}
+
+// OpenKeeper loads the identity in dir; errors are Load's. It starts nothing.
+func OpenKeeper(dir string, o KeeperOptions) (*Keeper, error) {
+	id, err := Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	k := &Keeper{dir: dir, log: o.Logger, now: o.Now}
+	if k.log == nil {
+		k.log = slog.New(slog.DiscardHandler)
+	}
+	if k.now == nil {
+		k.now = time.Now
+	}
+	k.held.Store(&held{id: id, line: id.Transport()})
+	return k, nil
+}
+
+// Identity is the one in force.
+func (k *Keeper) Identity() Identity { return k.held.Load().id }
+
+// RoundTrip carries a request under the identity in force.
+func (k *Keeper) RoundTrip(req *http.Request) (*http.Response, error) {
+	h := k.held.Load()
+	resp, err := h.line.RoundTrip(req)
+	if err != nil {
+		return nil, Explain(err, h.id.Collector, k.now())
+	}
+	return resp, nil
+}
+
+// CloseIdleConnections lets go of the connection to the collector if nothing is using it.
+func (k *Keeper) CloseIdleConnections() { k.held.Load().line.CloseIdleConnections() }
+
+// Renew has a new key certified under the present certificate and puts the new identity in force once it is safely on
+// disk; until then the old one stays. Requests under way finish under the old one. Call it from one goroutine.
+func (k *Keeper) Renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
+	old := k.held.Load()
+	path := filepath.Join(k.dir, pendingFile)
+	key, err := pendingKey(path, old.id.Certificate.Leaf.PublicKey)
+	if err != nil {
+		return err
+	}
+	answer, err := ask(ctx, old.line, old.id.Collector, wire.PathRenew, key, &wire.Enrol{}, k.now)
+	if err != nil {
+		return fmt.Errorf("renew the agent's certificate: %w", err)
+	}
+	next, err := identityFrom(answer, key, old.id.Authorities, old.id.Collector, k.now())
+	if err != nil {
+		return fmt.Errorf("renew the agent's certificate: %w", err)
+	}
+	next.EnrolledAt = old.id.EnrolledAt
+	if err := next.save(k.dir); err != nil {
+		return fmt.Errorf("keep the renewed certificate: %w", err)
+	}
+	k.held.Store(&held{id: next, line: next.Transport()})
+	old.line.CloseIdleConnections()
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove the renewed key's first copy: %w", err)
+	}
+	return nil
+}
+
+// Run renews the certificate whenever that is due, and again after a while when it fails, until ctx ends. It looks at
+// the wall clock at least every hour, so that a suspended host is not late.
+func (k *Keeper) Run(ctx context.Context) error {
+	for {
+		wait := k.Identity().renewAt().Sub(k.now())
+		if wait <= 0 {
+			wait = retryAfter(k.Identity().Certificate.Leaf)
+			err := k.Renew(ctx)
+			leaf := k.Identity().Certificate.Leaf
+			switch {
+			case err == nil:
+				k.log.Info("certificate renewed", "valid_until", stamp(leaf.NotAfter))
+				wait = max(k.Identity().renewAt().Sub(k.now()), time.Second)
+			case ctx.Err() == nil:
+				k.log.Warn("certificate not renewed, will try again", "in", wait, "error", err, "valid_until", stamp(leaf.NotAfter))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(min(wait, time.Hour)):
+		}
+	}
+}
+
+// retryAfter is a thousandth of the certificate's life, between one second and one hour, half of it at random so that
+// a fleet does not come back at one moment.
+func retryAfter(leaf *x509.Certificate) time.Duration {
+	d := min(max(leaf.NotAfter.Sub(leaf.NotBefore)/1000, time.Second), time.Hour)
+	return d/2 + rand.N(d/2)
+}

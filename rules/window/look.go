@@ -1,0 +1,242 @@
+package window
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+)
+
+// Selector is one selector of a rule's expression.
+type Selector struct {
+	Matchers []*labels.Matcher
+	// Absence is true where the expression wants the series not to be: in absent(), and to the right of unless. That
+	// such a series left says nothing about the alert.
+	Absence bool
+}
+
+// Question is about the series that one alert of one rule is about.
+type Question struct {
+	Selectors []Selector
+	// Labels of the alert, without those that the rule adds itself. A series is compatible with them when every label
+	// that both have is equal, but for __name__ and alertname.
+	Labels labels.Labels
+	At     time.Time
+	// Lookback is how far back the rule's ranges and offsets reach from At; 0 for a rule of instant selectors.
+	Lookback time.Duration
+	// Holds is true when the expression has a result with these labels.
+	Holds bool
+}
+
+// State is what is known about an alert's series.
+type State uint8
+
+// The states of knowledge.
+const (
+	// Live: they are in fresh ok blocks.
+	Live State = iota + 1
+	// Unknown: nobody can say. Reason says why.
+	Unknown
+	// Gone: they left an ok block, or there are none.
+	Gone
+)
+
+// Standing is the answer to a Question.
+type Standing struct {
+	State  State
+	Reason string
+	// Newest is the time of the newest sample of these series at or before Question.At; zero if there is none.
+	Newest time.Time
+}
+
+// settle is how long after an asset's first report a series that is not there may still come: slow samplers report at
+// least every two minutes.
+const settle = 5 * time.Minute
+
+// found is what one selector finds.
+type found struct {
+	live, left bool
+	unknown    string
+	newest     int64
+}
+
+// Look says whether an alert's series are known to be well enough to judge the alert by. One unknown selector makes the
+// whole unknown: what an expression joins with data nobody has is not known. A selector that finds series which left,
+// and none that is live, means gone.
+func (w *Window) Look(q Question) Standing {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	all := found{newest: math.MinInt64}
+	missing := false
+	for _, sel := range q.Selectors {
+		f := w.find(q, sel)
+		all.newest = max(all.newest, f.newest)
+		switch {
+		case f.live:
+			all.live = true
+		case f.unknown != "" && all.unknown == "":
+			all.unknown = f.unknown
+		case f.left && !sel.Absence:
+			all.left = true
+		case !f.left && !sel.Absence:
+			missing = true
+		}
+	}
+	st := Standing{State: Live}
+	if all.newest != math.MinInt64 {
+		st.Newest = time.UnixMilli(all.newest).UTC()
+	}
+	switch {
+	case all.unknown != "":
+		st.State, st.Reason = Unknown, all.unknown
+	case all.left && !q.Holds:
+		st.State, st.Reason = Gone, "its series left their block"
+	case !all.live, missing && !q.Holds:
+		if why := w.filling(q); why != "" {
+			st.State, st.Reason = Unknown, why
+		} else if !all.live {
+			st.State, st.Reason = Gone, "there is no such series"
+		}
+	}
+	return st
+}
+
+// filling says why a series that is not here may still come.
+func (w *Window) filling(q Question) string {
+	instance := q.Labels.Get(instanceLabel)
+	if instance == "" {
+		if w.started.IsZero() || q.At.Sub(w.started) < settle {
+			return "the window is still filling after the start"
+		}
+		return ""
+	}
+	as := w.assets[instance]
+	switch {
+	case as == nil || as.first.IsZero():
+		return fmt.Sprintf("%s has not been heard of since the start", instance)
+	case as.silent(q.At) != "":
+		return as.silent(q.At)
+	case q.At.Sub(as.first) < settle:
+		return fmt.Sprintf("the window of %s is still filling", instance)
+	}
+	return ""
+}
+
+// find looks at the series of one selector that are compatible with the alert.
+func (w *Window) find(q Question, sel Selector) found {
+	f := found{newest: math.MinInt64}
+	at := q.At.UnixMilli()
+	look := func(s *series) bool {
+		if !compatible(s.lbls, q.Labels) {
+			return true
+		}
+		t, v, ok := s.lastAt(at)
+		if ok && !value.IsStaleNaN(v) {
+			f.newest = max(f.newest, t)
+		}
+		gone, why := w.judge(s, q)
+		switch {
+		case why != "":
+			f.unknown = why
+		case gone:
+			f.left = true
+		default:
+			f.live = true
+		}
+		return true
+	}
+	instance := q.Labels.Get(instanceLabel)
+	if instance == "" {
+		w.index.each(sel.Matchers, look)
+		return f
+	}
+	for _, place := range []string{instance, ""} { // a series without an instance is compatible too
+		for _, s := range w.index.instance[place] {
+			if matches(s.lbls, sel.Matchers) {
+				look(s)
+			}
+		}
+	}
+	return f
+}
+
+func compatible(lbls, alert labels.Labels) bool {
+	ok := true
+	lbls.Range(func(l labels.Label) {
+		if l.Name == labels.MetricName || l.Name == labels.AlertName {
+			return
+		}
+		if v := alert.Get(l.Name); v != "" && v != l.Value {
+			ok = false
+		}
+	})
+	return ok
+}
+
+// judge says whether one series has left, or why nobody can say.
+func (w *Window) judge(s *series, q Question) (gone bool, unknown string) {
+	at, back := q.At.UnixMilli(), q.Lookback.Milliseconds()
+	if q.Lookback > w.opts.MaxLookback {
+		return false, fmt.Sprintf("the rule looks back %v, the window at most %v", q.Lookback, w.opts.MaxLookback)
+	}
+	if s.src == nil {
+		return w.judgeWritten(s, q)
+	}
+	as := s.asset
+	if why := as.silent(q.At); why != "" {
+		return false, why
+	}
+	switch src := s.src; {
+	case src.status == Failed:
+		return false, fmt.Sprintf("%s of %s failed: %s", src.name, as.Name, src.reason)
+	case src.interval > 0 && at-src.newest() > 3*src.interval.Milliseconds():
+		return false, fmt.Sprintf("%s of %s is missing since %s", src.name, as.Name, clock(src.newest()))
+	}
+	if _, v, ok := s.lastAt(at); ok && value.IsStaleNaN(v) {
+		return true, ""
+	}
+	if back > 0 && at-back < as.complete {
+		return false, fmt.Sprintf("the window of %s is complete since %s, the rule looks back %v", as.Name, clock(as.complete), q.Lookback)
+	}
+	return false, ""
+}
+
+// judgeWritten is judge for series that the house writes itself. They stand on their own: up is there to tell silence.
+func (w *Window) judgeWritten(s *series, q Question) (gone bool, unknown string) {
+	at, back := q.At.UnixMilli(), q.Lookback.Milliseconds()
+	name := s.lbls.Get(labels.MetricName)
+	t, v, ok := s.lastAt(at)
+	switch {
+	case ok && value.IsStaleNaN(v):
+		return true, ""
+	case !ok || at-t >= StaleAfter.Milliseconds():
+		return false, fmt.Sprintf("%s was last written at %s", name, clock(t))
+	}
+	complete := w.started.UnixMilli()
+	if s.asset != nil {
+		complete = s.asset.complete
+		if !s.asset.known {
+			complete = at
+		}
+	}
+	if back > 0 && at-back < complete {
+		return false, fmt.Sprintf("%s is complete since %s, the rule looks back %v", name, clock(complete), q.Lookback)
+	}
+	return false, ""
+}
+
+// silent says why nothing can be known about the asset at all.
+func (a *asset) silent(at time.Time) string {
+	every := a.interval()
+	if a.down || (every > 0 && at.Sub(a.received) > 3*every) {
+		if a.received.IsZero() {
+			return fmt.Sprintf("%s is silent", a.Name)
+		}
+		return fmt.Sprintf("%s is silent since %s", a.Name, a.received.UTC().Format(time.RFC3339))
+	}
+	return ""
+}
+
+func clock(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }

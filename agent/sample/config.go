@@ -1,0 +1,172 @@
+package sample
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrUnsupported says that this release cannot look into this operating system.
+var ErrUnsupported = errors.New("no samplers for this operating system in this release")
+
+// Config says where to look, what to leave out and what to watch. The YAML names are node_exporter's flags without
+// `--` and `collector.`, so that what an operator knows applies. Start from DefaultConfig: the zero Config excludes nothing.
+type Config struct {
+	Path       Path             `yaml:"path"`
+	Filesystem FilesystemConfig `yaml:"filesystem"`
+	Diskstats  DiskstatsConfig  `yaml:"diskstats"`
+	Netdev     NetdevConfig     `yaml:"netdev"`
+	Netclass   NetclassConfig   `yaml:"netclass"`
+	Systemd    SystemdConfig    `yaml:"systemd"`
+	// Watch lists processes to count; a rule can tell that one is gone.
+	Watch []Watch `yaml:"watch"`
+	// Enabled names the only sources to read; empty means all of them. Disabled takes away from that.
+	Enabled  []string `yaml:"enabled"`
+	Disabled []string `yaml:"disabled"`
+
+	// StateDir is where the last boot id is kept, which must survive restarts of the agent. Without it a reboot that
+	// happens while the agent is not running goes unseen.
+	StateDir string `yaml:"-"`
+	// Version is the agent's own version, for watchbill_agent_build_info and the inventory.
+	Version string `yaml:"-"`
+}
+
+// Path is where the host's trees are mounted. An agent in a container sees its host through these.
+type Path struct {
+	Procfs string `yaml:"procfs"`
+	Sysfs  string `yaml:"sysfs"`
+	Rootfs string `yaml:"rootfs"`
+}
+
+// FilesystemConfig says which mounts to measure and how long to wait for one.
+type FilesystemConfig struct {
+	MountPointsExclude string `yaml:"mount-points-exclude"`
+	FSTypesExclude     string `yaml:"fs-types-exclude"`
+	// MountTimeout is how long one mount may take to answer before it is reported as device_error.
+	MountTimeout time.Duration `yaml:"mount-timeout"`
+}
+
+// DiskstatsConfig says which block devices to leave out.
+type DiskstatsConfig struct {
+	DeviceExclude string `yaml:"device-exclude"`
+}
+
+// NetdevConfig says which network devices' counters to leave out.
+type NetdevConfig struct {
+	DeviceExclude string `yaml:"device-exclude"`
+}
+
+// NetclassConfig says which network devices' states to leave out.
+type NetclassConfig struct {
+	IgnoredDevices string `yaml:"ignored-devices"`
+}
+
+// SystemdConfig says which units to report, each pattern anchored at both ends.
+type SystemdConfig struct {
+	UnitInclude string `yaml:"unit-include"`
+	UnitExclude string `yaml:"unit-exclude"`
+}
+
+// Watch is a group of processes to count.
+type Watch struct {
+	// Name becomes the label groupname.
+	Name string `yaml:"name"`
+	// Cmdline is a regular expression, unanchored, over the command line with its arguments joined by spaces.
+	Cmdline string `yaml:"cmdline"`
+}
+
+// DefaultConfig has node_exporter's exclusions (those of its releases 1.8 and later) and watches no process.
+func DefaultConfig() Config {
+	return Config{
+		Path: Path{Procfs: "/proc", Sysfs: "/sys", Rootfs: "/"},
+		Filesystem: FilesystemConfig{
+			MountPointsExclude: `^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)`,
+			FSTypesExclude: `^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|` +
+				`mqueue|nsfs|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|erofs|sysfs|tracefs)$`,
+			MountTimeout: 2 * time.Second,
+		},
+		Diskstats: DiskstatsConfig{DeviceExclude: `^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$`},
+		Systemd:   SystemdConfig{UnitInclude: `.+\.(service|socket|timer)`},
+	}
+}
+
+// Names is every source there is on Linux, in the order they are read.
+var Names = []string{
+	"boot", "cpu", "loadavg", "meminfo", "vmstat", "filesystem", "diskstats", "netdev", "netclass", "stat", "time",
+	"uname", "filefd", "systemd", "process", "processes", "sessions", "self",
+}
+
+// Validate names every bad field at once, by its YAML path; it changes nothing and looks at no file.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf(field+": "+format, args...))
+	}
+	for field, expr := range map[string]string{
+		"filesystem.mount-points-exclude": c.Filesystem.MountPointsExclude,
+		"filesystem.fs-types-exclude":     c.Filesystem.FSTypesExclude,
+		"diskstats.device-exclude":        c.Diskstats.DeviceExclude,
+		"netdev.device-exclude":           c.Netdev.DeviceExclude,
+		"netclass.ignored-devices":        c.Netclass.IgnoredDevices,
+		"systemd.unit-include":            c.Systemd.UnitInclude,
+		"systemd.unit-exclude":            c.Systemd.UnitExclude,
+	} {
+		if _, err := regexp.Compile(expr); err != nil {
+			bad(field, "want a regular expression (RE2), got %q: %w", expr, err)
+		}
+	}
+	if c.Filesystem.MountTimeout < 0 {
+		bad("filesystem.mount-timeout", "must not be negative, got %v", c.Filesystem.MountTimeout)
+	}
+	errs = append(errs, c.validateWatch()...)
+	for field, names := range map[string][]string{"enabled": c.Enabled, "disabled": c.Disabled} {
+		for i, n := range names {
+			if !slices.Contains(Names, n) {
+				bad(fmt.Sprintf("%s[%d]", field, i), "no source is called %q; there are %s", n, strings.Join(Names, ", "))
+			}
+		}
+	}
+	// The maps above are walked in any order; a person should see the same list twice.
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+func (c Config) validateWatch() []error {
+	var errs []error
+	seen := map[string]int{}
+	for i, w := range c.Watch {
+		field := fmt.Sprintf("watch[%d]", i)
+		if w.Name == "" {
+			errs = append(errs, fmt.Errorf("%s.name: must not be empty: it names the process in alerts", field))
+		} else if first, ok := seen[w.Name]; ok {
+			errs = append(errs, fmt.Errorf("%s.name: %q is already the name of watch[%d]; give it another", field, w.Name, first))
+		} else {
+			seen[w.Name] = i
+		}
+		if w.Cmdline == "" {
+			errs = append(errs, fmt.Errorf("%s.cmdline: must not be empty: it would count every process", field))
+		} else if _, err := regexp.Compile(w.Cmdline); err != nil {
+			errs = append(errs, fmt.Errorf("%s.cmdline: want a regular expression (RE2), got %q: %w", field, w.Cmdline, err))
+		}
+	}
+	return errs
+}
+
+// wants says whether the source of this name is to be read.
+func (c Config) wants(name string) bool {
+	if slices.Contains(c.Disabled, name) {
+		return false
+	}
+	return len(c.Enabled) == 0 || slices.Contains(c.Enabled, name)
+}
+
+// exclude compiles a pattern of things to leave out; the empty pattern leaves out nothing.
+func exclude(expr string) func(string) bool {
+	if expr == "" {
+		return func(string) bool { return false }
+	}
+	return regexp.MustCompile(expr).MatchString
+}

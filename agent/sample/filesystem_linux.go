@@ -1,0 +1,193 @@
+package sample
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/watchbill/watchbill/agent/wire"
+)
+
+// filesystemSampler measures mounted file systems: mountinfo for the list, statfs(2) for the figures.
+//
+// A mount whose server is gone (NFS, a dead disk) can hold statfs in the kernel for ever, and nothing can interrupt it.
+// So each call runs in a goroutine of its own that is waited for only so long. One that does not answer is remembered:
+// until it does, the mount is reported as device_error and not asked again, so at most one goroutine hangs per mount.
+type filesystemSampler struct {
+	host
+	skipMount, skipType func(string) bool
+	timeout             time.Duration
+	statfs              func(path string, buf *unix.Statfs_t) error
+	// pending are the calls that have not come back, by mount.
+	pending map[mount]chan usage
+}
+
+// usage is what statfs answered.
+type usage struct {
+	unix.Statfs_t
+	err error
+}
+
+func newFilesystem(h host, c FilesystemConfig) *filesystemSampler {
+	if c.MountTimeout == 0 {
+		c.MountTimeout = DefaultConfig().Filesystem.MountTimeout
+	}
+	return &filesystemSampler{
+		host:      h,
+		skipMount: exclude(c.MountPointsExclude), skipType: exclude(c.FSTypesExclude),
+		timeout: c.MountTimeout, statfs: unix.Statfs, pending: map[mount]chan usage{},
+	}
+}
+
+// Read fails when the mounts cannot be listed. It returns after the time-out for one mount at the latest, however many hang.
+func (s *filesystemSampler) Read(ctx context.Context, _ time.Time) (Reading, error) {
+	mounts, err := s.mounts()
+	if err != nil {
+		return Reading{}, err
+	}
+	for _, m := range mounts {
+		if m.hidden || s.pending[m.mount] != nil {
+			continue
+		}
+		s.pending[m.mount] = s.ask(s.root(m.point))
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	var out []wire.Sample
+	for _, m := range mounts {
+		if m.hidden {
+			out = append(out, deviceError(m.mount, "not visible to the agent")...)
+			continue
+		}
+		u, ok := s.wait(ctx, s.pending[m.mount])
+		switch {
+		case !ok:
+			out = append(out, deviceError(m.mount, "mountpoint timeout")...)
+			continue
+		case u.err != nil:
+			out = append(out, deviceError(m.mount, u.err.Error())...)
+		default:
+			out = append(out, filesystemSamples(m.mount, u)...)
+		}
+		delete(s.pending, m.mount)
+	}
+	s.forget()
+	return Reading{Samples: out}, nil
+}
+
+func (s *filesystemSampler) ask(path string) chan usage {
+	answer := make(chan usage, 1) // the answer finds room also when nobody waits for it any more
+	go func() {
+		var u usage
+		for {
+			if u.err = s.statfs(path, &u.Statfs_t); u.err != unix.EINTR {
+				break
+			}
+		}
+		answer <- u
+	}()
+	return answer
+}
+
+// wait prefers an answer that is there to a time that is up.
+func (s *filesystemSampler) wait(ctx context.Context, answer chan usage) (usage, bool) {
+	select {
+	case u := <-answer:
+		return u, true
+	default:
+	}
+	select {
+	case u := <-answer:
+		return u, true
+	case <-ctx.Done():
+		return usage{}, false
+	}
+}
+
+// forget lets go of mounts that were unmounted and whose call has come back since.
+func (s *filesystemSampler) forget() {
+	for m, answer := range s.pending {
+		if len(answer) > 0 {
+			delete(s.pending, m)
+		}
+	}
+}
+
+// seen is a mount and whether it is hidden from this process.
+type seen struct {
+	mount
+	hidden bool
+}
+
+// mounts lists what to measure: the mounts of PID 1, which are the host's, free of what the service manager mounts
+// over them for the agent's own protection (and of its read-only flags), and then what only this process sees.
+// A mount of the host that this process sees something else in place of is hidden: to measure it would be to measure
+// the wrong file system.
+func (s *filesystemSampler) mounts() ([]seen, error) {
+	own, ownErr := s.mountinfo("self")
+	hosts, err := s.mountinfo("1")
+	if err != nil {
+		if ownErr != nil {
+			return nil, fmt.Errorf("list mounts: %w", ownErr)
+		}
+		hosts = own
+	}
+	visible, known := map[string]string{}, map[string]bool{}
+	for _, m := range own {
+		visible[m.point] = m.dev
+	}
+	var out []seen
+	add := func(m mount, hidden bool) {
+		if !s.skipMount(m.point) && !s.skipType(m.fstype) {
+			out = append(out, seen{m, hidden})
+		}
+	}
+	// With another root the agent's own mount points are other paths; then there is nothing to compare.
+	foreign := s.path.Rootfs != "/" || ownErr != nil
+	for _, m := range hosts {
+		known[m.dev] = true
+		add(m, !foreign && visible[m.point] != m.dev)
+	}
+	if !foreign {
+		for _, m := range own {
+			if !known[m.dev] {
+				add(m, false)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (s *filesystemSampler) mountinfo(pid string) ([]mount, error) {
+	path := s.proc(pid, "mountinfo")
+	content, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return parseMountinfo(path, content)
+}
+
+// deviceError has the label that node_exporter gives it from 1.8 on: why.
+func deviceError(m mount, why string) []wire.Sample {
+	l := []string{"device", m.device, "fstype", m.fstype, "mountpoint", m.point, "device_error", why}
+	return []wire.Sample{
+		sample("node_filesystem_device_error", 1, l...),
+		sample("node_filesystem_readonly", b2f(m.readOnly), l...),
+	}
+}
+
+func filesystemSamples(m mount, u usage) []wire.Sample {
+	l := []string{"device", m.device, "fstype", m.fstype, "mountpoint", m.point}
+	block := float64(u.Bsize)
+	return []wire.Sample{
+		sample("node_filesystem_device_error", 0, l...),
+		sample("node_filesystem_readonly", b2f(m.readOnly), l...),
+		sample("node_filesystem_size_bytes", float64(u.Blocks)*block, l...),
+		sample("node_filesystem_free_bytes", float64(u.Bfree)*block, l...),
+		sample("node_filesystem_avail_bytes", float64(u.Bavail)*block, l...),
+		sample("node_filesystem_files", float64(u.Files), l...),
+		sample("node_filesystem_files_free", float64(u.Ffree), l...),
+	}
+}

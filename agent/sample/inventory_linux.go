@@ -1,0 +1,118 @@
+package sample
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/watchbill/watchbill/agent/wire"
+)
+
+// Inventory describes the host; what cannot be told stays empty. It fails when the boot id or boot time cannot be read,
+// without which a report could not be told from one before a reboot, or when c is bad. It starts no process.
+func Inventory(ctx context.Context, c Config) (*wire.Inventory, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	h := host{c.Path.withDefaults()}
+	boot, err := h.bootTime()
+	if err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	bootID, err := h.bootID()
+	if err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	inv := &wire.Inventory{
+		Hostname: name, Os: "linux", OsVersion: h.osVersion(), Kernel: kernel(), Architecture: runtime.GOARCH,
+		MachineId: h.text("etc/machine-id"), BootId: bootID, BootedAtMs: boot.UnixMilli(), AgentVersion: c.Version,
+		Addresses: addresses(), Zone: h.zone(),
+	}
+	if r, err := (cpuSampler{h}).Read(ctx, time.Time{}); err == nil {
+		inv.Cpus = uint32(len(r.Samples) / 10) // ten series per processor
+	}
+	if r, err := (meminfoSampler{h}).Read(ctx, time.Time{}); err == nil {
+		for _, s := range r.Samples {
+			if s.Name == "node_memory_MemTotal_bytes" {
+				inv.MemoryBytes = uint64(s.Value)
+			}
+		}
+	}
+	return inv, nil
+}
+
+// text is the trimmed content of a small file under the root, empty when it cannot be read.
+func (h host) text(name string) string {
+	content, err := read(h.root(name))
+	if err != nil {
+		return ""
+	}
+	return strings.ToValidUTF8(strings.TrimSpace(content), "\uFFFD")
+}
+
+// osVersion is PRETTY_NAME of os-release(5).
+func (h host) osVersion() string {
+	content := h.text("etc/os-release")
+	if content == "" {
+		content = h.text("usr/lib/os-release")
+	}
+	for line := range strings.Lines(content) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			return strings.Trim(v, `"'`)
+		}
+	}
+	return ""
+}
+
+func kernel() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// zone is the IANA name that /etc/localtime points at, or what /etc/timezone says, or UTC where neither exists
+// (see localtime(5)); empty when it cannot be told.
+func (h host) zone() string {
+	target, err := os.Readlink(h.root("etc/localtime"))
+	if err == nil {
+		if _, name, ok := strings.Cut(filepath.ToSlash(target), "zoneinfo/"); ok {
+			return name
+		}
+	}
+	if name := h.text("etc/timezone"); name != "" {
+		return name
+	}
+	if os.IsNotExist(err) {
+		return "UTC"
+	}
+	return ""
+}
+
+// addresses are those by which others can reach this host.
+func addresses() []string {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, a := range all {
+		n, ok := a.(*net.IPNet)
+		if ok && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			out = append(out, n.IP.String())
+		}
+	}
+	return out
+}

@@ -1,0 +1,43 @@
+package sample
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	gopsutil "github.com/shirou/gopsutil/v3/host"
+
+	"github.com/watchbill/watchbill/agent/wire"
+)
+
+// sessionsSampler makes the table of who is logged in: /var/run/utmp.
+type sessionsSampler struct{ host }
+
+// Read fails when utmp is there and cannot be read; where it is not, the table says so.
+func (s sessionsSampler) Read(ctx context.Context, now time.Time) (Reading, error) {
+	t := &wire.Table{
+		Kind: "sessions", SampledAtMs: now.UnixMilli(), Columns: []string{"user", "terminal", "from", "since"},
+	}
+	path := s.root("var/run/utmp")
+	users, err := gopsutil.UsersWithContext(s.gopsutil(ctx))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		t.NoneBecause = fmt.Sprintf("this host keeps no record of log-ins (%s does not exist)", path)
+	case err != nil:
+		return Reading{}, fmt.Errorf("read who is logged in: %w", err)
+	case len(users) == 0:
+		t.NoneBecause = "nobody is logged in"
+	}
+	clean := func(v string) string { return strings.ToValidUTF8(v, "\uFFFD") }
+	for _, u := range users {
+		t.Rows = append(t.Rows, &wire.Row{Cells: []string{
+			clean(u.User), clean(u.Terminal), cmp.Or(clean(u.Host), "local"),
+			time.Unix(int64(u.Started), 0).UTC().Format(time.RFC3339),
+		}})
+	}
+	return Reading{Tables: []*wire.Table{t}}, nil
+}

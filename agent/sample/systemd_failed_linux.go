@@ -1,0 +1,146 @@
+package sample
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"golang.org/x/sys/unix"
+
+	"github.com/watchbill/watchbill/agent/wire"
+)
+
+// maxFailed bounds the table of failed units: each costs questions to systemd.
+const maxFailed = 50
+
+// failure is why and since when a unit is failed.
+type failure struct {
+	unit, description, result, exit, since string
+}
+
+// failedUnits asks after the failed units, of whatever type, up to one more than the table holds.
+func failedUnits(ctx context.Context, conn *systemd.Conn, units []systemd.UnitStatus) ([]failure, error) {
+	var out []failure
+	for _, u := range units {
+		if u.ActiveState != "failed" {
+			continue
+		}
+		f := failure{unit: u.Name, description: u.Description}
+		if len(out) < maxFailed {
+			err := f.ask(ctx, conn)
+			if unitGone(err) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+func (f *failure) ask(ctx context.Context, conn *systemd.Conn) error {
+	p, err := conn.GetUnitPropertyContext(ctx, f.unit, "StateChangeTimestamp")
+	if err != nil {
+		return err
+	}
+	if us, _ := p.Value.Value().(uint64); us > 0 {
+		f.since = microseconds(us)
+	}
+	kind, ok := map[string]string{
+		".service": "Service", ".socket": "Socket", ".timer": "Timer", ".mount": "Mount", ".automount": "Automount",
+		".swap": "Swap", ".path": "Path", ".scope": "Scope",
+	}[path.Ext(f.unit)]
+	if !ok {
+		return nil // the other types have no result
+	}
+	p, err = conn.GetUnitTypePropertyContext(ctx, f.unit, kind, "Result")
+	if err != nil {
+		return err
+	}
+	f.result, _ = p.Value.Value().(string)
+	if kind != "Service" {
+		return nil
+	}
+	code, err := conn.GetServicePropertyContext(ctx, f.unit, "ExecMainCode")
+	if err != nil {
+		return err
+	}
+	status, err := conn.GetServicePropertyContext(ctx, f.unit, "ExecMainStatus")
+	if err != nil {
+		return err
+	}
+	c, _ := code.Value.Value().(int32)
+	st, _ := status.Value.Value().(int32)
+	f.exit = exitText(c, st)
+	return nil
+}
+
+// exitText says how the main process ended; code is si_code of SIGCHLD, see sigaction(2).
+func exitText(code, status int32) string {
+	const exited, killed, dumped = 1, 2, 3
+	signal := fmt.Sprintf("signal %d", status)
+	if name := unix.SignalName(syscall.Signal(status)); name != "" {
+		signal += " (" + name + ")"
+	}
+	switch code {
+	case exited:
+		return fmt.Sprintf("exit status %d", status)
+	case killed:
+		return "killed by " + signal
+	case dumped:
+		return "dumped core after " + signal
+	}
+	return ""
+}
+
+func fillFailed(t *wire.Table, failures []failure) {
+	if len(failures) == 0 {
+		t.NoneBecause = "no unit is failed"
+	}
+	for i, f := range failures {
+		if i == maxFailed {
+			t.Rows = append(t.Rows, &wire.Row{Cells: []string{
+				fmt.Sprintf("and %d more", len(failures)-maxFailed), "see systemctl --failed", "", "", "",
+			}})
+			return
+		}
+		cells := []string{f.unit, f.description, f.result, cmp.Or(f.exit, "none"), cmp.Or(f.since, "unknown")}
+		for j := range cells {
+			cells[j] = strings.ToValidUTF8(cells[j], "\uFFFD")
+		}
+		t.Rows = append(t.Rows, &wire.Row{Cells: cells})
+	}
+}
+
+// newlyFailed tells which units failed since the last reading. At the first it tells nothing: what had failed before
+// the agent looked is in the table.
+func (s *systemdSampler) newlyFailed(now time.Time, failures []failure) []*wire.Event {
+	if s.states == nil {
+		return nil
+	}
+	var out []*wire.Event
+	for _, f := range failures {
+		if s.states[f.unit] == "failed" {
+			continue
+		}
+		text := f.unit + " failed"
+		if f.result != "" {
+			text += ": " + f.result
+		}
+		if f.exit != "" {
+			text += ", " + f.exit
+		}
+		out = append(out, &wire.Event{
+			Kind: "unit_failed", AtMs: now.UnixMilli(), Text: text + ".",
+			Fields: map[string]string{"unit": f.unit, "result": f.result, "exit": f.exit, "since": f.since},
+		})
+	}
+	return out
+}

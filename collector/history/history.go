@@ -1,0 +1,150 @@
+// Package history keeps the recent samples on disk, in Prometheus' TSDB, as the source of graphs and of the charts in a
+// ticket's evidence. Rules never read it, and nothing here ever stops the collector: when the disk is full or the files
+// are damaged there is less history, and a metric, a log line and ErrUnavailable say so.
+package history
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/tsdbutil"
+)
+
+// Errors a caller can act on; test with errors.Is.
+var (
+	// ErrLocked: another process has the directory.
+	ErrLocked = errors.New("history is in use by another process")
+	// ErrUnavailable: there is no history to read now. Run opens it as soon as it can.
+	ErrUnavailable = errors.New("history is not available")
+	// ErrTooMany: the matchers select more than MaxCurves series.
+	ErrTooMany = errors.New("too many series")
+)
+
+// Options says how a History works; the zero value of everything is a default.
+type Options struct {
+	// Retention is how long samples are kept at least, and how late they may come; 2 h by default, 30 min at least.
+	Retention time.Duration
+	// MaxBytes bounds the finished blocks on disk, oldest dropped first; 4 GiB by default.
+	MaxBytes int64
+	// MinFree is the free space, in bytes, below which nothing is written; the smaller of 256 MiB and a twentieth of
+	// the file system by default.
+	MinFree uint64
+	// Queue is how many batches may wait to be written; 1024 by default.
+	Queue      int
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+func (o Options) withDefaults() Options {
+	o.Retention = max(cmp.Or(o.Retention, 2*time.Hour), 30*time.Minute)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 4<<30)
+	o.Queue = cmp.Or(o.Queue, 1024)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	return o
+}
+
+// Sample is one value of one series, asset's labels included.
+type Sample struct {
+	Labels labels.Labels
+	Value  float64
+}
+
+// Batch is samples of one time.
+type Batch struct {
+	At      time.Time
+	Samples []Sample
+}
+
+// History is the recent samples on disk. Its methods may be called from several goroutines.
+type History struct {
+	o       Options
+	dir     string
+	metrics *metrics
+	queue   chan Batch
+
+	// shelf is what is open, nil when nothing is.
+	shelf atomic.Pointer[shelf]
+
+	// mu guards opening and closing.
+	mu     sync.Mutex
+	lock   *tsdbutil.DirLocker
+	closed bool
+	lost   int
+	// free is how much may be written: free and total bytes of the file system that holds a path.
+	free func(path string) (free, total uint64, err error)
+}
+
+// shelf is one opened TSDB. Readers hold a read lock, so that it is not unmapped under them.
+type shelf struct {
+	db      *tsdb.DB
+	metrics *prometheus.Registry
+	readers sync.RWMutex
+}
+
+// Open opens the history in dir, making it when there is none. What is damaged is repaired, or moved aside to
+// dir/tsdb.damaged-TIME for an empty one; what cannot be opened now, on a full disk for one, is opened by Run later: only
+// ErrLocked and a mistake in the options are errors. The TSDB's own goroutines run from here to Close, the one thing
+// in this house that a constructor starts.
+func Open(dir string, o Options) (*History, error) {
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	h := &History{o: o, dir: dir, metrics: m, queue: make(chan Batch, o.Queue), free: freeSpace}
+	if _, err := h.ready(); errors.Is(err, ErrLocked) {
+		return nil, err
+	} else if err != nil {
+		o.Logger.Error("history cannot be opened; the collector runs without it and tries again", "dir", dir, "err", err)
+	}
+	return h, nil
+}
+
+// Append queues a batch for Run to write. It never blocks: when the queue is full the batch is dropped and counted. The
+// batch must not be changed afterwards.
+func (h *History) Append(b Batch) {
+	select {
+	case h.queue <- b:
+	default:
+		h.metrics.drop("queue_full", len(b.Samples))
+	}
+}
+
+// Close closes the files, when Run has returned and those who read are done. A History that was closed stays closed.
+func (h *History) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	var errs []error
+	if s := h.shelf.Swap(nil); s != nil {
+		errs = append(errs, h.shut(s))
+	}
+	if h.lock != nil {
+		errs = append(errs, h.lock.Release())
+		h.lock = nil
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close history %s: %w", h.dir, err)
+	}
+	return nil
+}
+
+// shut closes s when its readers are gone.
+func (h *History) shut(s *shelf) error {
+	s.readers.Lock()
+	defer s.readers.Unlock()
+	h.metrics.closed(s.metrics)
+	return guarded(s.db.Close)
+}
+
+// path is where the TSDB lies; the lock lies beside it, so that a damaged one can be moved away under the lock.
+func (h *History) path() string { return filepath.Join(h.dir, "tsdb") }

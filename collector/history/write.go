@@ -1,0 +1,186 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/shirou/gopsutil/v3/disk"
+)
+
+// How Run works.
+const (
+	// upkeepEvery is how often chunks are mapped to disk, blocks cut and old ones dropped, as the TSDB itself would.
+	upkeepEvery = time.Minute
+	// commitSamples is where gathering batches for one commit ends.
+	commitSamples = 5000
+	// writeAttempts is how often a commit is tried, over about three minutes, before its samples are dropped.
+	writeAttempts = 10
+)
+
+// Run writes what was appended until ctx ends, and then what is still queued; it returns nil. What cannot be written is
+// counted and tried again.
+func (h *History) Run(ctx context.Context) error {
+	upkeep := time.NewTicker(upkeepEvery)
+	defer upkeep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			h.drain()
+			return nil
+		case b := <-h.queue:
+			h.keep(ctx, h.gather(b))
+		case <-upkeep.C:
+			h.upkeep(ctx)
+		}
+	}
+}
+
+// gather adds to b what else waits, up to one commit's worth.
+func (h *History) gather(b Batch) []Batch {
+	batches, n := []Batch{b}, len(b.Samples)
+	for n < commitSamples {
+		select {
+		case b := <-h.queue:
+			batches, n = append(batches, b), n+len(b.Samples)
+		default:
+			return batches
+		}
+	}
+	return batches
+}
+
+// keep writes batches, waiting for better times when it cannot.
+func (h *History) keep(ctx context.Context, batches []Batch) {
+	for n := 1; ; n++ {
+		err := h.write(batches)
+		if err == nil {
+			return
+		}
+		h.metrics.writeFailures.Inc()
+		if n == 1 {
+			h.o.Logger.Warn("history cannot be written; it is tried again, charts may lack a while", "err", err)
+		}
+		if n == writeAttempts {
+			h.dropAll(batches)
+			return
+		}
+		t := time.NewTimer(min(time.Second<<(n-1), 30*time.Second))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			h.dropAll(batches)
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// drain makes one attempt at what is queued.
+func (h *History) drain() {
+	for {
+		select {
+		case b := <-h.queue:
+			batches := h.gather(b)
+			if err := h.write(batches); err != nil {
+				h.metrics.writeFailures.Inc()
+				h.dropAll(batches)
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (h *History) dropAll(batches []Batch) {
+	n := 0
+	for _, b := range batches {
+		n += len(b.Samples)
+	}
+	h.metrics.drop("write_failed", n)
+}
+
+// write commits batches as one, or nothing of them. Samples that no history takes are left out and counted.
+func (h *History) write(batches []Batch) error {
+	s, err := h.ready()
+	if err != nil {
+		return err
+	}
+	if err := h.room(); err != nil {
+		return err
+	}
+	var t tally
+	err = guarded(func() error { return appendAll(s.db.Appender(context.Background()), batches, &t) })
+	if errors.Is(err, errPanicked) {
+		h.abandon(s, err)
+	}
+	if err != nil {
+		return err
+	}
+	h.metrics.samples.Add(float64(t.written))
+	h.metrics.drop("too_old", t.tooOld)
+	h.metrics.drop("duplicate", t.duplicate)
+	h.metrics.drop("invalid", t.invalid)
+	return nil
+}
+
+// tally is what became of the samples of one commit.
+type tally struct{ written, tooOld, duplicate, invalid int }
+
+func appendAll(app storage.Appender, batches []Batch, t *tally) error {
+	for _, b := range batches {
+		for _, s := range b.Samples {
+			_, err := app.Append(0, s.Labels, b.At.UnixMilli(), s.Value)
+			switch {
+			case err == nil:
+				t.written++
+			case errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds),
+				errors.Is(err, storage.ErrOutOfOrderSample):
+				t.tooOld++
+			case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
+				t.duplicate++
+			case errors.Is(err, tsdb.ErrInvalidSample):
+				t.invalid++
+			default:
+				return errors.Join(fmt.Errorf("append to history: %w", err), app.Rollback())
+			}
+		}
+	}
+	if err := app.Commit(); err != nil {
+		return fmt.Errorf("commit to history: %w", err)
+	}
+	return nil
+}
+
+// upkeep does what the TSDB's own loop would do: that one panics on a full disk where nobody can catch it. When there
+// is no room it does nothing.
+func (h *History) upkeep(ctx context.Context) {
+	s, err := h.ready()
+	if err == nil {
+		err = h.room()
+	}
+	if err == nil {
+		err = guarded(func() error {
+			s.db.ForceHeadMMap()
+			return s.db.Compact(ctx)
+		})
+	}
+	if errors.Is(err, errPanicked) {
+		h.abandon(s, err)
+	}
+	if err != nil && ctx.Err() == nil {
+		h.metrics.writeFailures.Inc()
+		h.o.Logger.Warn("history's upkeep failed; it is tried again in a minute", "err", err)
+	}
+}
+
+func freeSpace(path string) (free, total uint64, err error) {
+	u, err := disk.Usage(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	return u.Free, u.Total, nil
+}

@@ -30,7 +30,15 @@ var (
 	ErrLocked = errors.New("store is in use by another process")
 	// ErrNewer: the store was written by a newer release.
 	ErrNewer = errors.New("store was written by a newer release")
+	// ErrDisk: the disk failed to write or to sync. Whether the last change is durable cannot be known; nothing more is
+	// written until the store is opened again, reading goes on.
+	ErrDisk = errors.New("disk does not keep what is written")
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("store is closed")
 )
+
+// DefaultLimit is what a limit of 0 means.
+const DefaultLimit = 1000
 
 // Store is the transactional home of hard state.
 type Store interface {
@@ -79,11 +87,12 @@ type TicketFilter struct {
 	Customer string
 	Asset    string
 	Priority string
-	// Limit bounds the answer, newest first; 0 means 1000.
+	// Limit bounds the answer, newest first; 0 means DefaultLimit.
 	Limit int
 }
 
-// Tx is one transaction.
+// Tx is one transaction, and ends with its closure. A limit of 0 means DefaultLimit. Newest and oldest are by OpenedAt,
+// CreatedAt or At, and by ID among equals.
 type Tx interface {
 	fleet.Records
 
@@ -92,12 +101,14 @@ type Tx interface {
 	DeleteAlert(id string) error
 	Alerts() ([]AlertState, error)
 
-	// CreateTicket stores a new ticket and its timeline (already sealed, Seq 1…t.Seq) and takes its key in the
-	// open-key index. ErrOpenTwice when the key is taken.
+	// CreateTicket stores a new ticket and its timeline (already sealed, Seq 1…t.Seq) and, when it is open, takes its key
+	// in the open-key index. ErrOpenTwice when the key is taken, ErrConflict when the ID or the number is,
+	// ticket.ErrChain when the timeline does not end where t says.
 	CreateTicket(t ticket.Ticket, timeline []ticket.Event) error
 	// AppendTicket appends sealed events to a ticket whose Seq is still expect, replaces its projection by t, and keeps
 	// the indexes true: open key (released when t.State is not open, taken again when it is), state, deadline.
-	// ErrConflict when the version differs, ErrOpenTwice when the key was taken by another ticket meanwhile.
+	// ErrConflict when the version differs, ErrOpenTwice when the key was taken by another ticket meanwhile,
+	// ticket.ErrChain when the events do not follow the stored ones or do not end where t says.
 	AppendTicket(expect int, t ticket.Ticket, events []ticket.Event) error
 	// Ticket finds by ID; TicketByNumber by what people say (WB-1042). ErrNotFound.
 	Ticket(id string) (ticket.Ticket, error)
@@ -113,8 +124,8 @@ type Tx interface {
 	// NextNumber takes the next ticket number; the first is 1001.
 	NextNumber() (int, error)
 
-	// PutEvidence stores the body named by event seq of a ticket; Evidence reads it, false when it was redacted or
-	// expired. Bodies are bytes: their digest is in the event.
+	// PutEvidence stores the body named by event seq of a ticket, or removes it (redaction, expiry) when body is empty;
+	// Evidence reads it, false when it is not there. Bodies are bytes: their digest is in the event.
 	PutEvidence(ticketID string, seq int, body []byte) error
 	Evidence(ticketID string, seq int) ([]byte, bool, error)
 

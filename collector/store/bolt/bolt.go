@@ -1,0 +1,240 @@
+// Package bolt keeps the store in one file on this machine, with bbolt (go.etcd.io/bbolt) underneath.
+//
+// bbolt writes changed pages to free places, syncs, and then switches over by writing one of two small meta pages, so a
+// crash leaves the old state or the new one. What it does not do is added here: a file that is created completely or
+// not at all; a check of the whole file before it is trusted; a total over all records that is written with every
+// transaction, so that pages which are sound but not the newest are noticed; group commit without waiting; room kept
+// free on the disk; and panics and faults of damaged pages turned into errors.
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/watchbill/watchbill/collector/store"
+)
+
+// Options are what Open can be told; the zero value is ready for use.
+type Options struct {
+	// Now is the clock that decisions age by; time.Now when nil.
+	Now func() time.Time
+	// LockTimeout is how long Open waits for another process to let go of the file; 2 s when zero.
+	LockTimeout time.Duration
+	// Reserve is how many bytes of the file system stay free: an Update that finds fewer is refused with
+	// store.ErrFull. 0 means 64 MiB or 5 % of the file system, whichever is less; a negative number keeps nothing free.
+	Reserve int64
+	// Space measures the file system that holds path: bytes free to this process, and its size; the file system itself
+	// is asked when nil.
+	Space func(path string) (free, size uint64, err error)
+}
+
+func (o Options) withDefaults() Options {
+	if o.LockTimeout == 0 {
+		o.LockTimeout = 2 * time.Second
+	}
+	if o.Space == nil {
+		o.Space = space
+	}
+	return o
+}
+
+// Store is a store.Store in one file.
+type Store struct {
+	store.Store
+	engine *engine
+}
+
+// Open opens the store in the file at path, which it creates if it is not there (with its directory, but not that
+// directory's parents: a disk that is not mounted is not mistaken for an empty store). It reads the whole file once and
+// refuses one that is damaged (store.ErrDamaged), newer (store.ErrNewer), in use (store.ErrLocked) or readable by
+// others. It starts no goroutine.
+func Open(path string, o Options) (*Store, error) {
+	e, err := openEngine(path, o.withDefaults())
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s, err := store.New(e, store.Options{Now: o.Now})
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return &Store{Store: s, engine: e}, nil
+}
+
+// Backup writes a copy of the store as it is now to w while work goes on; the copy opens as a store. A growing store
+// waits for a backup under way, so w should be a local file.
+func (s *Store) Backup(ctx context.Context, w io.Writer) error {
+	return s.engine.backup(ctx, w)
+}
+
+// bucket is bbolt's bucket with all records; its sequence number holds their total.
+var bucket = []byte("records")
+
+// engine is the store.Engine.
+type engine struct {
+	path string
+	o    Options
+	db   *bbolt.DB
+
+	mu sync.Mutex
+	// queue are the updates that wait; busy while one of their callers commits; idle is told when none does.
+	queue []*call
+	busy  bool
+	idle  *sync.Cond
+	// closed refuses everything; stopped refuses updates, unreadable refuses everything but Close.
+	closed     bool
+	stopped    error
+	unreadable bool
+}
+
+func openEngine(path string, o Options) (*engine, error) {
+	if err := ensure(path, o); err != nil {
+		return nil, err
+	}
+	if err := inspect(path, o); err != nil {
+		return nil, err
+	}
+	e := &engine{path: path, o: o}
+	e.idle = sync.NewCond(&e.mu)
+	err := guard(path, func() (err error) {
+		e.db, err = openFile(path, bbolt.Options{Timeout: o.LockTimeout, InitialMmapSize: mapSize()})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.checkTotal(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// openFile opens path with the settings of this house; an error names the file and what can be done.
+func openFile(path string, o bbolt.Options) (*bbolt.DB, error) {
+	o.FreelistType, o.NoFreelistSync, o.NoStatistics = bbolt.FreelistMapType, true, true
+	db, err := bbolt.Open(path, 0o600, &o)
+	switch {
+	case err == nil:
+		// Growing the file costs a sync of its own: 256 pages at a time make that rare, and the file small.
+		db.AllocSize = 1 << 20
+		return db, nil
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%w: another collector (or `watchbill operator add`) uses %s; stop it, or give another "+
+			"--storage.path", store.ErrLocked, path)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("%w; run as the user who owns it, or give another --storage.path", err)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+		return nil, store.Damaged(path, fmt.Sprintf("the file's head (%v)", err))
+	}
+	return nil, err
+}
+
+func (e *engine) Name() string { return e.path }
+
+// Close waits for updates under way, refuses what comes later, and lets go of the file.
+func (e *engine) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	for e.busy {
+		e.idle.Wait()
+	}
+	unreadable := e.unreadable
+	db := e.db
+	e.mu.Unlock()
+	if unreadable || db == nil {
+		// bbolt panicked with its locks held; to close it would wait for ever. The process is about to end.
+		return nil
+	}
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("close store %s: %w", e.path, err)
+	}
+	return nil
+}
+
+// View runs fn on one consistent state.
+func (e *engine) View(ctx context.Context, fn func(store.KV) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	defer faultsPanic()()
+	tx, err := e.begin(false)
+	if err != nil {
+		return err
+	}
+	k := &kv{engine: e, bucket: tx.Bucket(bucket)}
+	defer func() { _ = e.guard(tx.Rollback) }() // nothing was changed
+	return fn(k)
+}
+
+// begin starts a transaction. bbolt reads the meta pages in it with its locks held: if that panics, it can never be
+// asked again.
+func (e *engine) begin(write bool) (*bbolt.Tx, error) {
+	e.mu.Lock()
+	unreadable, stopped := e.unreadable, e.stopped
+	e.mu.Unlock()
+	if unreadable || write && stopped != nil {
+		return nil, stopped
+	}
+	var tx *bbolt.Tx
+	began := false
+	err := e.guard(func() (err error) {
+		tx, err = e.db.Begin(write)
+		began = true
+		if err == nil && tx.Bucket(bucket) == nil {
+			err = errors.Join(store.Damaged(e.path, "the list of records"), tx.Rollback())
+		}
+		return err
+	})
+	if !began {
+		e.mu.Lock()
+		e.unreadable = true
+		e.mu.Unlock()
+	}
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		err = store.ErrClosed
+	}
+	return tx, err
+}
+
+func (e *engine) backup(ctx context.Context, w io.Writer) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	defer faultsPanic()()
+	tx, err := e.begin(false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = e.guard(tx.Rollback) }() // nothing was changed
+	return e.guard(func() error {
+		if _, err := tx.WriteTo(w); err != nil {
+			return fmt.Errorf("back up store %s: %w", e.path, err)
+		}
+		return nil
+	})
+}
+
+// stop refuses updates from now on: cause says why.
+func (e *engine) stop(cause error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped == nil {
+		e.stopped = cause
+	}
+}
+
+// guard runs fn, which calls bbolt, and turns a panic into store.ErrDamaged; then nothing is written any more.
+func (e *engine) guard(fn func() error) error {
+	err := guard(e.path, fn)
+	if errors.Is(err, store.ErrDamaged) {
+		e.stop(err)
+	}
+	return err
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// tx is the Tx over a KV.
+type tx struct {
+	kv   KV
+	name string
+	// broken is the first failure of the engine or of a record. An Update that saw one is never committed, even when
+	// its closure went on regardless: half of a method's writes may be missing.
+	broken error
+}
+
+func newTx(kv KV, name string) *tx { return &tx{kv: kv, name: name} }
+
+// end makes a transaction that escaped its closure fail instead of reading freed memory.
+func (x *tx) end() { x.kv = ended{} }
+
+func (x *tx) fail(err error) error {
+	if err != nil && x.broken == nil {
+		x.broken = err
+	}
+	return err
+}
+
+func (x *tx) damaged(what string) error { return x.fail(Damaged(x.name, what)) }
+
+// bytes reads the payload under k, false when there is none.
+func (x *tx) bytes(k key) ([]byte, bool, error) {
+	v, err := x.kv.Get(k)
+	if err != nil || v == nil {
+		return nil, false, x.fail(err)
+	}
+	payload, err := open(k, v)
+	if err != nil {
+		return nil, false, x.damaged(err.Error())
+	}
+	return payload, true, nil
+}
+
+func (x *tx) putBytes(k key, payload []byte) error { return x.fail(x.kv.Put(k, seal(k, payload))) }
+
+// put stores v as JSON. Values are of this house and marshal; one that does not leaves the transaction as it was.
+func (x *tx) put(k key, v any) error {
+	payload, err := json.Marshal(v)
+	if err != nil {
+		return x.fail(fmt.Errorf("encode %s: %w", describe(k), err))
+	}
+	return x.putBytes(k, payload)
+}
+
+// mark stores an index entry that says everything with its key.
+func (x *tx) mark(k key) error { return x.putBytes(k, nil) }
+
+func (x *tx) remove(k key) error { return x.fail(x.kv.Delete(k)) }
+
+// scan calls fn for the records in [from, to), checked. An error of fn is returned as it is.
+func (x *tx) scan(from, to key, reverse bool, fn func(k key, payload []byte) (bool, error)) error {
+	var own error
+	err := x.kv.Scan(from, to, reverse, func(k, v []byte) (more bool, _ error) {
+		payload, err := open(k, v)
+		if err != nil {
+			own = x.damaged(err.Error())
+			return false, own
+		}
+		more, own = fn(k, payload)
+		return more, own
+	})
+	if own != nil {
+		return own
+	}
+	return x.fail(err)
+}
+
+func decode[T any](x *tx, k key, payload []byte) (T, error) {
+	var v T
+	if err := json.Unmarshal(payload, &v); err != nil {
+		return v, x.damaged(fmt.Sprintf("%s is not readable (%v)", describe(k), err))
+	}
+	return v, nil
+}
+
+// load reads and decodes one record, false when there is none.
+func load[T any](x *tx, k key) (T, bool, error) {
+	payload, ok, err := x.bytes(k)
+	if err != nil || !ok {
+		var none T
+		return none, false, err
+	}
+	v, err := decode[T](x, k, payload)
+	return v, err == nil, err
+}
+
+// must reads a record that an index names: when it is missing, the store is damaged.
+func must[T any](x *tx, k key) (T, error) {
+	v, ok, err := load[T](x, k)
+	if err == nil && !ok {
+		err = x.damaged(describe(k) + " is missing although an index names it")
+	}
+	return v, err
+}
+
+// all reads every record of a table, in the order of their keys.
+func all[T any](x *tx, t table) ([]T, error) {
+	var out []T
+	err := x.scan(t.key(), t.key().after(), false, func(k key, payload []byte) (bool, error) {
+		v, err := decode[T](x, k, payload)
+		out = append(out, v)
+		return true, err
+	})
+	return out, err
+}
+
+// keys collects up to limit keys of [from, to); the records they lead to are read after the scan.
+func (x *tx) keys(from, to key, reverse bool, limit int) ([]key, error) {
+	var out []key
+	err := x.scan(from, to, reverse, func(k key, _ []byte) (bool, error) {
+		out = append(out, k)
+		return len(out) < limit, nil
+	})
+	return out, err
+}
+
+// due reads an index of (time, id): the ids not after now, earliest first, at most limit, with their times, and the
+// time of the first that was left.
+func (x *tx) due(t table, now time.Time, limit int) (ids []string, times []time.Time, next time.Time, err error) {
+	err = x.scan(t.key(), t.key().after(), false, func(k key, _ []byte) (bool, error) {
+		p := split(k)
+		at, id := p.time(), p.str()
+		if at.After(now) || len(ids) == limit {
+			next = at
+			return false, nil
+		}
+		ids, times = append(ids, id), append(times, at)
+		return true, nil
+	})
+	return ids, times, next, err
+}
+
+// atMost is the bound that a limit of 0 stands for.
+func atMost(limit int) int {
+	if limit <= 0 {
+		return DefaultLimit
+	}
+	return limit
+}
+
+// counter adds one to a counter and returns it; a new one begins after start.
+func (x *tx) counter(name string, start uint64) (uint64, error) {
+	n, ok, err := load[uint64](x, metaKey(name))
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		n = start
+	}
+	n++
+	return n, x.put(metaKey(name), n)
+}
+
+func (x *tx) NextNumber() (int, error) {
+	n, err := x.counter("ticket number", 1000)
+	return int(n), err
+}
+
+func (x *tx) NextIncarnation() (uint64, error) { return x.counter("incarnation", 0) }
+
+// ended is the KV of a transaction that is over.
+type ended struct{}
+
+func (ended) Get([]byte) ([]byte, error) { return nil, errEnded }
+func (ended) Put(_, _ []byte) error      { return errEnded }
+func (ended) Delete([]byte) error        { return errEnded }
+func (ended) Scan(_, _ []byte, _ bool, _ func(k, v []byte) (bool, error)) error {
+	return errEnded
+}

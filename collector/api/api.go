@@ -16,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/prometheus/storage"
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/store"
@@ -39,9 +38,8 @@ type Options struct {
 	Desk  Desk
 	Fleet Fleet
 	Rules Rules
-	// Window tells what assets last reported; Series serves their samples to /federate (the same window).
+	// Window tells what assets last reported and serves their samples to /federate.
 	Window Window
-	Series storage.Queryable
 	// Gatherer is what /metrics shows.
 	Gatherer prometheus.Gatherer
 	// Ready lists why the collector should not be asked yet; empty when it is ready.
@@ -58,9 +56,6 @@ type Options struct {
 	AgentAddress string
 	// Loopback tells that the operators' listener is bound to a loopback address.
 	Loopback bool
-	// SilentAfter is how long after its last report an asset with this interval counts as silent. Three intervals, and
-	// at least 15 seconds, when nil.
-	SilentAfter func(interval time.Duration) time.Duration
 	// Now is the clock; time.Now when nil. Logger is slog.Default() when nil.
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -80,9 +75,6 @@ func New(o Options) *API {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
-	}
-	if o.SilentAfter == nil {
-		o.SilentAfter = func(interval time.Duration) time.Duration { return max(3*interval, 15*time.Second) }
 	}
 	if o.Resent == nil {
 		o.Resent = func() {}

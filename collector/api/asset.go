@@ -7,6 +7,7 @@ import (
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // AssetState tells whether an asset reports.
@@ -15,9 +16,9 @@ type AssetState string
 // The states of an asset.
 const (
 	Reporting AssetState = "reporting"
-	// Silent: it reported to this collector, but its last report is too old.
+	// Silent: it should report and does not.
 	Silent AssetState = "silent"
-	// Never: nothing came since this collector started.
+	// Never: nothing came since this collector started, and it is too early to call that silence.
 	Never AssetState = "never"
 )
 
@@ -44,10 +45,14 @@ type Asset struct {
 
 // Source is one sampler of an asset.
 type Source struct {
-	Name string    `json:"name"`
-	Kind string    `json:"kind"`
-	At   time.Time `json:"at"`
-	OK   bool      `json:"ok"`
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	// At is when it last tried, LastOKAt when it last could look.
+	At              time.Time  `json:"at"`
+	LastOKAt        *time.Time `json:"last_ok_at"`
+	IntervalSeconds float64    `json:"interval_seconds"`
+	Series          int        `json:"series"`
+	OK              bool       `json:"ok"`
 	// Reason says why it failed, empty when it did not.
 	Reason string `json:"reason"`
 }
@@ -71,43 +76,51 @@ func (a *API) listAssets(r *http.Request, _ fleet.Operator) (any, error) {
 	return AssetList{Assets: a.assets()}, nil
 }
 
-func (a *API) reports() map[string]Report {
-	all := map[string]Report{}
-	a.o.Window.Reports(func(asset string, r Report) { all[asset] = r })
-	return all
-}
-
 // assets is the fleet as it reports now, by name.
 func (a *API) assets() []Asset {
-	reports := a.reports()
-	now := a.o.Now()
+	reports := map[string]window.AssetStatus{}
+	for _, r := range a.o.Window.Assets() {
+		reports[r.Name] = r
+	}
 	list := []Asset{}
 	for _, f := range a.o.Fleet.Assets() {
-		list = append(list, a.asset(f, reports[f.Name], now))
+		list = append(list, a.asset(f, reports[f.Name]))
 	}
 	return list
 }
 
-func (a *API) asset(f fleet.Asset, rep Report, now time.Time) Asset {
+// asset joins what the fleet says of an asset and what the window saw of it.
+func (a *API) asset(f fleet.Asset, rep window.AssetStatus) Asset {
 	row := Asset{Name: f.Name, Customer: f.Customer, Site: f.Site, Kind: f.Kind, Role: f.Role, Users: f.Users,
-		Declared: f.Declared, State: Never, LastReportAt: orNull(rep.Received), IntervalSeconds: rep.Interval.Seconds(),
+		Declared: f.Declared, State: Reporting, LastReportAt: orNull(rep.Received), IntervalSeconds: rep.Interval.Seconds(),
 		Failed: []Source{}}
 	if c, ok := a.o.Fleet.Customer(f.Customer); ok {
 		row.CustomerName = c.Name
 	}
 	switch {
-	case rep.Received.IsZero():
-	case now.Sub(rep.Received) > a.o.SilentAfter(rep.Interval):
+	case rep.Down:
 		row.State = Silent
-	default:
-		row.State = Reporting
+	case rep.Received.IsZero():
+		row.State = Never
 	}
-	for _, s := range rep.Sources {
+	for _, s := range sources(rep) {
 		if !s.OK {
 			row.Failed = append(row.Failed, s)
 		}
 	}
 	return row
+}
+
+// sources are the samplers that said something live.
+func sources(rep window.AssetStatus) []Source {
+	out := []Source{}
+	for _, b := range rep.Blocks {
+		if b.Status != 0 {
+			out = append(out, Source{Name: b.Source, Kind: b.Kind, At: b.At, LastOKAt: orNull(b.LastOK),
+				IntervalSeconds: b.Interval.Seconds(), Series: b.Series, OK: b.Status != window.Failed, Reason: b.Reason})
+		}
+	}
+	return out
 }
 
 func (a *API) showAsset(r *http.Request, _ fleet.Operator) (any, error) {
@@ -119,8 +132,8 @@ func (a *API) showAsset(r *http.Request, _ fleet.Operator) (any, error) {
 		if f.Name != name {
 			continue
 		}
-		rep := a.reports()[name]
-		out := AssetDetail{Asset: a.asset(f, rep, a.o.Now()), Sources: orEmpty(rep.Sources), Tickets: []TicketRow{}}
+		rep, _ := a.o.Window.Asset(name)
+		out := AssetDetail{Asset: a.asset(f, rep), Sources: sources(rep), Tickets: []TicketRow{}}
 		err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
 			open, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Asset: name, Limit: defaultTickets})
 			for _, t := range open {

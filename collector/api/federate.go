@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -39,7 +40,7 @@ func (a *API) federate(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(streamTimeout))
 
 	now := a.o.Now()
-	q, err := a.o.Series.Querier(now.Add(-lookback).UnixMilli(), now.UnixMilli())
+	q, err := a.o.Window.Querier(now.Add(-lookback).UnixMilli(), now.UnixMilli())
 	if err != nil {
 		a.fail(w, r, fmt.Errorf("federate: %w", err))
 		return
@@ -54,7 +55,7 @@ func (a *API) federate(w http.ResponseWriter, r *http.Request) {
 	f := federation{q: q, w: bufio.NewWriterSize(w, 32<<10), sets: sets,
 		hints: &storage.SelectHints{Start: now.Add(-lookback).UnixMilli(), End: now.UnixMilli()}}
 	for _, name := range names {
-		if err = f.family(ctx, name); err != nil {
+		if err = errors.Join(ctx.Err(), f.family(ctx, name)); err != nil {
 			break
 		}
 	}

@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
-	"time"
+
+	"github.com/prometheus/prometheus/storage"
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // Fleet is the registry of customers, assets, agents and operators, as far as the API asks it. Refusals are
@@ -33,15 +35,8 @@ type Rules interface {
 
 // Window is the window, as far as the API asks it.
 type Window interface {
-	// Reports calls fn for every asset that reported since the collector started.
-	Reports(fn func(asset string, r Report))
-}
-
-// Report is what an asset last sent.
-type Report struct {
-	// Received is when its newest report came, Interval how far apart its reports are.
-	Received time.Time
-	Interval time.Duration
-	// Sources are its samplers as they last tried.
-	Sources []Source
+	storage.Queryable
+	// Assets is every asset that is known of, Asset one of them.
+	Assets() []window.AssetStatus
+	Asset(name string) (window.AssetStatus, bool)
 }

@@ -60,7 +60,8 @@ type Origin struct {
 	For   time.Duration `json:"for"`
 }
 
-// Transition is a change of one alert's state, the only thing about alerts that must be durable.
+// Transition is a change of one alert's state, the only thing about alerts that must be durable. From and the state
+// after are equal (firing) where only KeepFiringSince changed: a restart needs to know it, nobody else does.
 type Transition struct {
 	Origin Origin `json:"origin"`
 	From   State  `json:"from"`
@@ -73,5 +74,5 @@ func (t Transition) ID() string { return AlertID(t.Origin.ID, t.Alert.Labels) }
 
 // AlertID is the identity of the alert with these labels under the rule with this Origin.ID.
 func AlertID(ruleID string, lbls labels.Labels) string {
-	return fmt.Sprintf("%s-%016x", ruleID, lbls.Hash())
+	return fmt.Sprintf("%s-%016x", ruleID, labels.StableHash(lbls)) // Hash may differ between builds, and IDs are stored
 }

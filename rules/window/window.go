@@ -108,7 +108,7 @@ func (w *Window) Apply(a Asset, received time.Time, blocks []Block) Applied {
 	w.gen++
 	as := w.assetOf(a)
 	var done Applied
-	var word, newest int64 // the newest new live block
+	var word int64 // the newest new live block
 	for i := range blocks {
 		b := &blocks[i]
 		src := as.source(b)
@@ -119,7 +119,6 @@ func (w *Window) Apply(a Asset, received time.Time, blocks []Block) Applied {
 		if live {
 			word = max(word, b.At.UnixMilli())
 		}
-		newest = max(newest, src.newest())
 	}
 	if word != 0 {
 		as.heard(w, word, received)
@@ -127,7 +126,6 @@ func (w *Window) Apply(a Asset, received time.Time, blocks []Block) Applied {
 	for _, src := range as.sources {
 		src.prune(w)
 	}
-	as.pruneUp(w, newest)
 	return done
 }
 
@@ -208,7 +206,9 @@ func (w *Window) SetLookback(d time.Duration) {
 	if keep > w.keep {
 		for _, as := range w.assets {
 			for _, src := range as.sources {
-				as.raise(src.newest() - w.keep)
+				if len(src.log) > 0 {
+					as.raise(src.newest() - w.keep)
+				}
 			}
 		}
 	}

@@ -63,13 +63,8 @@ func (a *asset) writeUp(w *Window, job string, t int64, v float64) {
 		t = last + 1
 	}
 	w.samples += s.put(t, v)
-}
-
-func (a *asset) pruneUp(w *Window, newest int64) {
-	for _, s := range a.up {
-		n, _ := s.prune(newest-w.keep, w.opts.MaxSamples)
-		w.samples -= n
-	}
+	n, _ := s.prune(t-w.keep, w.opts.MaxSamples)
+	w.samples -= n
 }
 
 // SetDown says that the asset is not heard of: `up` is 0 at that time, its alerts freeze. Say it again at least every
@@ -89,7 +84,6 @@ func (w *Window) SetDown(a Asset, at time.Time) {
 			as.writeUp(w, src.kind, t, 0)
 		}
 	}
-	as.pruneUp(w, t)
 }
 
 // AppendRecorded adds a sample of a recording rule (a stale marker where its series vanished). It reports false for a

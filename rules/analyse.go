@@ -1,0 +1,103 @@
+package rules
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// reach is what an expression reads.
+type reach struct {
+	selectors []window.Selector
+	lookback  time.Duration
+	written   map[string]bool
+}
+
+// errFixedTime: such an expression looks back further every day, while the window keeps only what rules look back to.
+var errFixedTime = errors.New("@ with a fixed time is not possible in a rule: want @ start(), @ end() or an offset")
+
+func analyse(expr parser.Expr) (reach, error) {
+	out := reach{written: map[string]bool{}}
+	var fault error
+	parser.Inspect(expr, func(n parser.Node, path []parser.Node) error {
+		switch n := n.(type) {
+		case *parser.VectorSelector:
+			if n.Timestamp != nil {
+				fault = errFixedTime
+			}
+			out.lookback = max(out.lookback, n.OriginalOffset+enclosing(path))
+			out.selectors = append(out.selectors, window.Selector{Matchers: n.LabelMatchers, Absence: absence(n, path)})
+		case *parser.SubqueryExpr:
+			if n.Timestamp != nil {
+				fault = errFixedTime
+			}
+		case *parser.Call:
+			if (n.Func.Name == "label_replace" || n.Func.Name == "label_join") && len(n.Args) > 1 {
+				if dst, ok := n.Args[1].(*parser.StringLiteral); ok {
+					out.written[dst.Val] = true
+				}
+			}
+		case *parser.AggregateExpr:
+			if p, ok := n.Param.(*parser.StringLiteral); ok && n.Op == parser.COUNT_VALUES {
+				out.written[p.Val] = true
+			}
+		case *parser.BinaryExpr:
+			if n.VectorMatching != nil {
+				for _, l := range n.VectorMatching.Include {
+					out.written[l] = true
+				}
+			}
+		}
+		return nil
+	})
+	return out, fault
+}
+
+// enclosing is how far the ranges around a selector reach back from the evaluation.
+func enclosing(path []parser.Node) time.Duration {
+	var d time.Duration
+	for _, p := range path {
+		switch p := p.(type) {
+		case *parser.MatrixSelector:
+			d += p.Range
+		case *parser.SubqueryExpr:
+			d += p.Range + p.OriginalOffset
+		}
+	}
+	return d
+}
+
+// absence tells whether the expression wants the selector's series not to be.
+func absence(sel parser.Node, path []parser.Node) bool {
+	for i, p := range path {
+		below := sel
+		if i+1 < len(path) {
+			below = path[i+1]
+		}
+		switch p := p.(type) {
+		case *parser.Call:
+			if p.Func.Name == "absent" || p.Func.Name == "absent_over_time" {
+				return true
+			}
+		case *parser.BinaryExpr:
+			if p.Op == parser.LUNLESS && p.RHS == below {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// reads tells whether a selector can match the series of a recording rule.
+func reads(s window.Selector, record string) bool {
+	for _, m := range s.Matchers {
+		if m.Name == labels.MetricName && !m.Matches(record) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,65 @@
+// Package rules is the language in which faults are described: Prometheus' rule files, the states of their alerts, and
+// their unit tests. It is pure: the caller evaluates expressions, brings the time and saves what Step decides.
+package rules
+
+import (
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// Group is rules that are evaluated one after another at the same times.
+type Group struct {
+	// File is the name the group was loaded under. Name is unique over all files.
+	File, Name string
+	// Interval is 0 where the file gives none.
+	Interval time.Duration
+	// QueryOffset is how much earlier than the evaluation its expressions look, so that late samples are seen.
+	QueryOffset time.Duration
+	// Limit bounds the alerts or recorded series of each rule; 0 is no limit.
+	Limit int
+	// Labels are added to all rules of the group; Rule.Labels has them already.
+	Labels labels.Labels
+	Rules  []*Rule
+}
+
+// Rule is an alerting or a recording rule. It is not changed after loading.
+type Rule struct {
+	// Alert or Record is its name.
+	Alert, Record string
+	Expr          parser.Expr
+	// Text is the expression as it is written in the file; Origin.Expr is as the parser prints it.
+	Text               string
+	For, KeepFiringFor time.Duration
+	// Labels and Annotations of an alerting rule are templates.
+	Labels, Annotations labels.Labels
+	// Line is where the rule begins in its file.
+	Line   int
+	Origin Origin
+	// QueryOffset and Limit are the group's.
+	QueryOffset time.Duration
+	Limit       int
+	// Lookback is how far before the evaluation the expression's ranges, subqueries and offsets reach, through recorded
+	// series and with the group's query offset; 0 for instant selectors.
+	Lookback time.Duration
+	// Selectors are those of the expression and, after Load, of the recording rules it reads.
+	Selectors []window.Selector
+
+	// written are the labels that the expression itself writes (label_replace, label_join, count_values, group_left):
+	// those of an alert may differ from those of the series it is about.
+	written map[string]bool
+}
+
+// Name is the alert's or the recorded series' name.
+func (r *Rule) Name() string {
+	if r.Alert != "" {
+		return r.Alert
+	}
+	return r.Record
+}
+
+// Alerting tells an alerting rule from a recording rule.
+func (r *Rule) Alerting() bool { return r.Alert != "" }

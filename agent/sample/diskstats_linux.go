@@ -38,8 +38,8 @@ func (s diskstatsSampler) Read(context.Context, time.Time) (Reading, error) {
 
 func diskSamples(d blockdevice.Diskstats) []wire.Sample {
 	const (
-		sector = 512 // the kernel's unit here, whatever the device's
-		tick   = 1e-3
+		sector = 512  // the kernel's unit here, whatever the device's
+		tick   = 1000 // per second
 	)
 	n := func(v uint64) float64 { return float64(v) }
 	values := []struct {
@@ -49,20 +49,20 @@ func diskSamples(d blockdevice.Diskstats) []wire.Sample {
 		{"reads_completed_total", n(d.ReadIOs)},
 		{"reads_merged_total", n(d.ReadMerges)},
 		{"read_bytes_total", n(d.ReadSectors) * sector},
-		{"read_time_seconds_total", n(d.ReadTicks) * tick},
+		{"read_time_seconds_total", n(d.ReadTicks) / tick},
 		{"writes_completed_total", n(d.WriteIOs)},
 		{"writes_merged_total", n(d.WriteMerges)},
 		{"written_bytes_total", n(d.WriteSectors) * sector},
-		{"write_time_seconds_total", n(d.WriteTicks) * tick},
+		{"write_time_seconds_total", n(d.WriteTicks) / tick},
 		{"io_now", n(d.IOsInProgress)},
-		{"io_time_seconds_total", n(d.IOsTotalTicks) * tick},
-		{"io_time_weighted_seconds_total", n(d.WeightedIOTicks) * tick},
+		{"io_time_seconds_total", n(d.IOsTotalTicks) / tick},
+		{"io_time_weighted_seconds_total", n(d.WeightedIOTicks) / tick},
 		{"discards_completed_total", n(d.DiscardIOs)}, // from kernel 4.18
 		{"discards_merged_total", n(d.DiscardMerges)},
 		{"discarded_sectors_total", n(d.DiscardSectors)},
-		{"discard_time_seconds_total", n(d.DiscardTicks) * tick},
+		{"discard_time_seconds_total", n(d.DiscardTicks) / tick},
 		{"flush_requests_total", n(d.FlushRequestsCompleted)}, // from kernel 5.5
-		{"flush_requests_time_seconds_total", n(d.TimeSpentFlushing) * tick},
+		{"flush_requests_time_seconds_total", n(d.TimeSpentFlushing) / tick},
 	}
 	// The line begins with major, minor and name; an older kernel has fewer fields after them.
 	values = values[:max(0, min(len(values), d.IoStatsCount-3))]

@@ -134,7 +134,7 @@ func (s *filesystemSampler) mounts() ([]seen, error) {
 		}
 		hosts = own
 	}
-	visible, known := map[string]string{}, map[string]bool{}
+	visible, known, taken := map[string]string{}, map[string]bool{}, map[string]bool{}
 	for _, m := range own {
 		visible[m.point] = m.dev
 	}
@@ -147,12 +147,12 @@ func (s *filesystemSampler) mounts() ([]seen, error) {
 	// With another root the agent's own mount points are other paths; then there is nothing to compare.
 	foreign := s.path.Rootfs != "/" || ownErr != nil
 	for _, m := range hosts {
-		known[m.dev] = true
+		known[m.dev], taken[m.point] = true, true
 		add(m, !foreign && visible[m.point] != m.dev)
 	}
 	if !foreign {
 		for _, m := range own {
-			if !known[m.dev] {
+			if !known[m.dev] && !taken[m.point] {
 				add(m, false)
 			}
 		}

@@ -33,14 +33,23 @@ type Input struct {
 	Result promql.Vector
 	// Query answers the `query` function of templates; nil makes such templates fail.
 	Query template.QueryFunc
-	// Look tells what is known about the series of an alert with these labels; nil knows that all is well. The labels
-	// are without those that rule and expression write.
-	Look func(lbls labels.Labels, holds bool) window.Standing
+	// Look tells what is known about the series that an alert is about; nil knows that all is well.
+	Look func(Sought) window.Standing
 	// AssetOf finds the asset of an instance: its customer and site are put back on alerts that lost them.
 	AssetOf func(instance string) (window.Asset, bool)
 	// ExternalLabels and ExternalURL are what templates call by these names.
 	ExternalLabels map[string]string
 	ExternalURL    *url.URL
+}
+
+// Sought is an alert whose series are asked for.
+type Sought struct {
+	// ID is the alert's AlertID; there may be no such alert yet.
+	ID string
+	// Labels are the alert's without those that the rule and its expression write: what is left is the series'.
+	Labels labels.Labels
+	// Holds is true when the expression has a result for the alert.
+	Holds bool
 }
 
 // Step advances a rule's alerts to in.At, exactly as Prometheus' AlertingRule.Eval does, but for what README.md lists:
@@ -62,7 +71,7 @@ func (r *Rule) Step(ctx context.Context, active Active, in Input) (Active, []Tra
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		was, known := active[id]
 		res, holds := found[id]
-		is, change := r.advance(was, known, res, holds, in)
+		is, change := r.advance(was, known, res, Sought{ID: id, Holds: holds}, in)
 		if is.State == Pending || is.State == Firing {
 			next[id] = is
 		}
@@ -81,17 +90,18 @@ func (r *Rule) Step(ctx context.Context, active Active, in Input) (Active, []Tra
 }
 
 // advance is Step for one alert. It reports whether anything durable changed.
-func (r *Rule) advance(was Alert, known bool, res Alert, holds bool, in Input) (Alert, bool) {
+func (r *Rule) advance(was Alert, known bool, res Alert, q Sought, in Input) (Alert, bool) {
 	a := was
-	if holds && !known {
+	if !known {
 		a = res
 	}
-	standing := in.look(r.sought(a.Labels), holds)
+	q.Labels = r.sought(a.Labels)
+	standing := in.look(q)
 	if standing.State == window.Unknown {
 		return was, false
 	}
 	switch {
-	case !holds:
+	case !q.Holds:
 		if !r.keepsFiring(&a, in.At) {
 			a.State, a.EndedAt, a.End = Inactive, in.At, Recovered
 			if standing.State == window.Gone && len(r.Selectors) > 0 {
@@ -127,11 +137,11 @@ func (r *Rule) keepsFiring(a *Alert, at time.Time) bool {
 	return at.Sub(a.KeepFiringSince) < r.KeepFiringFor
 }
 
-func (in Input) look(lbls labels.Labels, holds bool) window.Standing {
+func (in Input) look(q Sought) window.Standing {
 	if in.Look == nil {
 		return window.Standing{State: window.Live}
 	}
-	return in.Look(lbls, holds)
+	return in.Look(q)
 }
 
 // sought are the labels by which an alert's series are found: those that the rule or the expression wrote may differ.

@@ -1,0 +1,74 @@
+package evaluate
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	evaluations, failures, missed *prometheus.CounterVec
+	duration                      prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer, count func() (pending, firing, unknown float64)) metrics {
+	byGroup := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"group"})
+	}
+	m := metrics{
+		evaluations: byGroup("watchbill_rule_evaluations_total", "Evaluations of rules."),
+		failures:    byGroup("watchbill_rule_evaluation_failures_total", "Evaluations of rules that failed."),
+		missed:      byGroup("watchbill_rule_group_missed_total", "Evaluations of groups left out because one before took too long."),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "watchbill_rule_evaluation_duration_seconds", Help: "How long the evaluation of a rule took.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
+		}),
+	}
+	reg.MustRegister(m.evaluations, m.failures, m.missed, m.duration, alertCollector{
+		alerts: prometheus.NewDesc("watchbill_alerts", "Alerts by state.", []string{"state"}, nil),
+		frozen: prometheus.NewDesc("watchbill_alerts_unknown", "Alerts that are frozen because nothing is known of their series.", nil, nil),
+		count:  count,
+	})
+	return m
+}
+
+func (m metrics) evaluated(group string, took time.Duration, err error) {
+	m.evaluations.WithLabelValues(group).Inc()
+	m.duration.Observe(took.Seconds())
+	if err != nil {
+		m.failures.WithLabelValues(group).Inc()
+	}
+}
+
+// forget drops the series of groups that are not loaded any more, and shows those of new ones from the start.
+func (m metrics) forget(old, now []*group) {
+	stay := map[string]bool{}
+	for _, g := range now {
+		stay[g.Name] = true
+		for _, v := range []*prometheus.CounterVec{m.evaluations, m.failures, m.missed} {
+			v.WithLabelValues(g.Name)
+		}
+	}
+	for _, g := range old {
+		if !stay[g.Name] {
+			for _, v := range []*prometheus.CounterVec{m.evaluations, m.failures, m.missed} {
+				v.DeleteLabelValues(g.Name)
+			}
+		}
+	}
+}
+
+// alertCollector counts alerts when it is asked.
+type alertCollector struct {
+	alerts, frozen *prometheus.Desc
+	count          func() (pending, firing, unknown float64)
+}
+
+func (c alertCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.alerts; ch <- c.frozen }
+
+func (c alertCollector) Collect(ch chan<- prometheus.Metric) {
+	pending, firing, unknown := c.count()
+	ch <- prometheus.MustNewConstMetric(c.alerts, prometheus.GaugeValue, pending, "pending")
+	ch <- prometheus.MustNewConstMetric(c.alerts, prometheus.GaugeValue, firing, "firing")
+	ch <- prometheus.MustNewConstMetric(c.frozen, prometheus.GaugeValue, unknown)
+}

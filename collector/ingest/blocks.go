@@ -1,0 +1,246 @@
+package ingest
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/watchbill/watchbill/agent/wire"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// Bounds of a block's time, against the collector's clock at receipt.
+const (
+	// maxAhead is how far in the future a block may have been sampled: the round trip by which an agent learns the time
+	// is never off by more, and a sample from the future would be the newest word about its asset until then.
+	maxAhead = 5 * time.Second
+	// maxOutage is how long a line may have been down and what is reported afterwards is still taken in, beyond what
+	// rules look back.
+	maxOutage = 72 * time.Hour
+	// lateFrom is the least age at which a block is late; twice its interval when that is more.
+	lateFrom = 30 * time.Second
+	// maxInterval bounds the interval in that reckoning: nobody's block stays new for ever.
+	maxInterval = time.Hour
+)
+
+// sorting is the work on one report between reading and applying it.
+type sorting struct {
+	i        *Ingest
+	who      fleet.Agent
+	a        *agent
+	m        *wire.Report
+	now      time.Time
+	replayed bool
+
+	// offered are the valid shapes the report brought, by the ID that was computed here.
+	offered map[shapeID]wire.Layout
+	// broken is the first shape the report brought that is not valid, stray that one matches no block: both are reasons
+	// not to ask again for shapes that are missing.
+	broken *wire.Error
+	stray  bool
+
+	blocks   []window.Block
+	refusals []*wire.Refusal
+	// refused are the blocks that need not be looked at again.
+	refused map[int]bool
+	// full says why a shape was not taken in.
+	full map[shapeID]bool
+	// events is how many events the quota lets through.
+	events int
+}
+
+// sort reads the shapes that came along and refuses what can be refused without knowing shapes.
+func (i *Ingest) sort(who fleet.Agent, a *agent, m *wire.Report, now time.Time) *sorting {
+	s := &sorting{
+		i: i, who: who, a: a, m: m, now: now, replayed: a.seen.behind(m.GetEpoch(), m.GetSequence()),
+		offered: map[shapeID]wire.Layout{}, refused: map[int]bool{}, full: map[shapeID]bool{},
+		events: min(len(m.GetEvents()), max(int(a.events.TokensAt(now)), 0)),
+	}
+	s.readShapes()
+	tooOld := now.Add(-i.o.KeepFor() - maxOutage)
+	for n, b := range m.GetBlocks() {
+		switch at := moment(b.GetSampledAtMs()); {
+		case b.GetDevice() != "":
+			s.refuse(n, reasonDevice, fmt.Sprintf("device %q is not assigned to this agent: this release takes blocks about "+
+				"the agent's own host only", clean(b.GetDevice())))
+		case at.After(now.Add(maxAhead)):
+			s.refuse(n, reasonAhead, fmt.Sprintf("%s was sampled %v ahead of the collector's clock (at most %v is taken): the "+
+				"agent learns the difference from this answer and corrects what it samples next; if this stays, set the "+
+				"clocks of both hosts right", clean(b.GetSource()), at.Sub(now).Round(time.Millisecond), maxAhead))
+		case at.Before(tooOld):
+			s.refuse(n, reasonOld, fmt.Sprintf("%s was sampled at %s, before %s, which is as far back as anything is still "+
+				"taken in", clean(b.GetSource()), at.Format(time.RFC3339), tooOld.UTC().Format(time.RFC3339)))
+		}
+	}
+	return s
+}
+
+func (s *sorting) refuse(n int, reason, text string) {
+	s.refused[n] = true
+	s.refusals = append(s.refusals, &wire.Refusal{Block: uint32(n), Reason: reason, Error: text}) //nolint:gosec // an index
+}
+
+func (s *sorting) readShapes() {
+	if len(s.m.GetShapes()) == 0 {
+		return
+	}
+	for _, shape := range s.m.GetShapes() {
+		l, err := wire.ReadShape(shape, s.i.o.Limits)
+		if err != nil {
+			if s.broken == nil {
+				s.broken = asWire(err)
+			}
+			continue
+		}
+		s.offered[l.ID] = l
+	}
+	wanted := map[shapeID]bool{}
+	for _, b := range s.m.GetBlocks() {
+		wanted[idOf(b)] = true
+	}
+	for id := range s.offered {
+		s.stray = s.stray || !wanted[id]
+	}
+}
+
+func asWire(err error) *wire.Error {
+	var bad *wire.Error
+	if errors.As(err, &bad) {
+		return bad
+	}
+	return &wire.Error{Reason: wire.ReasonMalformed, Text: err.Error()}
+}
+
+// idOf is a block's shape; zero when it has none.
+func idOf(b *wire.Block) (id shapeID) {
+	copy(id[:], b.GetShapeId())
+	return id
+}
+
+// unknown are the shapes to ask for. A block whose shape is missing although the report brought one that is broken or
+// fits nothing is refused instead, for asking again would bring the same.
+func (s *sorting) unknown() (ids [][]byte) {
+	asked := map[shapeID]bool{}
+	for n, b := range s.m.GetBlocks() {
+		id := idOf(b)
+		if b.GetStatus() != wire.Block_STATUS_OK || s.refused[n] || asked[id] {
+			continue
+		}
+		if _, ok := s.offered[id]; ok {
+			continue
+		}
+		if _, ok := s.i.shapes.find(s.who.Customer, id); ok {
+			continue
+		}
+		switch {
+		case s.broken != nil:
+			s.refuse(n, s.broken.Reason, fmt.Sprintf("%s: %s", clean(b.GetSource()), s.broken.Text))
+		case s.stray:
+			s.refuse(n, reasonShapeID, fmt.Sprintf("%s: no shape in the report has the ID %s that this block names: agent and "+
+				"collector compute IDs differently, update the older", clean(b.GetSource()), hex.EncodeToString(id[:])))
+		default:
+			asked[id] = true
+			ids = append(ids, id[:])
+		}
+	}
+	return ids
+}
+
+// keepShapes makes the shapes that came along and are needed known to the customer, durably, within the quotas.
+func (s *sorting) keepShapes(ctx context.Context) error {
+	var fresh []wire.Layout
+	total := s.i.shapes.bytes(s.who.Customer)
+	for n, b := range s.m.GetBlocks() {
+		id := idOf(b)
+		l, ok := s.offered[id]
+		if !ok || s.refused[n] {
+			continue
+		}
+		delete(s.offered, id) // once is enough
+		if _, ok := s.i.shapes.find(s.who.Customer, id); ok {
+			continue
+		}
+		bytes := size(l)
+		total += bytes
+		if total > s.i.o.Quotas.ShapeBytesPerCustomer || wait(s.a.shapes, 1, s.now) > 0 || wait(s.a.shapeBytes, bytes, s.now) > 0 {
+			total -= bytes
+			s.full[id] = true
+			continue
+		}
+		fresh = append(fresh, l)
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	return s.i.shapes.keep(ctx, s.who.Customer, fresh)
+}
+
+// result is the report for the Sink, with every block that is not refused.
+func (s *sorting) result() Report {
+	for n, b := range s.m.GetBlocks() {
+		if !s.refused[n] {
+			s.block(n, b)
+		}
+	}
+	r := Report{
+		Agent: s.who, Asset: assetOf(s.who), Epoch: s.m.GetEpoch(), Sequence: s.m.GetSequence(),
+		MadeAt: moment(s.m.GetMadeAtMs()), ReceivedAt: s.now, Blocks: s.blocks,
+		Events: events(s.m.GetEvents()[:s.events], s.now), EventsDropped: len(s.m.GetEvents()) - s.events,
+		Inventory: inventory(s.m.GetInventory()), Tables: tables(s.m.GetTables(), s.now),
+		Replayed: s.replayed, HeldSince: moment(s.m.GetHeldSinceMs()),
+	}
+	if g := s.m.GetGoodbye(); g != nil {
+		reason := clean(g.GetReason())
+		r.Goodbye = &reason
+	}
+	return r
+}
+
+// block takes in one block or refuses it.
+func (s *sorting) block(n int, b *wire.Block) {
+	out := window.Block{
+		Source: clean(b.GetSource()), Kind: clean(b.GetKind()), At: moment(b.GetSampledAtMs()),
+		Interval: time.Duration(b.GetIntervalMs()) * time.Millisecond, Reason: clean(b.GetReason()),
+	}
+	src := s.a.sources[out.Source]
+	switch b.GetStatus() {
+	case wire.Block_STATUS_FAILED:
+		out.Status = window.Failed
+	case wire.Block_STATUS_UNCHANGED:
+		out.Status = window.Unchanged
+	default:
+		out.Status, out.Reason = window.OK, ""
+		layout, ok := s.i.shapes.find(s.who.Customer, idOf(b))
+		if !ok {
+			s.refuse(n, reasonShapeQuota, s.shapesFull(out.Source))
+			return
+		}
+		if len(layout.Series) != len(b.GetValues()) {
+			s.refuse(n, reasonShapeFit, fmt.Sprintf("%s has %d values for the %d series of its shape: update the agent",
+				out.Source, len(b.GetValues()), len(layout.Series)))
+			return
+		}
+		out.Layout, out.Values, src.series = layout, b.GetValues(), len(layout.Series)
+	}
+	if quota, found, limit := s.a.room(s.i.o.Quotas, out.Source, src.series, s.now); quota != "" {
+		s.refuse(n, quota+"_quota", fmt.Sprintf("%s would be %d %s of this host, at most %d are taken: watch less, or raise "+
+			"quotas.%s", out.Source, found, quota, limit, quota))
+		return
+	}
+	age := s.now.Sub(out.At)
+	out.Late = s.replayed || age > max(2*min(out.Interval, maxInterval), lateFrom) || !out.At.After(src.newest)
+	src.seenAt = s.now
+	s.a.sources[out.Source] = src
+	s.blocks = append(s.blocks, out)
+}
+
+func (s *sorting) shapesFull(source string) string {
+	q := s.i.o.Quotas
+	return fmt.Sprintf("%s has a new set of series, and this agent or its customer has had too many of those (%d and %d "+
+		"bytes an hour for an agent, %d bytes for a customer): look for a label whose value changes all the time, or raise "+
+		"quotas.shapes_per_hour, quotas.shape_bytes_per_hour or quotas.shape_bytes_per_customer", source, q.ShapesPerHour,
+		q.ShapeBytesPerHour, q.ShapeBytesPerCustomer)
+}

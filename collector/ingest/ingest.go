@@ -1,0 +1,130 @@
+// Package ingest is the agents' way in: mutual TLS, identity from the certificate, limits and quotas, shapes, the
+// sorting out of what came twice, late or from the future. What is left over is a Report, which it hands to the Sink;
+// only when the Sink says that it is durable does the agent hear "accepted".
+//
+// The rules by which a report is judged, in their order:
+//
+//	who         the certificate's agent, looked up for every request: a revoked one is out on open connections too
+//	how much    one request of an agent at a time; reports, bytes, events, shapes and series within its Quotas
+//	what        decoded within wire.Limits, checked by wire.CheckReport
+//	again?      (epoch, sequence) already applied: accepted once more, without effect
+//	shapes      known for this customer, or sent in full with this report, or asked for
+//	when        blocks from the future or from long ago are refused; what is late or behind a newer report is marked Late
+package ingest
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"github.com/watchbill/watchbill/agent/wire"
+	"github.com/watchbill/watchbill/collector/fleet"
+)
+
+// Registry is what ingest asks the fleet.
+type Registry interface {
+	// AuthenticateCert says which agent a certificate speaks for, now.
+	AuthenticateCert(*x509.Certificate) (fleet.Agent, error)
+	// Enrol turns a token into an identity, Renew an identity into its next certificate.
+	Enrol(context.Context, fleet.Request) (fleet.Enrolment, error)
+	Renew(ctx context.Context, present *x509.Certificate, csr []byte) (fleet.Enrolment, error)
+}
+
+// Options of New. Registry, Keeper and Sink must be set.
+type Options struct {
+	Registry Registry
+	// Keeper keeps shapes.
+	Keeper fleet.Keeper
+	Sink   Sink
+	// Limits bound one body; wire.DefaultLimits when zero.
+	Limits wire.Limits
+	// Quotas bound one agent over time; DefaultQuotas when zero.
+	Quotas Quotas
+	// Logger gets what a person should look at; nothing is logged by default.
+	Logger *slog.Logger
+	// Registerer gets the metrics; none by default.
+	Registerer prometheus.Registerer
+	// Now is the clock by which reports are judged; time.Now by default.
+	Now func() time.Time
+	// Incarnation is this start of the collector.
+	Incarnation uint64
+	// KeepFor is how far back some loaded rule looks: so long agents keep what was acknowledged, and so far back they
+	// are asked to replay after a start. Nothing is asked for by default.
+	KeepFor func() time.Duration
+	// ReturnSpread is over how long agents spread their return after a broken connection; 10 s when zero.
+	ReturnSpread time.Duration
+}
+
+// Ingest is the agents' way in. Safe for concurrent use; it starts nothing of its own.
+type Ingest struct {
+	o       Options
+	shapes  *shapes
+	agents  *agents
+	metrics *metrics
+	enrols  *rate.Limiter
+}
+
+// New checks the options and makes an Ingest that knows no shapes yet; see Load.
+func New(o Options) (*Ingest, error) {
+	if o.Registry == nil || o.Keeper == nil || o.Sink == nil {
+		return nil, errors.New("ingest: registry, keeper and sink must be set")
+	}
+	if o.Limits == (wire.Limits{}) {
+		o.Limits = wire.DefaultLimits()
+	}
+	if o.Quotas == (Quotas{}) {
+		o.Quotas = DefaultQuotas()
+	}
+	if err := errors.Join(o.Limits.Validate(), o.Quotas.Validate()); err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.KeepFor == nil {
+		o.KeepFor = func() time.Duration { return 0 }
+	}
+	if o.ReturnSpread == 0 {
+		o.ReturnSpread = 10 * time.Second
+	}
+	i := &Ingest{o: o, shapes: newShapes(o.Keeper), agents: newAgents(o.Quotas), enrols: rate.NewLimiter(enrolsPerSecond, enrolsAtOnce)}
+	i.metrics = newMetrics(o.Registerer, i.shapes.count)
+	return i, nil
+}
+
+// Load reads the known shapes from the Keeper, so that a restart does not ask every agent for them again. A shape that
+// does not match its ID is left out and logged: agents will be asked for it.
+func (i *Ingest) Load(ctx context.Context) error {
+	skipped, err := i.shapes.load(ctx, i.o.Limits)
+	if err != nil {
+		return fmt.Errorf("load shapes: %w", err)
+	}
+	if skipped > 0 {
+		i.o.Logger.Warn("some stored shapes cannot be used and will be asked for again", "shapes", skipped)
+	}
+	return nil
+}
+
+// Handler serves the agents' four paths. What else is asked for is answered 404.
+func (i *Ingest) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(wire.PathReport, i.endpoint(wire.TypeReport, i.report))
+	mux.Handle(wire.PathHello, i.endpoint(wire.TypeHello, i.hello))
+	mux.Handle(wire.PathEnrol, i.endpoint(wire.TypeEnrol, i.enrol))
+	mux.Handle(wire.PathRenew, i.endpoint(wire.TypeEnrol, i.renew))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, fmt.Sprintf("nothing is at %.100q: this is the agents' listener of a Watchbill collector; operators "+
+			"have a listener of their own", r.URL.Path), http.StatusNotFound)
+	})
+	return mux
+}

@@ -1,0 +1,83 @@
+package ingest
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Results of a report, as counted.
+const (
+	resultAccepted   = "accepted"
+	resultDuplicate  = "duplicate"
+	resultNeedShapes = "need_shapes"
+	resultRefused    = "refused"
+	resultLater      = "later"
+)
+
+// Reasons of refusals beside those of package wire, and the quotas' "series_quota" and "sources_quota" (see room).
+const (
+	reasonDevice      = "device_not_assigned"
+	reasonAhead       = "clock_ahead"
+	reasonOld         = "too_old"
+	reasonShapeID     = "wrong_shape_id"
+	reasonShapeFit    = "values_do_not_fit_shape"
+	reasonShapeQuota  = "shapes_quota"
+	reasonEvents      = "events_quota"
+	reasonReports     = "reports_quota"
+	reasonBytes       = "bytes_quota"
+	reasonRenewals    = "renewals_quota"
+	reasonEnrols      = "enrolments_quota"
+	reasonBusy        = "busy"
+	reasonSink        = "not_kept"
+	reasonMethod      = "method"
+	reasonMedia       = "media_type"
+	reasonUnknown     = "no_certificate"
+	reasonCertificate = "certificate"
+	reasonRevoked     = "revoked"
+	reasonExpired     = "expired"
+	reasonToken       = "token"
+	reasonBody        = "body_not_read"
+	reasonFailed      = "failed"
+)
+
+type metrics struct {
+	reports, refusals *prometheus.CounterVec
+	samples, bytes    prometheus.Counter
+	duration          prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer, shapes func() float64) *metrics {
+	m := &metrics{
+		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "watchbill_ingest_reports_total", Help: "Reports of agents by what became of them.",
+		}, []string{"result"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "watchbill_ingest_refusals_total", Help: "Requests, reports, blocks and events that were not taken, by reason.",
+		}, []string{"reason"}),
+		samples: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "watchbill_ingest_samples_total", Help: "Samples in accepted blocks.",
+		}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "watchbill_ingest_bytes_total", Help: "Bytes of bodies as they came over the line.",
+		}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "watchbill_ingest_duration_seconds", Help: "Time from a request's header to its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
+		}),
+	}
+	for _, r := range []string{resultAccepted, resultDuplicate, resultNeedShapes, resultRefused, resultLater} {
+		m.reports.WithLabelValues(r)
+	}
+	if reg == nil {
+		return m
+	}
+	reg.MustRegister(m.reports, m.refusals, m.samples, m.bytes, m.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "watchbill_ingest_shapes", Help: "Different shapes of blocks that are known.",
+	}, shapes))
+	return m
+}
+
+func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
+
+func (m *metrics) took(since time.Time) { m.duration.Observe(time.Since(since).Seconds()) }

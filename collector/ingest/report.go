@@ -1,0 +1,199 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/watchbill/watchbill/agent/wire"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// retrySink is how long an agent waits when the Sink failed without saying for how long.
+const retrySink = 5 * time.Second
+
+// outcome is what becomes of a report.
+type outcome struct {
+	status int
+	result string
+	ack    *wire.Ack
+}
+
+func (i *Ingest) report(w http.ResponseWriter, r *http.Request) {
+	who, err := i.identify(r)
+	if err != nil {
+		i.unidentified(w, wire.TypeReport, err)
+		return
+	}
+	out := i.inTurn(w, r, who)
+	i.metrics.reports.WithLabelValues(out.result).Inc()
+	i.answer(w, out.status, wire.TypeReport, out.ack)
+}
+
+// inTurn takes one report when its agent's turn has come and its quotas allow it.
+func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent) outcome {
+	a := i.agents.get(who.ID)
+	if !a.enter(r.Context()) {
+		return i.later(who, reasonBusy, time.Second, "another report of this agent is still being worked on: if this "+
+			"repeats, two agents may be running under one identity")
+	}
+	defer a.leave()
+	now := i.o.Now()
+	if d := wait(a.bytes, 1, now); d > 0 {
+		return i.overQuota(who, a, reasonBytes, "quotas.bytes_per_minute", d, now)
+	}
+	if d := wait(a.reports, 1, now); d > 0 {
+		return i.overQuota(who, a, reasonReports, "quotas.reports_per_minute", d, now)
+	}
+	var m wire.Report
+	n, err := i.read(w, r, i.o.Limits, &m)
+	a.bytes.ReserveN(now, min(n, a.bytes.Burst())) // may go below zero: the next one waits
+	if err != nil {
+		status, text := i.unread(err)
+		result := resultRefused
+		if status == http.StatusRequestTimeout {
+			result = resultLater
+		}
+		i.tell(a, who, "unread", now, text)
+		return outcome{status, result, i.ackTo(who, wire.Ack_RESULT_REFUSED, text)}
+	}
+	out := i.judge(r.Context(), who, a, &m)
+	out.ack.Epoch, out.ack.Sequence = m.GetEpoch(), m.GetSequence()
+	return out
+}
+
+// judge decides on a report that was read and has it applied. The caller holds the agent's turn.
+func (i *Ingest) judge(ctx context.Context, who fleet.Agent, a *agent, m *wire.Report) outcome {
+	now := i.o.Now()
+	if err := wire.CheckReport(m, i.o.Limits); err != nil {
+		return i.refuse(who, a, err, now)
+	}
+	if a.seen.has(m.GetEpoch(), m.GetSequence()) {
+		return outcome{http.StatusOK, resultDuplicate, i.accepted(who, a, now)}
+	}
+	s := i.sort(who, a, m, now)
+	if unknown := s.unknown(); len(unknown) > 0 {
+		ack := i.ackTo(who, wire.Ack_RESULT_NEED_SHAPES, "")
+		ack.UnknownShapes = unknown
+		return outcome{http.StatusOK, resultNeedShapes, ack}
+	}
+	// From here on the work is finished even when the agent hangs up, within a bounded time.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+	defer cancel()
+	if err := s.keepShapes(ctx); err != nil {
+		return i.notKept(who, a, err, now)
+	}
+	r := s.result()
+	if err := i.o.Sink.Apply(ctx, r); err != nil {
+		return i.notKept(who, a, err, now)
+	}
+	i.applied(a, m, s, now)
+	ack := i.accepted(who, a, now)
+	slices.SortFunc(s.refusals, func(x, y *wire.Refusal) int { return cmp.Compare(x.Block, y.Block) })
+	ack.Refusals = s.refusals
+	if r.EventsDropped > 0 {
+		ack.Error = fmt.Sprintf("%d events were left out: more than %d an hour; stop what causes them, or raise "+
+			"quotas.events_per_hour", r.EventsDropped, i.o.Quotas.EventsPerHour)
+		i.tell(a, who, reasonEvents, now, ack.Error)
+	}
+	return outcome{http.StatusOK, resultAccepted, ack}
+}
+
+// applied remembers a report that is durable.
+func (i *Ingest) applied(a *agent, m *wire.Report, s *sorting, now time.Time) {
+	a.seen.add(m.GetEpoch(), m.GetSequence())
+	for _, b := range s.blocks {
+		src := a.sources[b.Source]
+		if b.At.After(src.newest) {
+			src.newest = b.At
+		}
+		a.sources[b.Source] = src
+		i.metrics.samples.Add(float64(len(b.Values)))
+	}
+	a.events.AllowN(now, s.events)
+	for _, f := range s.refusals {
+		i.metrics.refused(f.Reason)
+		i.tell(a, s.who, f.Reason, now, f.Error)
+	}
+	if n := len(m.GetEvents()) - s.events; n > 0 {
+		i.metrics.refusals.WithLabelValues(reasonEvents).Add(float64(n))
+	}
+}
+
+// accepted is the ack of a report that is durable. While the windows of the agent may lack what was before this start
+// of the collector, it asks for a replay, always of the same time: the agent knows a request it has answered, and one
+// that got lost with its ack, or with the agent, is not lost for good.
+func (i *Ingest) accepted(who fleet.Agent, a *agent, now time.Time) *wire.Ack {
+	ack := i.ackTo(who, wire.Ack_RESULT_ACCEPTED, "")
+	if a.firstAt.IsZero() {
+		a.firstAt = now
+	}
+	if keep := i.o.KeepFor(); keep > 0 && now.Sub(a.firstAt) < keep {
+		ack.ReplaySinceMs = max(a.firstAt.Add(-keep).UnixMilli(), 1)
+	}
+	return ack
+}
+
+// refuse is for good: the agent lets go of the report.
+func (i *Ingest) refuse(who fleet.Agent, a *agent, err error, now time.Time) outcome {
+	reason := reasonFailed
+	var bad *wire.Error
+	if errors.As(err, &bad) {
+		reason = bad.Reason
+	}
+	i.metrics.refused(reason)
+	i.tell(a, who, reason, now, err.Error())
+	return outcome{http.StatusOK, resultRefused, i.ackTo(who, wire.Ack_RESULT_REFUSED, err.Error())}
+}
+
+// notKept is a report that could not be made durable: the agent keeps it and comes again.
+func (i *Ingest) notKept(who fleet.Agent, a *agent, err error, now time.Time) outcome {
+	var later *Later
+	if errors.As(err, &later) {
+		i.tell(a, who, reasonSink, now, later.Text)
+		after := later.After
+		if after <= 0 {
+			after = retrySink
+		}
+		return i.later(who, reasonSink, after, later.Text)
+	}
+	i.tell(a, who, reasonSink, now, err.Error())
+	return i.later(who, reasonSink, retrySink, "the collector could not keep this report, its log says why; nothing is "+
+		"lost, the report will be sent again")
+}
+
+func (i *Ingest) overQuota(who fleet.Agent, a *agent, reason, quota string, d time.Duration, now time.Time) outcome {
+	text := fmt.Sprintf("this agent sends more than %s allows: it waits and sends again; raise the quota if the load is "+
+		"wanted", quota)
+	i.tell(a, who, reason, now, text)
+	return i.later(who, reason, d, text)
+}
+
+func (i *Ingest) later(who fleet.Agent, reason string, after time.Duration, text string) outcome {
+	i.metrics.refused(reason)
+	ack := i.ackTo(who, wire.Ack_RESULT_LATER, text)
+	ack.RetryAfterMs = uint32(max(min(after, time.Hour).Milliseconds(), 1)) //nolint:gosec // an hour at most
+	return outcome{http.StatusOK, resultLater, ack}
+}
+
+// tellEvery is how often a person hears of the same trouble with the same agent.
+const tellEvery = time.Hour
+
+// tell logs a refusal, once an hour for each agent and reason. The caller holds the agent's turn.
+func (i *Ingest) tell(a *agent, who fleet.Agent, reason string, now time.Time, text string) {
+	if last, ok := a.told[reason]; ok && now.Sub(last) < tellEvery {
+		return
+	}
+	a.told[reason] = now
+	i.o.Logger.Warn("report of an agent not taken, or not all of it", "asset", who.Asset, "customer", who.Customer,
+		"agent", who.ID, "reason", reason, "error", text)
+}
+
+func assetOf(who fleet.Agent) window.Asset {
+	return window.Asset{Name: who.Asset, Customer: who.Customer, Site: who.Site}
+}

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/store"
@@ -21,7 +23,9 @@ type Alert struct {
 	Expr       string  `json:"expr"`
 	ForSeconds float64 `json:"for_seconds"`
 
-	State    rules.State       `json:"state"`
+	State rules.State `json:"state"`
+	// Unknown says why the alert is frozen, because nothing is known of its series; empty when it is not.
+	Unknown  string            `json:"unknown"`
 	Severity incident.Severity `json:"severity"`
 	Customer string            `json:"customer"`
 	Site     string            `json:"site"`
@@ -59,22 +63,30 @@ type RuleGroup struct {
 	// LastEvaluation is null until the group was evaluated.
 	LastEvaluation    *time.Time `json:"last_evaluation"`
 	EvaluationSeconds float64    `json:"evaluation_seconds"`
-	Rules             []Rule     `json:"rules"`
+	// LastError says why what the group found could not be kept, empty when it was.
+	LastError string `json:"last_error"`
+	Rules     []Rule `json:"rules"`
 }
 
 // Rule is a rule as it runs.
 type Rule struct {
 	Name string `json:"name"`
 	// Kind is alerting or recording.
-	Kind   string            `json:"kind"`
-	Expr   string            `json:"expr"`
-	Labels map[string]string `json:"labels"`
-	// Health is ok, failing or unknown (not evaluated yet); LastError says what fails.
+	Kind       string            `json:"kind"`
+	Expr       string            `json:"expr"`
+	Line       int               `json:"line"`
+	ForSeconds float64           `json:"for_seconds"`
+	Labels     map[string]string `json:"labels"`
+	// Health is ok, err or unknown (not evaluated yet); LastError says what fails.
 	Health    string `json:"health"`
 	LastError string `json:"last_error"`
 	// LastEvaluation is null until the rule was evaluated.
 	LastEvaluation    *time.Time `json:"last_evaluation"`
 	EvaluationSeconds float64    `json:"evaluation_seconds"`
+	// Pending and Firing count its alerts, Unknown those results and alerts of which nothing could be said.
+	Pending int `json:"pending"`
+	Firing  int `json:"firing"`
+	Unknown int `json:"unknown"`
 }
 
 // RuleGroups is every loaded group.
@@ -82,11 +94,12 @@ type RuleGroups struct {
 	Groups []RuleGroup `json:"groups"`
 }
 
-func alertRow(s store.AlertState) Alert {
+func alertRow(s evaluate.Standing) Alert {
 	al := s.Alert
 	return Alert{
-		ID: s.ID(), Name: s.Origin.Name, Group: s.Origin.Group, Expr: s.Origin.Expr, ForSeconds: s.Origin.For.Seconds(),
-		State: al.State, Severity: incident.Severity(al.Labels.Get("severity")), Customer: al.Labels.Get("customer"),
+		ID: rules.AlertID(s.Origin.ID, al.Labels), Name: s.Origin.Name, Group: s.Origin.Group, Expr: s.Origin.Expr,
+		ForSeconds: s.Origin.For.Seconds(), State: al.State, Unknown: s.Unknown,
+		Severity: incident.Severity(al.Labels.Get("severity")), Customer: al.Labels.Get("customer"),
 		Site: al.Labels.Get("site"), Asset: al.Labels.Get("instance"), Service: al.Labels.Get("service"),
 		System: al.Labels.Get("system"), Labels: al.Labels.Map(), Annotations: al.Annotations.Map(), Value: al.Value,
 		FirstBadAt: al.FirstBadAt, ActiveAt: al.ActiveAt, FiredAt: orNull(al.FiredAt),
@@ -97,42 +110,88 @@ func (a *API) listRules(r *http.Request, _ fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
-	return RuleGroups{Groups: orEmpty(a.o.Rules.Groups())}, nil
+	out := RuleGroups{Groups: []RuleGroup{}}
+	for _, g := range a.o.Rules.Groups() {
+		out.Groups = append(out.Groups, ruleGroup(g))
+	}
+	return out, nil
+}
+
+func ruleGroup(g evaluate.GroupStatus) RuleGroup {
+	row := RuleGroup{Name: g.Name, File: g.File, IntervalSeconds: g.Interval.Seconds(),
+		LastEvaluation: orNull(g.LastEvaluation), EvaluationSeconds: g.Duration.Seconds(), LastError: g.Err, Rules: []Rule{}}
+	for _, r := range g.Rules {
+		kind := "recording"
+		if r.Rule.Alerting() {
+			kind = "alerting"
+		}
+		pending, firing := 0, 0
+		for _, s := range r.Alerts {
+			switch s.Alert.State {
+			case rules.Pending:
+				pending++
+			case rules.Firing:
+				firing++
+			}
+		}
+		row.Rules = append(row.Rules, Rule{Name: r.Rule.Name(), Kind: kind, Expr: r.Rule.Text, Line: r.Rule.Line,
+			ForSeconds: r.Rule.For.Seconds(), Labels: r.Rule.Labels.Map(), Health: string(r.Health), LastError: r.LastError,
+			LastEvaluation: orNull(r.LastEvaluation), EvaluationSeconds: r.Duration.Seconds(),
+			Pending: pending, Firing: firing, Unknown: r.Unknown})
+	}
+	return row
 }
 
 func (a *API) listAlerts(r *http.Request, _ fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
-	tickets := map[string]TicketRef{}
+	list := AlertList{Alerts: []Alert{}}
 	err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
 		open, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Limit: countLimit})
+		if err != nil {
+			return err
+		}
+		tickets := map[string]*TicketRef{}
 		for _, t := range open {
 			for _, al := range t.Alerts {
-				tickets[al.ID] = TicketRef{ID: t.ID, Number: t.Number}
+				tickets[al.ID] = &TicketRef{ID: t.ID, Number: t.Number}
 			}
+		}
+		standing, err := a.standing(tx)
+		for _, s := range standing {
+			row := alertRow(s)
+			row.Ticket = tickets[row.ID]
+			list.Alerts = append(list.Alerts, row)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list alerts: %w", err)
 	}
-	list := AlertList{Alerts: []Alert{}}
-	for _, s := range a.o.Rules.Alerts() {
-		row := alertRow(s)
-		if ref, ok := tickets[row.ID]; ok {
-			row.Ticket = &ref
-		}
-		list.Alerts = append(list.Alerts, row)
-	}
-	slices.SortStableFunc(list.Alerts, func(x, y Alert) int {
-		if x.State != y.State {
-			return strings.Compare(string(x.State), string(y.State)) // firing before pending
-		}
-		if c := x.ActiveAt.Compare(y.ActiveAt); c != 0 {
-			return c
-		}
-		return strings.Compare(x.ID, y.ID)
+	slices.SortFunc(list.Alerts, func(x, y Alert) int {
+		return cmp.Or(strings.Compare(string(x.State), string(y.State)), // firing before pending
+			x.ActiveAt.Compare(y.ActiveAt), strings.Compare(x.ID, y.ID))
 	})
 	return list, nil
+}
+
+// standing is every alert that stands: what the store keeps (silence too, which no rule file holds), with the
+// evaluator's newer word on those it knows.
+func (a *API) standing(tx store.Tx) ([]evaluate.Standing, error) {
+	kept, err := tx.Alerts()
+	if err != nil {
+		return nil, err
+	}
+	live := a.o.Rules.Alerts()
+	known := map[string]bool{}
+	for _, s := range live {
+		known[rules.AlertID(s.Origin.ID, s.Alert.Labels)] = true
+	}
+	for _, s := range kept {
+		if !known[s.ID()] {
+			live = append(live, evaluate.Standing{Origin: s.Origin, Alert: s.Alert})
+		}
+	}
+	return live, nil
 }

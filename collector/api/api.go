@@ -84,8 +84,8 @@ func New(o Options) *API {
 	return a
 }
 
-// Collector is the gauges that are read from the store and the window when /metrics is asked: tickets, alerts, assets,
-// messages and the build. Register it once with the registry behind Options.Gatherer.
+// Collector is the gauges that are read from the store and the window when /metrics is asked: tickets, assets, messages
+// and the build. Register it once with the registry behind Options.Gatherer.
 func (a *API) Collector() prometheus.Collector { return a.gauges }
 
 // Limits that keep a slow or greedy client from holding the collector.

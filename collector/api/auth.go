@@ -15,6 +15,11 @@ func (a *API) authenticate(r *http.Request, right fleet.Right) (fleet.Operator, 
 	if token == "" && right == fleet.MayScrape {
 		_, token, _ = r.BasicAuth()
 	}
+	if token == "" && len(a.o.Fleet.Operators()) == 0 {
+		return fleet.Operator{}, refusal(http.StatusUnauthorized, "no_operators",
+			"stop it, run `watchbill operator add NAME` on its host with its --storage.path, and start it again",
+			"this collector has no operator yet")
+	}
 	if token == "" {
 		return fleet.Operator{}, refusal(http.StatusUnauthorized, "unauthenticated",
 			"send your token as `Authorization: Bearer TOKEN`; an administrator makes one with `watchbill operator add NAME`",

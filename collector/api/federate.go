@@ -14,9 +14,10 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"github.com/watchbill/watchbill/rules"
 )
 
 // lookback is how far back a series' last value still counts as alive, as in Prometheus.
@@ -83,7 +84,7 @@ func selectors(r *http.Request) ([][]*labels.Matcher, error) {
 	if len(match) > maxSelectors {
 		return nil, badRequest(fmt.Sprintf("send at most %d", maxSelectors), "there are %d selectors", len(match))
 	}
-	sets, err := parser.NewParser(parser.Options{}).ParseMetricSelectors(match)
+	sets, err := rules.NewParser().ParseMetricSelectors(match)
 	if err != nil {
 		return nil, badRequest(`a selector is like {job="node"}`, "match[]: %v", err)
 	}

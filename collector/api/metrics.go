@@ -21,11 +21,11 @@ const countLimit = math.MaxInt32
 // many, never take more than a twentieth of the collector's time.
 func gaugesFor(took time.Duration) time.Duration { return max(time.Second, 20*took) }
 
-// gauges shows what the store, the evaluator and the window hold, read when asked.
+// gauges shows what the store and the window hold, read when asked. Alerts are counted by the evaluator itself.
 type gauges struct {
 	api *API
 
-	tickets, alerts, assets, messages, build *prometheus.Desc
+	tickets, assets, messages, build *prometheus.Desc
 
 	mu    sync.Mutex
 	last  reading
@@ -35,14 +35,12 @@ type gauges struct {
 // reading is one look at everything that is counted.
 type reading struct {
 	tickets  map[ticketLabels]int
-	alerts   map[alertLabels]int
+	alerts   map[rules.State]int
 	assets   map[AssetState]int
 	messages map[outbox.MessageState]int
 }
 
 type ticketLabels struct{ priority, state, customer string }
-
-type alertLabels struct{ state, severity string }
 
 func newGauges(a *API) *gauges {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
@@ -51,7 +49,6 @@ func newGauges(a *API) *gauges {
 	return &gauges{
 		api:      a,
 		tickets:  desc("watchbill_tickets", "Open tickets.", "priority", "state", "customer"),
-		alerts:   desc("watchbill_alerts", "Alerts that stand, by state (pending, firing) and severity.", "state", "severity"),
 		assets:   desc("watchbill_assets", "Assets of the fleet, by whether they report (reporting, silent, never).", "state"),
 		messages: desc("watchbill_outbox_messages", "Messages not delivered yet, by state (queued, buried).", "state"),
 		build: desc("watchbill_build_info", "Always 1; the labels say which program this is.",
@@ -61,7 +58,7 @@ func newGauges(a *API) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.tickets, g.alerts, g.assets, g.messages, g.build} {
+	for _, d := range []*prometheus.Desc{g.tickets, g.assets, g.messages, g.build} {
 		ch <- d
 	}
 }
@@ -83,9 +80,6 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	for l, n := range r.tickets {
 		gauge(g.tickets, n, l.priority, l.state, l.customer)
-	}
-	for l, n := range r.alerts {
-		gauge(g.alerts, n, l.state, l.severity)
 	}
 	for s, n := range r.assets {
 		gauge(g.assets, n, string(s))
@@ -115,12 +109,20 @@ func (g *gauges) look(ctx context.Context) (reading, error) {
 	// What can be counted is there with 0, so that a rule on it has a series to look at.
 	r := reading{
 		tickets:  map[ticketLabels]int{},
-		alerts:   map[alertLabels]int{},
+		alerts:   map[rules.State]int{},
 		assets:   map[AssetState]int{Reporting: 0, Silent: 0, Never: 0},
 		messages: map[outbox.MessageState]int{outbox.Queued: 0, outbox.Buried: 0},
 	}
 	err := g.api.o.Store.View(ctx, func(tx store.Tx) error {
 		clear(r.tickets)
+		clear(r.alerts)
+		standing, err := g.api.standing(tx)
+		if err != nil {
+			return err
+		}
+		for _, s := range standing {
+			r.alerts[s.Alert.State]++
+		}
 		open, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Limit: countLimit})
 		if err != nil {
 			return err
@@ -140,10 +142,6 @@ func (g *gauges) look(ctx context.Context) (reading, error) {
 	if err != nil {
 		return r, err
 	}
-	for _, s := range g.api.o.Rules.Alerts() {
-		row := alertRow(s)
-		r.alerts[alertLabels{string(row.State), string(row.Severity)}]++
-	}
 	for _, as := range g.api.assets() {
 		r.assets[as.State]++
 	}
@@ -151,17 +149,10 @@ func (g *gauges) look(ctx context.Context) (reading, error) {
 }
 
 func (r reading) counts() Counts {
-	c := Counts{Assets: r.assets, QueuedMessages: r.messages[outbox.Queued], BuriedMessages: r.messages[outbox.Buried]}
+	c := Counts{Assets: r.assets, QueuedMessages: r.messages[outbox.Queued], BuriedMessages: r.messages[outbox.Buried],
+		PendingAlerts: r.alerts[rules.Pending], FiringAlerts: r.alerts[rules.Firing]}
 	for _, n := range r.tickets {
 		c.OpenTickets += n
-	}
-	for l, n := range r.alerts {
-		switch rules.State(l.state) {
-		case rules.Pending:
-			c.PendingAlerts += n
-		case rules.Firing:
-			c.FiringAlerts += n
-		}
 	}
 	return c
 }

@@ -5,8 +5,8 @@ import (
 
 	"github.com/prometheus/prometheus/storage"
 
+	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
-	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/rules/window"
 )
 
@@ -29,8 +29,8 @@ type Fleet interface {
 // Rules is the evaluator, as far as the API asks it.
 type Rules interface {
 	// Alerts are those that are pending or firing.
-	Alerts() []store.AlertState
-	Groups() []RuleGroup
+	Alerts() []evaluate.Standing
+	Groups() []evaluate.GroupStatus
 }
 
 // Window is the window, as far as the API asks it.

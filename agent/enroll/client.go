@@ -98,10 +98,10 @@ func ask(ctx context.Context, via http.RoundTripper, collector, path string, key
 	if err != nil {
 		return nil, fmt.Errorf("collector address %q: %w", collector, err)
 	}
-	req.Header.Set("Content-Type", wire.TypeEnrol)
-	req.Header.Set("Accept", wire.TypeEnrol)
+	req.Header.Set(wire.HeaderType, wire.TypeEnrol)
+	req.Header.Set(wire.HeaderAccept, wire.TypeEnrol)
 	if coding != "" {
-		req.Header.Set("Content-Encoding", coding)
+		req.Header.Set(wire.HeaderCoding, coding)
 	}
 	resp, err := via.RoundTrip(req)
 	if err != nil {
@@ -112,13 +112,13 @@ func ask(ctx context.Context, via http.RoundTripper, collector, path string, key
 }
 
 func readEnrolled(resp *http.Response, collector string) (*wire.Enrolled, error) {
-	if !strings.HasPrefix(resp.Header.Get("Content-Type"), wire.TypeEnrol) {
+	if !strings.HasPrefix(resp.Header.Get(wire.HeaderType), wire.TypeEnrol) {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 400)) // for the message only
 		return nil, fmt.Errorf("%w: %s answered %s %q, not as a collector of this version does: check that the address is its agents' listener and compare the versions of agent and collector",
 			ErrRefused, collector, resp.Status, strings.TrimSpace(string(text)))
 	}
 	var a wire.Enrolled
-	if err := wire.Decode(resp.Body, resp.Header.Get("Content-Encoding"), wire.DefaultLimits(), &a); err != nil {
+	if err := wire.Decode(resp.Body, resp.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), &a); err != nil {
 		return nil, fmt.Errorf("read the answer of %s: %w", collector, err)
 	}
 	switch {

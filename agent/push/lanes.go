@@ -1,0 +1,201 @@
+package push
+
+import (
+	"iter"
+	"time"
+
+	"github.com/watchbill/watchbill/agent/spool"
+	"github.com/watchbill/watchbill/agent/wire"
+)
+
+// key names a report and orders reports by age.
+type key struct{ epoch, sequence uint64 }
+
+func keyOf(r *wire.Report) key { return key{r.Epoch, r.Sequence} }
+
+func (k key) less(o key) bool {
+	return k.epoch < o.epoch || k.epoch == o.epoch && k.sequence < o.sequence
+}
+
+// lane is why a report is sent.
+type lane string
+
+const (
+	laneLive    lane = "live"
+	laneBacklog lane = "backlog"
+	laneReplay  lane = "replay"
+)
+
+// item is a report to be sent.
+type item struct {
+	report *wire.Report
+	lane   lane
+	// shape finds the shapes of the report.
+	shape func(id []byte) (*wire.Shape, bool)
+	// done lets go of the report.
+	done func() error
+}
+
+// direct is a report that never saw the spool because the spool would not take it.
+type direct struct {
+	report *wire.Report
+	shape  func(id []byte) (*wire.Shape, bool)
+}
+
+// Direct hands over a report that the spool would not take, to be sent from memory. The newest sixteen are kept; what is
+// pushed out is lost and counted (Stats.Lost). shape finds the report's shapes.
+func (p *Push) Direct(r *wire.Report, shape func(id []byte) (*wire.Shape, bool)) {
+	p.mu.Lock()
+	p.direct = append(p.direct, direct{r, shape})
+	if over := len(p.direct) - maxDirect; over > 0 {
+		p.direct = append([]direct(nil), p.direct[over:]...)
+		p.stats.Lost += uint64(over)
+	}
+	p.mu.Unlock()
+	p.Wake()
+}
+
+// next is the report whose turn it is: the newest if the collector has not had it, else the oldest still waiting, else
+// the next of a replay.
+func (p *Push) next() (item, bool) {
+	if it, ok := p.newest(); ok {
+		return it, true
+	}
+	if it, ok := p.oldest(); ok {
+		return it, true
+	}
+	return p.nextReplay()
+}
+
+// newest is the newest report that is younger than all the collector has disposed of.
+func (p *Push) newest() (item, bool) {
+	stored, ok := p.read("newest", p.o.Spool.Newest)
+	var best item
+	if ok {
+		best = p.spooled(stored, laneLive)
+	}
+	if d, any := p.directAt(-1); any && (!ok || keyOf(stored.Report).less(keyOf(d.report))) {
+		best, ok = p.unspooled(d, laneLive), true
+	}
+	if !ok || !p.live.less(keyOf(best.report)) {
+		return item{}, false
+	}
+	return best, true
+}
+
+// oldest is the oldest report that the collector has not disposed of.
+func (p *Push) oldest() (item, bool) {
+	stored, ok := p.read("oldest", p.o.Spool.Oldest)
+	if d, any := p.directAt(0); any && (!ok || keyOf(d.report).less(keyOf(stored.Report))) {
+		return p.unspooled(d, laneBacklog), true
+	}
+	if !ok {
+		return item{}, false
+	}
+	return p.spooled(stored, laneBacklog), true
+}
+
+// read asks the spool. One that cannot be read holds nothing for now: reports in memory still go out.
+func (p *Push) read(which string, from func() (spool.Item, bool, error)) (spool.Item, bool) {
+	s, ok, err := from()
+	if err != nil {
+		p.once("spool "+which, "a spooled report cannot be read; reports are sent from memory", "which", which, "error", err)
+		return spool.Item{}, false
+	}
+	return s, ok
+}
+
+func (p *Push) spooled(s spool.Item, l lane) item {
+	return item{report: s.Report, lane: l, shape: p.o.Spool.Shape, done: func() error { return p.o.Spool.Done(s.Epoch, s.Sequence) }}
+}
+
+func (p *Push) unspooled(d direct, l lane) item {
+	return item{report: d.report, lane: l, shape: d.shape, done: func() error { p.dropDirect(keyOf(d.report)); return nil }}
+}
+
+// directAt is the i-th oldest report in memory; -1 means the newest.
+func (p *Push) directAt(i int) (direct, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.direct) == 0 {
+		return direct{}, false
+	}
+	if i < 0 {
+		i = len(p.direct) - 1
+	}
+	return p.direct[i], true
+}
+
+func (p *Push) dropDirect(k key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, d := range p.direct {
+		if keyOf(d.report) == k {
+			p.direct = append(p.direct[:i:i], p.direct[i+1:]...)
+			return
+		}
+	}
+}
+
+// replay is what the collector asked to see again. One request is answered once: it is recognised by who asked and
+// since when.
+type replay struct {
+	incarnation uint64
+	sinceMs     int64
+	next        func() (spool.Item, error, bool)
+	stop        func()
+	// current was read and not yet delivered.
+	current *spool.Item
+}
+
+// askReplay takes note of what an Ack asks to see again.
+func (p *Push) askReplay(a *wire.Ack) {
+	if a.ReplaySinceMs == 0 || p.replay != nil && p.replay.incarnation == a.Incarnation && p.replay.sinceMs == a.ReplaySinceMs {
+		return
+	}
+	p.endReplay()
+	next, stop := iter.Pull2(p.o.Spool.Since(time.UnixMilli(a.ReplaySinceMs)))
+	p.replay = &replay{incarnation: a.Incarnation, sinceMs: a.ReplaySinceMs, next: next, stop: stop}
+	p.o.Logger.Info("the collector asks to see reports again", "since", time.UnixMilli(a.ReplaySinceMs).UTC())
+}
+
+// nextReplay is the next report of a replay under way.
+func (p *Push) nextReplay() (item, bool) {
+	if hello := p.takeHello(); hello != nil {
+		p.askReplay(hello)
+	}
+	r := p.replay
+	if r == nil || r.next == nil {
+		return item{}, false
+	}
+	if r.current == nil {
+		s, err, ok := r.next()
+		if err != nil {
+			p.once("replay", "a report that the collector asked for cannot be read", "error", err)
+		}
+		if err != nil || !ok {
+			p.endReplay()
+			return item{}, false
+		}
+		r.current = &s
+	}
+	done := func() error { r.current = nil; return nil }
+	return item{report: r.current.Report, lane: laneReplay, shape: p.o.Spool.Shape, done: done}, true
+}
+
+// takeHello is the Ack of a Hello that asked for a replay and that nobody has taken yet.
+func (p *Push) takeHello() *wire.Ack {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.hello
+	p.hello = nil
+	return a
+}
+
+// endReplay stops reading; that this request was answered stays known.
+func (p *Push) endReplay() {
+	if p.replay != nil && p.replay.stop != nil {
+		p.replay.stop()
+		p.replay.next, p.replay.stop, p.replay.current = nil, nil, nil
+	}
+}

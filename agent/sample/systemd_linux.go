@@ -35,7 +35,6 @@ var unitStates = []string{"active", "activating", "deactivating", "inactive", "f
 type systemdSampler struct {
 	host
 	wanted func(unit string) bool
-	dial   func(context.Context) (*systemd.Conn, error)
 	// types are the services' types; a property each, which hardly ever changes.
 	types map[string]string
 	// states are the units' states at the last reading, nil before the first.
@@ -63,7 +62,7 @@ func newSystemd(h host, c SystemdConfig) *systemdSampler {
 	}
 	return &systemdSampler{
 		host: h, wanted: func(unit string) bool { return include(unit) && !skip(unit) },
-		dial: systemd.NewWithContext, types: map[string]string{}, runs: map[string]run{},
+		types: map[string]string{}, runs: map[string]run{},
 	}
 }
 
@@ -80,7 +79,7 @@ func (s *systemdSampler) Read(ctx context.Context, now time.Time) (Reading, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
 	defer cancel()
-	conn, err := s.dial(ctx)
+	conn, err := dialSystemd(ctx)
 	if err != nil {
 		return Reading{}, explainDBus("connect to systemd", err)
 	}
@@ -108,6 +107,20 @@ func (s *systemdSampler) Read(ctx context.Context, now time.Time) (Reading, erro
 	}
 	s.remember(units) // last: until a reading is whole, what changed since the one before is still to be told
 	return r, nil
+}
+
+// dialSystemd connects over the system bus or, as root, where there is none, to systemd's own socket. The address of the
+// bus can be given in DBUS_SYSTEM_BUS_ADDRESS, as everywhere.
+func dialSystemd(ctx context.Context) (*systemd.Conn, error) {
+	conn, err := systemd.NewSystemConnectionContext(ctx)
+	if err == nil || os.Geteuid() != 0 {
+		return conn, err
+	}
+	conn, direct := systemd.NewSystemdConnectionContext(ctx)
+	if direct != nil {
+		return nil, errors.Join(err, direct)
+	}
+	return conn, nil
 }
 
 func (s *systemdSampler) samples(ctx context.Context, conn *systemd.Conn, units []systemd.UnitStatus) ([]wire.Sample, error) {

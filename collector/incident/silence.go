@@ -34,7 +34,8 @@ type Patience struct {
 // DefaultPatience is three reports, at least 10 s, and two minutes after a goodbye.
 var DefaultPatience = Patience{Intervals: 3, Least: 10 * time.Second, AfterGoodbye: 2 * time.Minute}
 
-func (p Patience) of(l Life) time.Duration {
+// Of is how long this host may be silent.
+func (p Patience) Of(l Life) time.Duration {
 	if l.Goodbye != "" {
 		return p.AfterGoodbye
 	}
@@ -128,7 +129,7 @@ func causes(lives []Life, p Patience, now time.Time) map[uint64]rules.Alert {
 	return out
 }
 
-func silent(l Life, p Patience, now time.Time) bool { return now.Sub(l.Heard) > p.of(l) }
+func silent(l Life, p Patience, now time.Time) bool { return now.Sub(l.Heard) > p.Of(l) }
 
 // overdue is a host that missed a report but may yet be heard in time; one that said goodbye is not waited for.
 func overdue(l Life, p Patience, now time.Time) bool {

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/watchbill/watchbill/agent"
+	"github.com/watchbill/watchbill/collector"
+	"github.com/watchbill/watchbill/collector/fleet"
+)
+
+// upOptions are the flags of `watchbill up`.
+type upOptions struct {
+	serveOptions
+	interval model.Duration
+	watch    []string
+}
+
+func newUpCmd() *cobra.Command {
+	o := upOptions{interval: model.Duration(5 * time.Second)}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Watch this host: collector and agent in one process",
+		Long: `Runs a collector and an agent for this host in one process, on the embedded store, with the shipped rules.
+Nothing needs to be configured. When something breaks, a ticket opens; see it with "watchbill ticket list".
+
+The agent enrols with the collector over mutual TLS, as any other agent would; further hosts join with the command
+that "watchbill token create" prints. Ctrl-C stops both in order.`,
+		Example: `  watchbill up
+  watchbill up --interval 1s --rules.file my-rules.yml
+  watchbill up --watch.process nginx     # a ticket opens when no process called nginx is left`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runUp(cmd, o) },
+	}
+	o.register(cmd)
+	cmd.Flags().Var(&durationFlag{&o.interval}, "interval", "how often the agent reports and rules are evaluated")
+	cmd.Flags().StringArrayVar(&o.watch, "watch.process", nil, "count processes with this name; repeatable")
+	return cmd
+}
+
+// runUp starts the collector, enrols the agent with it on the first run, and runs both until a signal.
+func runUp(cmd *cobra.Command, o upOptions) error {
+	log, err := o.logger(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("ask for this host's name: %w", err)
+	}
+	name := fleet.AssetName(host)
+	directory := ownDirectory(name)
+	if err := directory.Validate(); err != nil {
+		return fmt.Errorf("this host's name %q cannot be an asset's: %w", host, err)
+	}
+	read := func() (collector.Config, error) {
+		c, err := o.config(cmd)
+		if err == nil && (cmd.Flags().Changed("interval") || o.configFile == "") {
+			c.Evaluation.Interval = o.interval
+		}
+		return c, err
+	}
+	cfg, err := read()
+	if err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	c, err := collector.New(ctx, cfg, collector.Options{Logger: log, Directory: directory, Reread: read})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.EnsureOperator(ctx, osUser()); err != nil {
+		return err
+	}
+	printUp(cmd, c, o)
+	return runBoth(ctx, c, func(ctx context.Context) error { return runOwnAgent(ctx, c, name, o, log) })
+}
+
+// runBoth runs the collector and beside it the agent. The agent is stopped first, so that its goodbye is heard.
+func runBoth(ctx context.Context, c *collector.Collector, agent func(context.Context) error) error {
+	collecting, stopCollector := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCollector()
+	g, reporting := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer stopCollector()
+		return agent(reporting)
+	})
+	g.Go(func() error {
+		if err := c.Run(collecting); err != nil {
+			return err
+		}
+		if reporting.Err() == nil && collecting.Err() == nil {
+			return errors.New("the collector stopped without being asked to")
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// runOwnAgent enrols this host's agent if it has no certificate of this collector, and runs it.
+func runOwnAgent(ctx context.Context, c *collector.Collector, name string, o upOptions, log *slog.Logger) error {
+	cfg := agent.DefaultConfig()
+	cfg.DataDir = filepath.Join(c.StoragePath(), "agent")
+	cfg.Interval = o.interval
+	for _, w := range o.watch {
+		cfg.WatchProcess(w)
+	}
+	token := ""
+	if !agent.Enrolled(cfg.DataDir) {
+		var err error
+		if token, err = c.TokenForSelf(ctx, ownCustomer, ownSite, name); err != nil {
+			return fmt.Errorf("enrol this host's agent: %w", err)
+		}
+	}
+	a, err := agent.New(cfg, agent.Options{Logger: log.With("part", "agent"), Token: token})
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}
+
+const (
+	ownCustomer = "local"
+	ownSite     = "here"
+)
+
+// ownDirectory is the fleet of one: this host.
+func ownDirectory(name string) fleet.Directory {
+	zone := time.Local.String()
+	if zone == "Local" {
+		zone = ""
+	}
+	return fleet.Directory{Customers: []fleet.Customer{{
+		ID: ownCustomer, Name: "This machine", Zone: zone,
+		Sites: []fleet.Site{{ID: ownSite, Name: "here", Assets: []fleet.Asset{{Name: name, Role: "the host Watchbill runs on"}}}},
+	}}}
+}
+
+func osUser() string {
+	u, err := user.Current()
+	if err != nil {
+		return "operator"
+	}
+	return u.Username
+}
+
+func printUp(cmd *cobra.Command, c *collector.Collector, o upOptions) {
+	fmt.Fprintf(cmd.OutOrStdout(), `Watchbill is up and watches this host every %s.
+  operators  http://%s   (metrics at /metrics)
+  agents     %s
+  data       %s
+Try:  watchbill ticket list      watchbill asset list      watchbill alert list
+Stop with Ctrl-C.
+`, o.interval, c.WebAddress(), c.AgentAddress(), c.StoragePath())
+}

@@ -1,0 +1,71 @@
+package collector
+
+import (
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/rules"
+)
+
+// ownCustomer is whom an alert concerns that is about nobody's asset: the operator.
+const ownCustomer = "operator"
+
+// alertOf is a rule's alert as incidents see it: with the asset, customer and site it is about. What the labels do not
+// say the fleet says of their instance.
+func (p *pipeline) alertOf(t rules.Transition) incident.Alert {
+	l := t.Alert.Labels
+	a := incident.Alert{
+		ID: t.ID(), Name: t.Origin.Name, Source: sourceOf(t.Origin), Expr: t.Origin.Expr,
+		Severity: severityOf(l.Get("severity")), Service: serviceOf(l), System: l.Get("system"),
+		Customer: l.Get("customer"), Site: l.Get("site"), Asset: l.Get("instance"),
+		Labels: l.Map(), Annotations: t.Alert.Annotations.Map(), Value: t.Alert.Value,
+		FirstBadAt: t.Alert.FirstBadAt, ActiveAt: t.Alert.ActiveAt, FiredAt: t.Alert.FiredAt,
+		EndedAt: t.Alert.EndedAt, End: t.Alert.End,
+	}
+	if as, ok := p.fleet.Asset(a.Asset); ok {
+		a.Customer, a.Site = as.Customer, as.Site
+	}
+	if a.Customer == "" {
+		a.Customer = ownCustomer
+	}
+	return a
+}
+
+func sourceOf(o rules.Origin) string {
+	if o.Expr == "" {
+		return "watchbill"
+	}
+	return "rule " + o.Group + "/" + o.Name
+}
+
+func severityOf(s string) incident.Severity {
+	switch sev := incident.Severity(s); sev {
+	case incident.Critical, incident.Warning, incident.Info:
+		return sev
+	}
+	return incident.Warning
+}
+
+// serviceOf is the rule's service label; for rules of others, which have none, the job that reports the series.
+func serviceOf(l labels.Labels) string {
+	if s := l.Get("service"); s != "" {
+		return s
+	}
+	return or(l.Get("job"), "general")
+}
+
+// titleOf is the one line a ticket is known by.
+func titleOf(a incident.Alert) string {
+	title := oneLine(a.Annotations["summary"])
+	if title == "" {
+		title = a.Name
+		if a.Asset != "" {
+			title += " on " + a.Asset
+		}
+	}
+	const most = 160
+	if r := []rune(title); len(r) > most {
+		title = string(r[:most-1]) + "…"
+	}
+	return title
+}

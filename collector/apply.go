@@ -1,0 +1,80 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/watchbill/watchbill/collector/history"
+	"github.com/watchbill/watchbill/collector/ingest"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// sink takes in reports: what must be durable first, then what is soft.
+type sink struct {
+	store   store.Store
+	window  *window.Window
+	history *history.History
+	facts   *facts
+}
+
+// Apply implements ingest.Sink: events are durable before the window sees the report.
+func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
+	if err := s.keepEvents(ctx, r); err != nil {
+		if errors.Is(err, store.ErrFull) {
+			return &ingest.Later{Text: err.Error(), After: 10 * time.Second}
+		}
+		return err
+	}
+	s.facts.learn(r)
+	s.window.Apply(r.Asset, r.ReceivedAt, r.Blocks)
+	s.window.SetCompleteSince(r.Asset.Name, s.facts.completeSince(r))
+	s.keepCurves(r)
+	return nil
+}
+
+// keepEvents stores the events of a report, each known for good by asset, epoch and ID.
+func (s *sink) keepEvents(ctx context.Context, r ingest.Report) error {
+	if len(r.Events) == 0 {
+		return nil
+	}
+	err := s.store.Update(ctx, "", func(tx store.Tx) error {
+		for _, e := range r.Events {
+			_, err := tx.PutEvent(store.HostEvent{
+				Asset: r.Asset.Name, Epoch: r.Epoch, ID: e.ID, Kind: e.Kind, At: e.At, Text: e.Text, Fields: e.Fields,
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("keep %d events of %s: %w", len(r.Events), r.Asset.Name, err)
+	}
+	return nil
+}
+
+// keepCurves queues the samples of a report for the history.
+func (s *sink) keepCurves(r ingest.Report) {
+	if s.history == nil {
+		return
+	}
+	for _, b := range r.Blocks {
+		if b.Status != window.OK || b.Layout == nil {
+			continue
+		}
+		batch := history.Batch{At: b.At, Samples: make([]history.Sample, len(b.Values))}
+		lb := labels.NewBuilder(labels.EmptyLabels())
+		for i, v := range b.Values {
+			lb.Reset(b.Layout.Series[i])
+			lb.Set("job", b.Kind).Set("instance", r.Asset.Name).Set("customer", r.Asset.Customer).Set("site", r.Asset.Site)
+			batch.Samples[i] = history.Sample{Labels: lb.Labels(), Value: v}
+		}
+		s.history.Append(batch)
+	}
+}

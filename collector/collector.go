@@ -1,0 +1,306 @@
+// Package collector takes in reports, evaluates rules, opens tickets and tells people.
+//
+//	agents ══ mTLS ══► ingest ─► pipeline.Apply ─► window ─► evaluate ─► pipeline.Commit ─► store ─► outbox ─► notify
+//	                                  └─► history ─► evidence ────────────────┘
+//	operators ── bearer ──► api ─► pipeline.Act
+//
+// Pure rooms decide, pipeline.go commits what they decided; this file wires them and runs them.
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/evaluate"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/history"
+	"github.com/watchbill/watchbill/collector/ingest"
+	"github.com/watchbill/watchbill/collector/notify"
+	"github.com/watchbill/watchbill/collector/outbox"
+	"github.com/watchbill/watchbill/collector/policy"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/store/bolt"
+	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// Options is what a Collector runs with beside its configuration.
+type Options struct {
+	Logger *slog.Logger
+	// Directory is the fleet when the configuration names no directory of YAML.
+	Directory fleet.Directory
+	// Reread gives the configuration afresh on reload; nil keeps the one given to New.
+	Reread func() (Config, error)
+}
+
+// Collector is one running collector.
+type Collector struct {
+	cfg Config
+	o   Options
+	log *slog.Logger
+	now func() time.Time
+	reg *prometheus.Registry
+
+	store     store.Store
+	fleet     *fleet.Registry
+	window    *window.Window
+	history   *history.History
+	evaluator *evaluate.Evaluator
+	ingest    *ingest.Ingest
+	outbox    *outbox.Loop
+	api       *api.API
+	pipeline  *pipeline
+	silence   *silence
+	facts     *facts
+
+	started     time.Time
+	incarnation uint64
+	web, agents net.Listener
+	// lookback is how far back the loaded rules look, in nanoseconds.
+	lookback atomic.Int64
+}
+
+// New opens the store and both listeners and loads rules and fleet; it runs nothing yet. What it opened is closed by
+// Close. A configuration, rule or fleet file that is wrong, a taken port and a store in use are errors for a person.
+func New(ctx context.Context, cfg Config, o Options) (*Collector, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Collector{cfg: cfg, o: o, log: o.Logger, now: time.Now, reg: prometheus.NewRegistry(), facts: newFacts()}
+	c.started = c.now()
+	groups, directory, err := c.read(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{
+		c.listen,
+		func() error { return c.openStore(ctx) },
+		func() error { return c.openFleet(ctx, directory) },
+		c.openHistory,
+		func() error { return c.wire(ctx, groups) },
+	} {
+		if err := step(); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// read reads what the configuration names: rules and fleet. It names every fault at once and changes nothing.
+func (c *Collector) read(cfg Config) ([]rules.Group, fleet.Directory, error) {
+	groups, rulesErr := LoadRules(cfg)
+	directory := c.o.Directory
+	var fleetErr error
+	if cfg.Fleet.Directory != "" {
+		directory, fleetErr = fleet.LoadDirectory(cfg.Fleet.Directory)
+	}
+	return groups, directory, errors.Join(rulesErr, fleetErr)
+}
+
+// listen takes both ports, so that one that is taken is told before anything is written.
+func (c *Collector) listen() error {
+	for _, l := range []struct {
+		into       *net.Listener
+		addr, flag string
+	}{
+		{&c.web, c.cfg.Web.ListenAddress, "--web.listen-address"},
+		{&c.agents, c.cfg.Agents.ListenAddress, "--agent.listen-address"},
+	} {
+		ln, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w; is another collector running? Stop it, or give another %s", l.addr, err, l.flag)
+		}
+		*l.into = ln
+	}
+	return nil
+}
+
+func (c *Collector) openStore(ctx context.Context) error {
+	if err := os.MkdirAll(c.cfg.Storage.Path, 0o700); err != nil {
+		return fmt.Errorf("make storage directory (--storage.path): %w", err)
+	}
+	s, err := bolt.Open(filepath.Join(c.cfg.Storage.Path, StoreName), bolt.Options{})
+	if err != nil {
+		return err
+	}
+	c.store = s
+	return c.store.Update(ctx, "", func(tx store.Tx) (err error) {
+		c.incarnation, err = tx.NextIncarnation()
+		return err
+	})
+}
+
+func (c *Collector) openFleet(ctx context.Context, d fleet.Directory) error {
+	c.fleet = fleet.NewRegistry(store.Keeper(c.store), fleet.Options{Logger: c.log, AgentAddress: c.AgentAddress()})
+	if err := c.fleet.SetDirectory(d); err != nil {
+		return err
+	}
+	return c.fleet.Load(ctx)
+}
+
+func (c *Collector) openHistory() error {
+	retention := time.Duration(c.cfg.History.Retention)
+	if retention == 0 {
+		return nil
+	}
+	h, err := history.Open(filepath.Join(c.cfg.Storage.Path, "history"), history.Options{
+		Retention: retention, Logger: c.log.With("part", "history"), Registerer: c.reg,
+	})
+	if err != nil {
+		return err
+	}
+	c.history = h
+	return nil
+}
+
+// wire connects the rooms and restores the alerts that stood when the collector stopped.
+func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
+	c.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	set, err := policy.Default()
+	if err != nil {
+		return err
+	}
+	c.window = window.New(window.Options{})
+	senders, err := notify.New(c.cfg.Receivers, c.notifyOptions())
+	if err != nil {
+		return err
+	}
+	if c.outbox, err = outbox.New(outbox.Options{
+		Queue: store.Queue(c.store), Senders: senders, Logger: c.log.With("part", "outbox"), Registerer: c.reg,
+	}); err != nil {
+		return err
+	}
+	c.pipeline = &pipeline{
+		store: c.store, fleet: c.fleet, policy: set, url: c.cfg.Web.ExternalURL,
+		wake: c.outbox.Wake, metrics: newMetrics(c.reg), log: c.log, now: c.now,
+	}
+	c.pipeline.tell(c.cfg.Receivers)
+	c.pipeline.evidence = gatherer{
+		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store,
+		failing: c.failing, standing: c.standing, alert: c.pipeline.alertOf,
+	}
+	c.silence = &silence{
+		patience: c.cfg.patience(), lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown, now: c.now,
+	}
+	if err := c.openRules(ctx, groups); err != nil {
+		return err
+	}
+	if err := c.openIngest(ctx); err != nil {
+		return err
+	}
+	c.openAPI()
+	return nil
+}
+
+func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
+	c.evaluator = evaluate.New(evaluate.Options{
+		Window: c.window, Commit: c.pipeline, Interval: time.Duration(c.cfg.Evaluation.Interval),
+		Logger: c.log.With("part", "evaluate"), Registerer: c.reg, AssetOf: c.assetOf,
+	})
+	var states []store.AlertState
+	if err := c.store.View(ctx, func(tx store.Tx) (err error) {
+		states, err = tx.Alerts()
+		return err
+	}); err != nil {
+		return fmt.Errorf("read alert states: %w", err)
+	}
+	var restored []evaluate.Restored
+	for _, s := range states {
+		if !isSilence(s.Origin) {
+			restored = append(restored, evaluate.Restored{Origin: s.Origin, Alert: s.Alert})
+		}
+	}
+	c.silence.restore(states)
+	c.evaluator.Restore(restored)
+	c.setRules(groups)
+	return nil
+}
+
+// setRules puts rules into force.
+func (c *Collector) setRules(groups []rules.Group) {
+	c.evaluator.Load(groups)
+	c.lookback.Store(int64(rules.Lookback(groups)))
+}
+
+func (c *Collector) openIngest(ctx context.Context) error {
+	in, err := ingest.New(ingest.Options{
+		Registry: c.fleet, Keeper: store.Keeper(c.store), Logger: c.log.With("part", "ingest"), Registerer: c.reg,
+		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts},
+		Incarnation: c.incarnation,
+		KeepFor:     func() time.Duration { return time.Duration(c.lookback.Load()) },
+	})
+	if err != nil {
+		return err
+	}
+	c.ingest = in
+	return in.Load(ctx)
+}
+
+func (c *Collector) openAPI() {
+	c.api = api.New(api.Options{
+		Store: c.store, Desk: c.pipeline, Fleet: c.fleet, Rules: rulesView{c}, Window: c.window,
+		Gatherer: c.reg, Ready: func() []string { return nil }, Reload: c.Reload, Resent: c.outbox.Wake,
+		Build: api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
+		Loopback: isLoopback(c.web.Addr()), Logger: c.log.With("part", "api"),
+	})
+	c.reg.MustRegister(c.api.Collector())
+}
+
+// Run serves, evaluates, delivers and watches until ctx ends; it returns when all of that has stopped.
+func (c *Collector) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	parts := map[string]func(context.Context) error{
+		"agents' listener":    c.serveAgents,
+		"operators' listener": c.serveWeb,
+		"evaluate":            c.evaluator.Run,
+		"outbox":              c.outbox.Run,
+		"watch":               c.watch,
+		"reload":              c.reloadOnHangup,
+	}
+	if c.history != nil {
+		parts["history"] = c.history.Run
+	}
+	for name, run := range parts {
+		g.Go(func() error {
+			if err := run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	c.log.Info("collector runs", "version", api.ReadBuild().Version, "incarnation", c.incarnation,
+		"operators", c.WebAddress(), "agents", c.AgentAddress(), "storage", c.StoragePath())
+	return g.Wait()
+}
+
+// Close closes what New opened. Call it when Run has returned.
+func (c *Collector) Close() {
+	for _, l := range []net.Listener{c.web, c.agents} {
+		if l != nil {
+			l.Close() // Run's servers have closed it already
+		}
+	}
+	if c.history != nil {
+		if err := c.history.Close(); err != nil {
+			c.log.Error("history was not closed in order", "err", err)
+		}
+	}
+	if c.store != nil {
+		if err := c.store.Close(); err != nil {
+			c.log.Error("store was not closed in order", "err", err)
+		}
+	}
+}

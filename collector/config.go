@@ -1,0 +1,154 @@
+package collector
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/notify"
+)
+
+// Config is what a collector runs with. Its YAML is strict: an unknown key is an error with its line.
+type Config struct {
+	Storage struct {
+		// Path is the directory of the store, the history and the operator's token.
+		Path string `yaml:"path"`
+	} `yaml:"storage"`
+	// Web is the operators' listener.
+	Web struct {
+		ListenAddress string `yaml:"listen_address"`
+		// ConfigFile is a Prometheus web configuration (TLS).
+		ConfigFile string `yaml:"config_file"`
+		// ExternalURL is where people reach this listener; it stands in messages.
+		ExternalURL string `yaml:"external_url"`
+	} `yaml:"web"`
+	// Agents is the agents' listener (mutual TLS).
+	Agents struct {
+		ListenAddress string `yaml:"listen_address"`
+		// ExternalAddress is the host:port that agents dial; it stands in enrolment tokens.
+		ExternalAddress string `yaml:"external_address"`
+		// Names are further host names and addresses the listener's certificate is good for.
+		Names []string `yaml:"names"`
+	} `yaml:"agents"`
+	Fleet struct {
+		// Directory of YAML with customers, sites and assets.
+		Directory string `yaml:"directory"`
+	} `yaml:"fleet"`
+	Rules struct {
+		// Packs loads the shipped rules.
+		Packs bool     `yaml:"packs"`
+		Files []string `yaml:"files"`
+	} `yaml:"rules"`
+	Evaluation struct {
+		// Interval of groups that name none.
+		Interval model.Duration `yaml:"interval"`
+	} `yaml:"evaluation"`
+	History struct {
+		// Retention of the curves beside the collector; 0 switches history off.
+		Retention model.Duration `yaml:"retention"`
+	} `yaml:"history"`
+	Silence struct {
+		// Intervals a host may miss, at least Least in all; AfterGoodbye for an agent that stopped in order.
+		Intervals    int            `yaml:"intervals"`
+		Least        model.Duration `yaml:"least"`
+		AfterGoodbye model.Duration `yaml:"after_goodbye"`
+	} `yaml:"silence"`
+	// Receivers are told about every ticket.
+	Receivers []notify.Receiver `yaml:"receivers"`
+}
+
+// DefaultConfig is what `up` and `serve` start from: both listeners on loopback, shipped rules, two hours of history.
+func DefaultConfig() Config {
+	var c Config
+	c.Storage.Path = DefaultStoragePath()
+	c.Web.ListenAddress = "127.0.0.1:9720"
+	c.Agents.ListenAddress = "127.0.0.1:9721"
+	c.Rules.Packs = true
+	c.Evaluation.Interval = model.Duration(5 * time.Second)
+	c.History.Retention = model.Duration(2 * time.Hour)
+	c.Silence.Intervals = incident.DefaultPatience.Intervals
+	c.Silence.Least = model.Duration(incident.DefaultPatience.Least)
+	c.Silence.AfterGoodbye = model.Duration(incident.DefaultPatience.AfterGoodbye)
+	return c
+}
+
+// LoadConfig reads a file over DefaultConfig and validates it. Relative paths in it are relative to the file.
+func LoadConfig(file string) (Config, error) {
+	c := DefaultConfig()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return c, fmt.Errorf("%s: %w", file, err)
+	}
+	c.resolve(filepath.Dir(file))
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("%s: %w", file, err)
+	}
+	return c, nil
+}
+
+// resolve makes relative paths relative to dir.
+func (c *Config) resolve(dir string) {
+	paths := []*string{&c.Storage.Path, &c.Web.ConfigFile, &c.Fleet.Directory}
+	for i := range c.Rules.Files {
+		paths = append(paths, &c.Rules.Files[i])
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+// Validate names every fault at once; it changes nothing.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Storage.Path == "" {
+		fault("storage.path: must name a directory")
+	}
+	for _, l := range []struct{ key, addr string }{
+		{"web.listen_address", c.Web.ListenAddress}, {"agents.listen_address", c.Agents.ListenAddress},
+	} {
+		if _, _, err := net.SplitHostPort(l.addr); err != nil {
+			fault("%s: want host:port, got %q", l.key, l.addr)
+		}
+	}
+	if a := c.Agents.ExternalAddress; a != "" {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			fault("agents.external_address: want host:port, got %q", a)
+		}
+	}
+	if c.Evaluation.Interval <= 0 {
+		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
+	}
+	if c.History.Retention < 0 {
+		fault("history.retention: must be zero (off) or positive")
+	}
+	if c.Silence.Intervals < 1 || c.Silence.Least <= 0 || c.Silence.AfterGoodbye <= 0 {
+		fault("silence: intervals must be at least 1, least and after_goodbye positive")
+	}
+	if err := notify.Validate(c.Receivers); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) patience() incident.Patience {
+	return incident.Patience{
+		Intervals: c.Silence.Intervals, Least: time.Duration(c.Silence.Least), AfterGoodbye: time.Duration(c.Silence.AfterGoodbye),
+	}
+}

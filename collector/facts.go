@@ -1,0 +1,99 @@
+package collector
+
+import (
+	"sync"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/ingest"
+)
+
+// hostFacts is what a host last said of itself beside its samples: soft state, told again by the agent after a start.
+type hostFacts struct {
+	Heard     time.Time
+	Interval  time.Duration
+	Goodbye   string
+	Inventory *ingest.Inventory
+	// Tables by kind.
+	Tables map[string]ingest.Table
+	// reports are the times of the reports that are here.
+	reports spans
+}
+
+// facts keeps hostFacts by asset.
+type facts struct {
+	mu    sync.RWMutex
+	hosts map[string]hostFacts
+}
+
+func newFacts() *facts { return &facts{hosts: map[string]hostFacts{}} }
+
+// learn takes in one report. A late report says nothing about the present.
+func (f *facts) learn(r ingest.Report) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h := f.hosts[r.Asset.Name]
+	defer func() { f.hosts[r.Asset.Name] = h }()
+	h.Heard = r.ReceivedAt
+	if r.Replayed {
+		h.reports = h.reports.add(r.MadeAt, missed*h.Interval)
+		return
+	}
+	h.Goodbye = ""
+	if r.Goodbye != nil {
+		h.Goodbye = *r.Goodbye
+		if h.Goodbye == "" {
+			h.Goodbye = "no reason given"
+		}
+	}
+	if d := shortestInterval(r); d > 0 {
+		h.Interval = d
+	}
+	if r.Inventory != nil {
+		h.Inventory = r.Inventory
+	}
+	if len(r.Tables) > 0 {
+		tables := make(map[string]ingest.Table, len(h.Tables)+len(r.Tables))
+		for k, t := range h.Tables {
+			tables[k] = t
+		}
+		for _, t := range r.Tables {
+			tables[t.Kind] = t
+		}
+		h.Tables = tables
+	}
+	h.reports = h.reports.add(r.MadeAt, missed*h.Interval)
+}
+
+// missed is how many reports may be missing before a window has a hole: as many as a host may miss before it is silent.
+const missed = 3
+
+// completeSince is the time since when the reports of a host are here without a hole. A host's life before its
+// enrolment is not a hole: when the reports reach back to that, it is the zero time.
+func (f *facts) completeSince(r ingest.Report) time.Time {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	h := f.hosts[r.Asset.Name]
+	since := h.reports.last().from
+	if since.Sub(r.Agent.EnrolledAt) < time.Minute {
+		return time.Time{}
+	}
+	return since
+}
+
+// shortestInterval is how often the host reports: its fastest sampler sets the pace.
+func shortestInterval(r ingest.Report) time.Duration {
+	var d time.Duration
+	for _, b := range r.Blocks {
+		if b.Interval > 0 && (d == 0 || b.Interval < d) {
+			d = b.Interval
+		}
+	}
+	return d
+}
+
+func (f *facts) host(asset string) (hostFacts, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	h, ok := f.hosts[asset]
+	return h, ok
+}

@@ -1,0 +1,223 @@
+package collector
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/evaluate"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/notify"
+	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/packs"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// This file is what the rooms ask of each other, answered in one line or a few.
+
+// LoadRules reads the shipped packs and the configured files together; the error names every fault of every file.
+func LoadRules(cfg Config) ([]rules.Group, error) {
+	files := map[string][]byte{}
+	if cfg.Rules.Packs {
+		shipped, err := fs.Glob(packs.Files(), "*.yml")
+		if err != nil {
+			return nil, fmt.Errorf("shipped rule packs: %w", err)
+		}
+		for _, name := range shipped {
+			if strings.HasSuffix(name, "_test.yml") {
+				continue
+			}
+			if files["packs/"+name], err = fs.ReadFile(packs.Files(), name); err != nil {
+				return nil, fmt.Errorf("shipped rule pack: %w", err)
+			}
+		}
+	}
+	var errs []error
+	for _, pattern := range cfg.Rules.Files {
+		matches, err := filepath.Glob(pattern)
+		if err != nil || len(matches) == 0 {
+			errs = append(errs, fmt.Errorf("rules.files: %s names no file", pattern))
+			continue
+		}
+		for _, name := range matches {
+			if files[name], err = os.ReadFile(name); err != nil {
+				errs = append(errs, fmt.Errorf("rules.files: %w", err))
+			}
+		}
+	}
+	groups, err := rules.Load(files)
+	return groups, errors.Join(append(errs, err)...)
+}
+
+// assetOf finds an instance in the fleet.
+func (c *Collector) assetOf(instance string) (window.Asset, bool) {
+	a, ok := c.fleet.Asset(instance)
+	return window.Asset{Name: a.Name, Customer: a.Customer, Site: a.Site}, ok
+}
+
+// lives are the hosts with an active agent. One that was not heard yet since the start is given the start as its sign of
+// life: nobody listened before.
+func (c *Collector) lives() []incident.Life {
+	var out []incident.Life
+	for _, a := range c.fleet.Agents() {
+		if !a.RevokedAt.IsZero() {
+			continue
+		}
+		l := incident.Life{Asset: a.Asset, Customer: a.Customer, Site: a.Site, Heard: c.started, Interval: usualInterval}
+		if a.EnrolledAt.After(l.Heard) {
+			l.Heard = a.EnrolledAt
+		}
+		if h, ok := c.facts.host(a.Asset); ok {
+			l.Heard, l.Goodbye = h.Heard, h.Goodbye
+			if h.Interval > 0 {
+				l.Interval = h.Interval
+			}
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// usualInterval is how often a host is taken to report until it says so itself.
+const usualInterval = 10 * time.Second
+
+// failing are an asset's samplers that cannot look.
+func (c *Collector) failing(asset string) []failing {
+	st, ok := c.window.Asset(asset)
+	if !ok {
+		return nil
+	}
+	var out []failing
+	for _, b := range st.Blocks {
+		if b.Status == window.Failed {
+			out = append(out, failing{Source: b.Source, Reason: b.Reason, Since: b.At})
+		}
+	}
+	return out
+}
+
+// standing are the alerts that fire now, those of silence among them.
+func (c *Collector) standing() []rules.Transition {
+	out := c.silence.standing()
+	for _, a := range c.evaluator.Alerts() {
+		if a.Alert.State == rules.Firing {
+			out = append(out, rules.Transition{Origin: a.Origin, From: rules.Pending, Alert: a.Alert})
+		}
+	}
+	return out
+}
+
+// rulesView is the evaluator and the silence watch as the API asks them.
+type rulesView struct{ c *Collector }
+
+// Alerts are those that are pending or firing.
+func (v rulesView) Alerts() []evaluate.Standing {
+	out := v.c.evaluator.Alerts()
+	for _, t := range v.c.silence.standing() {
+		out = append(out, evaluate.Standing{Origin: t.Origin, Alert: t.Alert})
+	}
+	return out
+}
+
+// Groups are the loaded groups as they run.
+func (v rulesView) Groups() []evaluate.GroupStatus { return v.c.evaluator.Groups() }
+
+func (c *Collector) notifyOptions() notify.Options {
+	return notify.Options{ExternalURL: c.cfg.Web.ExternalURL, Version: api.ReadBuild().Version}
+}
+
+// setReceivers puts other receivers into force; an invalid one changes nothing.
+func (c *Collector) setReceivers(cfg Config) error {
+	senders, err := notify.New(cfg.Receivers, c.notifyOptions())
+	if err != nil {
+		return err
+	}
+	c.outbox.Configure(senders)
+	c.pipeline.tell(cfg.Receivers)
+	return nil
+}
+
+// StoragePath is the directory that holds everything this collector keeps.
+func (c *Collector) StoragePath() string { return c.cfg.Storage.Path }
+
+// WebAddress is host:port of the operators' listener.
+func (c *Collector) WebAddress() string { return c.web.Addr().String() }
+
+// AgentAddress is host:port under which agents reach this collector.
+func (c *Collector) AgentAddress() string {
+	if c.cfg.Agents.ExternalAddress != "" {
+		return c.cfg.Agents.ExternalAddress
+	}
+	return c.agents.Addr().String()
+}
+
+// agentNames are the names the agents' listener's certificate is good for.
+func (c *Collector) agentNames() []string {
+	external := c.cfg.Agents.Names
+	if a := c.cfg.Agents.ExternalAddress; a != "" {
+		external = append([]string{a}, external...)
+	}
+	return fleet.ServerNames(c.agents.Addr().String(), external...)
+}
+
+// EnsureOperator makes an administrator called name, and puts the token into the storage directory for the command
+// line, when the file is not there or its token is not accepted any more. Whoever can read the directory is the
+// operator of this collector: it is readable by its owner alone.
+func (c *Collector) EnsureOperator(ctx context.Context, name string) error {
+	file := filepath.Join(c.cfg.Storage.Path, TokenName)
+	if b, err := os.ReadFile(file); err == nil {
+		if _, ok := c.fleet.Authenticate(string(bytes.TrimSpace(b))); ok {
+			return nil
+		}
+	}
+	token, err := c.fleet.AddOperator(ctx, name, fleet.Admin, "local start")
+	if errors.Is(err, fleet.ErrTaken) {
+		c.log.Warn("the local operator exists but its token file does not fit; make another with `watchbill operator add`",
+			"operator", name, "file", file)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("make an operator for %s: %w", name, err)
+	}
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		return fmt.Errorf("keep the operator's token: %w", err)
+	}
+	return nil
+}
+
+// TokenForSelf is an enrolment token for an agent on this very host. An earlier agent of that name, whose key is gone,
+// is revoked.
+func (c *Collector) TokenForSelf(ctx context.Context, customer, site, asset string) (string, error) {
+	const by = "watchbill up"
+	if _, err := c.fleet.Revoke(ctx, asset, by); err != nil && !errors.Is(err, fleet.ErrNotFound) {
+		return "", err
+	}
+	_, text, err := c.fleet.CreateToken(ctx, fleet.TokenRequest{
+		Customer: customer, Site: site, Asset: asset, TTL: 10 * time.Minute, By: by,
+		Address: c.agents.Addr().String(),
+	})
+	return text, err
+}
+
+// newSalt is 128 random bits in hexadecimal.
+func newSalt() string {
+	b := make([]byte, 16)
+	rand.Read(b) // never fails (crypto/rand)
+	return hex.EncodeToString(b)
+}
+
+func isLoopback(a net.Addr) bool {
+	t, ok := a.(*net.TCPAddr)
+	return ok && t.IP.IsLoopback()
+}

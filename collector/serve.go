@@ -1,0 +1,107 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/ingest"
+)
+
+// drain is how long requests under way may take to end when the collector stops.
+const drain = 5 * time.Second
+
+// serveAgents serves the agents' listener over mutual TLS, HTTP/1.1 only: for one request per interval that is cheaper.
+func (c *Collector) serveAgents(ctx context.Context) error {
+	cert, err := c.fleet.ServerCertificate(c.agentNames())
+	if err != nil {
+		return err
+	}
+	srv, listener := c.ingest.Server(c.agents, ingest.TLSConfig(cert.GetCertificate, c.fleet.ClientCAs(), nil), ingest.Door{})
+	return serve(ctx, srv, func() error { return srv.Serve(listener) })
+}
+
+// serveWeb serves the operators' listener; TLS and client certificates as a Prometheus web configuration says.
+func (c *Collector) serveWeb(ctx context.Context) error {
+	srv := &http.Server{
+		Handler: c.api.Handler(), ReadHeaderTimeout: api.ReadHeaderTimeout, IdleTimeout: api.IdleTimeout,
+		MaxHeaderBytes: api.MaxHeaderBytes,
+	}
+	none := false
+	flags := &web.FlagConfig{
+		WebListenAddresses: &[]string{c.cfg.Web.ListenAddress}, WebSystemdSocket: &none, WebConfigFile: &c.cfg.Web.ConfigFile,
+	}
+	return serve(ctx, srv, func() error { return web.Serve(c.web, srv, flags, c.log.With("part", "web")) })
+}
+
+// serve runs listen until ctx ends and then gives requests under way a moment.
+func serve(ctx context.Context, srv *http.Server, listen func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- listen() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	if err := srv.Shutdown(stopping); err != nil {
+		srv.Close()
+	}
+	if err := <-ended; err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// reloadOnHangup reads rules and fleet again at every SIGHUP.
+func (c *Collector) reloadOnHangup(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+			if err := c.Reload(ctx); err != nil {
+				c.log.Error("nothing was reloaded", "err", err)
+			}
+		}
+	}
+}
+
+// Reload reads configuration, rules, fleet and receivers again: all of it is right and takes effect, or nothing changes
+// and the error names every fault. Listeners, storage and history stay as they are until the next start.
+func (c *Collector) Reload(context.Context) error {
+	cfg := c.cfg
+	if c.o.Reread != nil {
+		var err error
+		if cfg, err = c.o.Reread(); err != nil {
+			return err
+		}
+	}
+	groups, directory, err := c.read(cfg)
+	if err != nil {
+		return err
+	}
+	if err := directory.Validate(); err != nil {
+		return err
+	}
+	if err := c.setReceivers(cfg); err != nil {
+		return err
+	}
+	if err := c.fleet.SetDirectory(directory); err != nil {
+		return err
+	}
+	c.setRules(groups)
+	c.log.Info("reloaded", "groups", len(groups))
+	return nil
+}

@@ -1,0 +1,114 @@
+package collector
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// watchEvery is how often silence and deadlines are looked at. It bounds how late either is noticed.
+const watchEvery = time.Second
+
+// watch drives what no report will: silence and deadlines. A failure is logged and tried again at the next tick.
+func (c *Collector) watch(ctx context.Context) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := c.silence.look(ctx); err != nil && ctx.Err() == nil {
+			c.log.Error("silence could not be recorded; trying again", "err", err)
+		}
+		for {
+			next, err := c.pipeline.elapse(ctx)
+			if err != nil && ctx.Err() == nil {
+				c.log.Error("deadlines could not be kept; trying again", "err", err)
+			}
+			if err != nil || next.IsZero() || next.After(c.now()) {
+				break
+			}
+		}
+	}
+}
+
+// silence watches for hosts that say nothing and turns that into alerts.
+type silence struct {
+	patience incident.Patience
+	// lives are the enrolled hosts and when each was last heard.
+	lives  func() []incident.Life
+	commit func(ctx context.Context, at time.Time, ts []rules.Transition) error
+	// down tells the window that an asset is silent.
+	down func(a window.Asset, at time.Time)
+	now  func() time.Time
+
+	mu     sync.Mutex
+	active map[string]rules.Transition
+}
+
+// restore takes back the silence alerts that stood when the collector stopped.
+func (s *silence) restore(states []store.AlertState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active = map[string]rules.Transition{}
+	for _, st := range states {
+		if isSilence(st.Origin) {
+			s.active[st.ID()] = rules.Transition{Origin: st.Origin, From: rules.Inactive, Alert: st.Alert}
+		}
+	}
+}
+
+func isSilence(o rules.Origin) bool {
+	return strings.HasPrefix(o.ID, incident.SilenceOrigin("").ID)
+}
+
+// look finds who is silent now and commits what changed.
+func (s *silence) look(ctx context.Context) error {
+	now := s.now()
+	lives := s.lives()
+	for _, l := range lives {
+		if now.Sub(l.Heard) > s.patience.Of(l) {
+			s.down(window.Asset{Name: l.Asset, Customer: l.Customer, Site: l.Site}, now)
+		}
+	}
+	var standing []rules.Alert
+	for _, t := range s.standing() {
+		standing = append(standing, t.Alert)
+	}
+	ts := incident.Silence(lives, standing, s.patience, now)
+	if len(ts) == 0 {
+		return nil
+	}
+	if err := s.commit(ctx, now, ts); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range ts {
+		if t.Alert.State == rules.Firing {
+			s.active[t.ID()] = t
+		} else {
+			delete(s.active, t.ID())
+		}
+	}
+	return nil
+}
+
+// standing are the silence alerts that fire now.
+func (s *silence) standing() []rules.Transition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]rules.Transition, 0, len(s.active))
+	for _, t := range s.active {
+		out = append(out, t)
+	}
+	return out
+}

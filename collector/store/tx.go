@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -44,13 +45,15 @@ func (x *tx) bytes(k key) ([]byte, bool, error) {
 
 func (x *tx) putBytes(k key, payload []byte) error { return x.fail(x.kv.Put(k, seal(k, payload))) }
 
-// put stores v as JSON. Values are of this house and marshal; one that does not leaves the transaction as it was.
+// put stores v as JSON, in which raw JSON stays as it is but for white space between its parts.
 func (x *tx) put(k key, v any) error {
-	payload, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		return x.fail(fmt.Errorf("encode %s: %w", describe(k), err))
 	}
-	return x.putBytes(k, payload)
+	return x.putBytes(k, bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }
 
 // mark stores an index entry that says everything with its key.

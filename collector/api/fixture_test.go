@@ -1,0 +1,247 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/watchbill/watchbill/collector/evaluate"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/outbox"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/store/bolt"
+	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// house is a collector's rooms around an API: a real store, registry and window, a desk over the store, scripted rules.
+type house struct {
+	t       *testing.T
+	store   store.Store
+	fleet   *fleet.Registry
+	window  *window.Window
+	rules   *scriptedRules
+	opts    Options
+	api     *API
+	handler http.Handler
+	// tokens by role.
+	tokens map[fleet.Role]string
+	resent int
+	ready  []string
+	reload error
+}
+
+type scriptedRules struct {
+	alerts []evaluate.Standing
+	groups []evaluate.GroupStatus
+}
+
+func (s *scriptedRules) Alerts() []evaluate.Standing    { return s.alerts }
+func (s *scriptedRules) Groups() []evaluate.GroupStatus { return s.groups }
+
+// newHouse is a house with one customer, two sites, three assets, an operator per role and nothing else.
+func newHouse(t *testing.T, change ...func(*Options)) *house {
+	t.Helper()
+	s, err := bolt.Open(filepath.Join(t.TempDir(), "store"), bolt.Options{Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	h := &house{t: t, store: s, window: window.New(window.Options{}), rules: &scriptedRules{}, tokens: map[fleet.Role]string{}}
+	h.fleet = fleet.NewRegistry(store.Keeper(s), fleet.Options{Now: func() time.Time { return noon }, AgentAddress: "collector.example:9721"})
+	if err := h.fleet.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.fleet.SetDirectory(fleet.Directory{Customers: []fleet.Customer{{ID: "acme", Name: "Acme Ltd", Sites: []fleet.Site{
+		{ID: "berlin", Assets: []fleet.Asset{{Name: "web1", Role: "web server of the shop", Users: 40}, {Name: "db1"}}},
+		{ID: "paris", Assets: []fleet.Asset{{Name: "web2"}}},
+	}}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range fleet.Roles() {
+		token, err := h.fleet.AddOperator(t.Context(), "the-"+string(role), role, "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.tokens[role] = token
+	}
+	h.opts = Options{
+		Store: s, Desk: desk{s}, Fleet: h.fleet, Rules: h.rules, Window: h.window, Gatherer: prometheus.NewRegistry(),
+		Ready:  func() []string { return h.ready },
+		Reload: func(context.Context) error { return h.reload },
+		Resent: func() { h.resent++ },
+		Build:  Build{Version: "v0.1.0", Revision: "0123abc", GoVersion: "go1.26", Platform: "linux/amd64"}, Incarnation: 7,
+		StoragePath: "/var/lib/watchbill", AgentAddress: "collector.example:9721",
+		Now: func() time.Time { return noon }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+	for _, f := range change {
+		f(&h.opts)
+	}
+	h.api = New(h.opts)
+	h.handler = h.api.Handler()
+	return h
+}
+
+// do sends a request with a role's token; an empty role sends none.
+func (h *house) do(role fleet.Role, method, path, body string) *httptest.ResponseRecorder {
+	h.t.Helper()
+	r := httptest.NewRequestWithContext(h.t.Context(), method, path, strings.NewReader(body))
+	if role != "" {
+		r.Header.Set("Authorization", "Bearer "+h.tokens[role])
+	}
+	w := httptest.NewRecorder()
+	h.handler.ServeHTTP(w, r)
+	return w
+}
+
+// want sends a request as administrator and fails the test when the answer has another status.
+func (h *house) want(status int, method, path, body string) string {
+	h.t.Helper()
+	w := h.do(fleet.Admin, method, path, body)
+	if w.Code != status {
+		h.t.Fatalf("%s %s answered %d, want %d:\n%s", method, path, w.Code, status, w.Body)
+	}
+	return w.Body.String()
+}
+
+// desk does what the collector's pipeline does with a person's action, without messages.
+type desk struct{ store store.Store }
+
+func (d desk) Act(ctx context.Context, ref string, a ticket.Action, by ticket.Actor) (ticket.Ticket, error) {
+	var out ticket.Ticket
+	err := d.store.Update(ctx, "", func(tx store.Tx) error {
+		t, err := tx.TicketByNumber(strings.ToUpper(ref))
+		if errors.Is(err, store.ErrNotFound) {
+			t, err = tx.Ticket(ref)
+		}
+		if err != nil {
+			return err
+		}
+		c, err := t.Act(a, by, noon.Add(time.Minute))
+		if err != nil {
+			return err
+		}
+		out = c.Ticket
+		return keep(tx, c)
+	})
+	return out, err
+}
+
+func keep(tx store.Tx, c ticket.Change) error {
+	if c.Before == 0 {
+		if err := tx.CreateTicket(c.Ticket, c.Events); err != nil {
+			return err
+		}
+	} else if err := tx.AppendTicket(c.Before, c.Ticket, c.Events); err != nil {
+		return err
+	}
+	for seq, body := range c.Bodies {
+		if err := tx.PutEvidence(c.Ticket.ID, seq, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fileSystemAlert(asset string) incident.Alert {
+	return incident.Alert{
+		ID: "rule1-" + asset, Name: "FilesystemFull", Source: "rule linux/FilesystemFull", Expr: "node_filesystem_avail_bytes < 1",
+		Severity: incident.Critical, Service: "filesystem", System: "os", Customer: "acme", Site: "berlin", Asset: asset,
+		Labels:      map[string]string{"alertname": "FilesystemFull", "instance": asset, "mountpoint": "/"},
+		Annotations: map[string]string{"summary": "File system / of " + asset + " is full"},
+		Value:       0.5, FirstBadAt: noon.Add(-20 * time.Second), ActiveAt: noon.Add(-15 * time.Second), FiredAt: noon.Add(-15 * time.Second),
+	}
+}
+
+// openTicket puts one whole ticket about asset into the store.
+func (h *house) openTicket(n int, asset string) ticket.Ticket {
+	h.t.Helper()
+	number := "WB-" + string(rune('0'+n/1000)) + string(rune('0'+n/100%10)) + string(rune('0'+n/10%10)) + string(rune('0'+n%10))
+	entry := func(text string) []ticket.Entry {
+		return []ticket.Entry{{Text: text, Source: "agent " + asset, At: noon.Add(-10 * time.Second)}}
+	}
+	c, err := ticket.Open(ticket.Birth{
+		ID: "t-" + asset, Number: number, Title: "File system / of " + asset + " is full", Alert: fileSystemAlert(asset),
+		Terms: ticket.Terms{Policy: "default", Version: "1", Owner: "first level", ReopenFor: 24 * time.Hour, CloseAfter: 24 * time.Hour,
+			Priority: func(incident.Severity) string { return "P1" }},
+		Evidence: []ticket.Evidence{
+			{Part: ticket.PartTime, Salt: "s1", Entries: entry("first bad sample 2026-11-21T11:59:40Z")},
+			{Part: ticket.PartSymptoms, Salt: "s2", Entries: []ticket.Entry{{
+				Text: "the last hour", Source: "history", At: noon,
+				Series: &ticket.Series{Name: "node_filesystem_avail_bytes", Points: [][2]float64{{1763722800, 5}, {1763726400, 0.5}}}}}},
+			{Part: ticket.PartUsers, Salt: "s3", Entries: []ticket.Entry{{Text: "sessions", Source: "agent " + asset, At: noon,
+				Table: &ticket.Table{Columns: []string{"user", "terminal"}, Rows: [][]string{{"root", "pts/0"}}}}}},
+			{Part: ticket.PartErrors, Salt: "s4", None: "no unit has failed"},
+			{Part: ticket.PartActions, Salt: "s5", None: "nothing was done yet"},
+		},
+	}, noon.Add(-10*time.Second))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.store.Update(h.t.Context(), "", func(tx store.Tx) error { return keep(tx, c) }); err != nil {
+		h.t.Fatal(err)
+	}
+	return c.Ticket
+}
+
+// report lets an asset report a block of series at a time.
+func (h *house) report(asset string, at time.Time, status window.Status, series map[string]float64) {
+	h.t.Helper()
+	l := &window.Layout{ID: sha256.Sum256([]byte(asset))}
+	var values []float64
+	for text, v := range series {
+		m, err := rules.NewParser().ParseMetric(text)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		l.Series, values = append(l.Series, m), append(values, v)
+	}
+	b := window.Block{Source: "filesystem", Kind: "node", At: at, Interval: 5 * time.Second, Status: status, Layout: l, Values: values}
+	if status == window.Failed {
+		b.Layout, b.Values, b.Reason = nil, nil, "permission denied"
+	}
+	site := "berlin"
+	if asset == "web2" {
+		site = "paris"
+	}
+	h.window.Apply(window.Asset{Name: asset, Customer: "acme", Site: site}, at, []window.Block{b})
+}
+
+func (h *house) message(id string, state outbox.MessageState) {
+	h.t.Helper()
+	m := outbox.Message{ID: id, Receiver: "desk", Ticket: "t-web1", Number: "WB-1001", What: "opened", Body: []byte(`{"n":1}`),
+		CreatedAt: noon.Add(-time.Minute), State: state, NextAt: noon.Add(time.Minute), Attempts: 3,
+		LastError: "connection refused", TriedAt: noon.Add(-time.Second)}
+	if err := h.store.Update(h.t.Context(), "", func(tx store.Tx) error { return tx.PutMessage(m) }); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// standing is an alert as the evaluator has it.
+func standing(asset string, state rules.State) evaluate.Standing {
+	al := rules.Alert{
+		Labels: labels.FromStrings("alertname", "HighLoad", "customer", "acme", "instance", asset, "service", "cpu",
+			"severity", "warning", "site", "berlin", "system", "os"),
+		Annotations: labels.FromStrings("summary", "Load is high"), State: state, Value: 12,
+		FirstBadAt: noon.Add(-time.Minute), ActiveAt: noon.Add(-time.Minute),
+	}
+	if state == rules.Firing {
+		al.FiredAt = noon.Add(-30 * time.Second)
+	}
+	return evaluate.Standing{Alert: al, Origin: rules.Origin{ID: "rule2", Group: "linux", Name: "HighLoad", Expr: "node_load1 > 10", For: 30 * time.Second}}
+}

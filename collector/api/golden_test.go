@@ -1,0 +1,127 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/evaluate"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/outbox"
+	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// secrets differ with every run.
+var secrets = []struct {
+	re   *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`wbo_[A-Za-z0-9_-]+`), "wbo_SECRET"},
+	{regexp.MustCompile(`wb1\.[A-Za-z0-9_-]+`), "wb1.SECRET"},
+	{regexp.MustCompile(`"id": "[A-Za-z0-9_-]{10}",\n(\s*"customer")`), "\"id\": \"TOKENID\",\n$1"},
+}
+
+func golden(t *testing.T, name, body string) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, bytes.TrimSpace([]byte(body)), "", "  "); err != nil {
+		t.Fatalf("%s is not JSON: %v\n%s", name, err, body)
+	}
+	b.WriteByte('\n')
+	got := b.Bytes()
+	for _, s := range secrets {
+		got = s.re.ReplaceAll(got, []byte(s.with))
+	}
+	compare(t, name+".json", got)
+}
+
+func compare(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (run with -update when that is meant):\ngot:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+// TestGolden holds the form of every object of the API: what is removed or renamed here breaks whoever reads it.
+func TestGolden(t *testing.T) {
+	h := newHouse(t)
+	h.openTicket(1001, "web1")
+	h.openTicket(1002, "db1")
+	h.message("m1", outbox.Buried)
+	h.message("m2", outbox.Queued)
+	h.report("web1", noon.Add(-2*time.Second), window.OK, map[string]float64{`node_load1`: 3})
+	h.report("db1", noon.Add(-time.Minute), window.Failed, nil)
+	h.window.SetDown(window.Asset{Name: "db1", Customer: "acme", Site: "berlin"}, noon)
+	firing, pending := standing("web1", rules.Firing), standing("db1", rules.Pending)
+	pending.Unknown = "the sampler failed"
+	h.rules.alerts = []evaluate.Standing{pending, firing}
+	groups, err := rules.Load(map[string][]byte{"linux.yml": []byte(`
+groups:
+- name: linux
+  rules:
+  - record: instance:load
+    expr: node_load1
+  - alert: HighLoad
+    expr: node_load1 > 10
+    for: 30s
+    labels: {severity: warning}
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.rules.groups = []evaluate.GroupStatus{{Group: groups[0], Interval: 5 * time.Second, LastEvaluation: noon, Duration: time.Millisecond,
+		Rules: []evaluate.RuleStatus{
+			{Rule: groups[0].Rules[0], Health: evaluate.NotYet},
+			{Rule: groups[0].Rules[1], Health: evaluate.Bad, LastError: "many-to-many", LastEvaluation: noon, Duration: time.Millisecond,
+				Alerts: h.rules.alerts, Unknown: 1},
+		}}}
+
+	for _, g := range []struct{ name, method, path, body string }{
+		{"tickets", "GET", "/tickets?open=true", ""},
+		{"ticket", "GET", "/tickets/WB-1001", ""},
+		{"chain", "GET", "/tickets/WB-1001/chain", ""},
+		{"assets", "GET", "/assets", ""},
+		{"asset", "GET", "/assets/db1", ""},
+		{"alerts", "GET", "/alerts", ""},
+		{"rules", "GET", "/rules", ""},
+		{"outbox", "GET", "/outbox", ""},
+		{"resend", "POST", "/outbox/m1/resend", ""},
+		{"agents", "GET", "/agents", ""},
+		{"token_created", "POST", "/tokens", `{"customer":"acme","site":"berlin","asset":"web9","ttl_seconds":3600}`},
+		{"tokens", "GET", "/tokens", ""},
+		{"operator_added", "POST", "/operators", `{"name":"zoe"}`},
+		{"operators", "GET", "/operators", ""},
+		{"operator_removed", "DELETE", "/operators/zoe", ""},
+		{"status", "GET", "/status", ""},
+		{"ticket_resolved", "POST", "/tickets/WB-1002/resolve", `{"text":"logs deleted"}`},
+		{"error_refused", "POST", "/tickets/WB-1002/ack", `{}`},
+		{"error_not_found", "GET", "/tickets/WB-9999", ""},
+		{"error_unknown_field", "POST", "/tickets/WB-1001/note", `{"txt":"hello"}`},
+		{"error_unknown_parameter", "GET", "/tickets?costumer=acme", ""},
+		{"error_state", "GET", "/tickets?state=done", ""},
+	} {
+		t.Run(g.name, func(t *testing.T) {
+			h.t = t
+			golden(t, g.name, h.do(fleet.Admin, g.method, Root+g.path, g.body).Body.String())
+		})
+	}
+}

@@ -14,7 +14,7 @@ import (
 // The sum is over every occurrence of every field, as if none were merged or replaced:
 //
 //	message   size of its Go structure + its fields
-//	text      length + 16, rounded up to what the allocator gives
+//	text      length, rounded up to what the allocator gives
 //	packed    elements · their size; every further piece of a list adds twice what is there before it
 //	list      + 9/4 · size of an element (pointer 8, string 16, bytes 24): a list that grows is there twice for a moment
 //	map       + 256 per entry and 512 for the first
@@ -69,7 +69,7 @@ func planFor(d protoreflect.MessageDescriptor, all map[protoreflect.FullName]*pl
 	p := &plan{}
 	all[d.FullName()] = p
 	if t, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName()); err == nil {
-		p.size = int64(reflect.TypeOf(t.Zero().Interface()).Elem().Size()) //nolint:gosec // size of a structure
+		p.size = round(int64(reflect.TypeOf(t.Zero().Interface()).Elem().Size())) //nolint:gosec // size of a structure
 	}
 	for i := range d.Fields().Len() {
 		fd := d.Fields().Get(i)
@@ -131,7 +131,7 @@ func (p *plan) weigh(b []byte) (int64, error) {
 				total += 2*packed + 2*add
 			}
 			packed += add
-			total += add
+			total += round(add)
 		case varText:
 			total += round(int64(len(text)))
 			if f.list {
@@ -142,7 +142,7 @@ func (p *plan) weigh(b []byte) (int64, error) {
 			if err != nil {
 				return 0, err
 			}
-			total += round(w)
+			total += w
 			if f.list {
 				total += 8 * 9 / 4
 			}
@@ -171,5 +171,10 @@ func elements(b []byte, size int64) int64 {
 	return n
 }
 
-// round is what the allocator gives at most: an eighth more, at least 16 bytes.
-func round(n int64) int64 { return n + n/8 + 16 }
+// round is what the allocator gives for n bytes at most: its sizes are 16 bytes apart, further on an eighth.
+func round(n int64) int64 {
+	if n <= 256 {
+		return (n + 15) &^ 15
+	}
+	return n + n/8
+}

@@ -112,7 +112,7 @@ func (g *Registry) Revoke(ctx context.Context, ref, by string) (Agent, error) {
 // changeAgent runs one agent through a pure change, in the Keeper first and then in memory. The caller holds change.
 func (g *Registry) changeAgent(ctx context.Context, id, kind string, change func(Agent) (Agent, error)) (Agent, error) {
 	var done Agent
-	err := g.keeper.UpdateFleet(ctx, newDecision(kind), func(r Records) error {
+	err := g.update(ctx, kind, func(r Records) error {
 		a, ok, err := r.Agent(id)
 		if err != nil || !ok {
 			return orRefuse(err, ErrNotFound, "no such agent: `watchbill agent list` shows them")

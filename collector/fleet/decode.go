@@ -18,6 +18,8 @@ type reader struct {
 	file string
 	d    *Directory
 	errs []error
+	// key is the one whose value is being read.
+	key string
 }
 
 // read adds the customers of one file to d.
@@ -66,6 +68,7 @@ func (r *reader) mapping(n *yaml.Node, what string, f fields) {
 			r.fault(value, "%s: YAML aliases are not read here: write the value out", key.Value)
 		case value.Tag == "!!null": // a key without a value is as good as none
 		default:
+			r.key = key.Value
 			read(value)
 		}
 		seen[key.Value] = true
@@ -75,7 +78,7 @@ func (r *reader) mapping(n *yaml.Node, what string, f fields) {
 func (r *reader) list(item func(*yaml.Node)) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if n.Kind != yaml.SequenceNode {
-			r.fault(n, "must be a list, each entry beginning with a dash")
+			r.fault(n, "%s: must be a list, each entry beginning with a dash", r.key)
 			return
 		}
 		for _, c := range n.Content {
@@ -87,7 +90,7 @@ func (r *reader) list(item func(*yaml.Node)) func(*yaml.Node) {
 func (r *reader) text(into *string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if n.Kind != yaml.ScalarNode {
-			r.fault(n, "must be text")
+			r.fault(n, "%s: must be text", r.key)
 			return
 		}
 		*into = n.Value
@@ -97,7 +100,7 @@ func (r *reader) text(into *string) func(*yaml.Node) {
 func (r *reader) number(into *int) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if err := n.Decode(into); err != nil {
-			r.fault(n, "must be a whole number, got %q", n.Value)
+			r.fault(n, "%s: must be a whole number, got %q", r.key, n.Value)
 		}
 	}
 }

@@ -125,7 +125,7 @@ func (v *validation) customer(i int, c Customer) {
 		v.fault(at, "customer %q: zone %q is no IANA time zone: write one like Europe/London, or leave it out for UTC",
 			c.ID, c.Zone)
 	}
-	v.text(at, "name of customer "+c.ID, c.Name)
+	v.text(at, fmt.Sprintf("customer %q: name", c.ID), c.Name)
 	sites := map[string]spot{}
 	for j, s := range c.Sites {
 		v.site(spot{i, j, -1}, c, s, sites)
@@ -140,7 +140,7 @@ func (v *validation) site(at spot, c Customer, s Site, sites map[string]spot) {
 	} else {
 		sites[s.ID] = at
 	}
-	v.text(at, "name of site "+s.ID, s.Name)
+	v.text(at, fmt.Sprintf("site %q: name", s.ID), s.Name)
 	for k, a := range s.Assets {
 		v.asset(spot{at.customer, at.site, k}, a)
 	}
@@ -162,7 +162,7 @@ func (v *validation) asset(at spot, a Asset) {
 	if a.Users < 0 {
 		v.fault(at, "asset %q: users: must not be negative, got %d", a.Name, a.Users)
 	}
-	v.text(at, "role of asset "+a.Name, a.Role)
+	v.text(at, fmt.Sprintf("asset %q: role", a.Name), a.Role)
 }
 
 func (v *validation) text(at spot, what, s string) {

@@ -55,7 +55,7 @@ func (g *Registry) Enrol(ctx context.Context, q Request) (Enrolment, error) {
 		return Enrolment{}, fmt.Errorf("enrol %s: %w", agent.Asset, err)
 	}
 	var done joined
-	err = g.keeper.UpdateFleet(ctx, newDecision("enrol"), func(r Records) (err error) {
+	err = g.update(ctx, "enrol", func(r Records) (err error) {
 		done, err = join(r, agent, again, q.Token, key.digest, leaf, now)
 		return err
 	})

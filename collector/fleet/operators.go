@@ -22,7 +22,7 @@ func (g *Registry) AddOperator(ctx context.Context, name string, role Role, by s
 	o := Operator{Name: name, Role: role, Digest: digestOf(text), CreatedAt: g.now().UTC(), CreatedBy: by}
 	g.change.Lock()
 	defer g.change.Unlock()
-	err := g.keeper.UpdateFleet(ctx, newDecision("operator"), func(r Records) error {
+	err := g.update(ctx, "operator", func(r Records) error {
 		_, taken, err := r.Operator(name)
 		if err != nil {
 			return err
@@ -70,7 +70,7 @@ func validOperator(name string) bool {
 func (g *Registry) RemoveOperator(ctx context.Context, name string) error {
 	g.change.Lock()
 	defer g.change.Unlock()
-	err := g.keeper.UpdateFleet(ctx, newDecision("operator-removed"), func(r Records) error {
+	err := g.update(ctx, "operator-removed", func(r Records) error {
 		all, err := r.Operators()
 		if err != nil {
 			return err

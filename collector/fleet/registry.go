@@ -39,6 +39,8 @@ type Registry struct {
 	// change is held from the beginning of a transaction until memory shows it, so that two changes of one record
 	// reach memory in the order in which they were committed.
 	change sync.Mutex
+	// stale is set while memory may lack what the Keeper has. It belongs to change.
+	stale bool
 
 	mu        sync.RWMutex
 	directory Directory
@@ -76,6 +78,35 @@ func (g *Registry) forget() {
 func (g *Registry) Load(ctx context.Context) error {
 	g.change.Lock()
 	defer g.change.Unlock()
+	return g.load(ctx)
+}
+
+// reloadTimeout bounds reading everything anew after a change that failed.
+const reloadTimeout = 10 * time.Second
+
+// update is every change's way to the Keeper. The caller holds change. A change that failed may have been committed all
+// the same, or another collector on the same store may have been faster: either way memory is read anew.
+func (g *Registry) update(ctx context.Context, kind string, fn func(Records) error) error {
+	if g.stale {
+		if err := g.load(ctx); err != nil {
+			return err
+		}
+	}
+	err := g.keeper.UpdateFleet(ctx, newDecision(kind), fn)
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reloadTimeout)
+	defer cancel()
+	if again := g.load(ctx); again != nil {
+		g.stale = true
+		g.log.Error("the fleet in memory may be behind the store; it will be read anew before the next change", "error", again)
+	}
+	return err
+}
+
+// load reads everything. The caller holds change.
+func (g *Registry) load(ctx context.Context) error {
 	authority, err := g.loadAuthority(ctx)
 	if err != nil {
 		return fmt.Errorf("load fleet: %w", err)
@@ -117,6 +148,7 @@ func (g *Registry) Load(ctx context.Context) error {
 		g.operators[o.Digest] = o
 	}
 	g.mergeAll()
+	g.stale = false
 	return nil
 }
 

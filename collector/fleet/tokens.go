@@ -74,7 +74,7 @@ func (g *Registry) keepToken(ctx context.Context, t Token, now time.Time) error 
 	g.change.Lock()
 	defer g.change.Unlock()
 	var gone []string
-	err := g.keeper.UpdateFleet(ctx, newDecision("token"), func(r Records) error {
+	err := g.update(ctx, "token", func(r Records) error {
 		gone = nil
 		old, err := r.Tokens()
 		if err != nil {
@@ -164,7 +164,7 @@ func (g *Registry) Tokens() []Token {
 func (g *Registry) RemoveToken(ctx context.Context, id string) error {
 	g.change.Lock()
 	defer g.change.Unlock()
-	err := g.keeper.UpdateFleet(ctx, newDecision("token-removed"), func(r Records) error {
+	err := g.update(ctx, "token-removed", func(r Records) error {
 		if _, ok, err := r.Token(id); err != nil || !ok {
 			return cmp.Or(err, refuse(ErrNotFound, "no token %q: `watchbill token list` shows them", id))
 		}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/outbox"
+)
+
+func newAgentCmd() *cobra.Command {
+	cmd := group("agent", "List agents and revoke them",
+		`An agent is the right to report for one host, given by enrolment and proved by its certificate.`,
+		`  watchbill agent list
+  watchbill agent revoke web1`)
+	cmd.Aliases = []string{"agents"}
+	c := connect(cmd)
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List every agent that was enrolled",
+		Long:    "Lists every agent that was ever enrolled, with the end of its certificate.",
+		Example: "  watchbill agent list",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list api.AgentList
+			if printed, err := c.ask(cmd, http.MethodGet, "/agents", nil, nil, &list); err != nil || printed {
+				return err
+			}
+			printAgents(screenOf(cmd), list)
+			return nil
+		},
+	}, &cobra.Command{
+		Use: "revoke AGENT", Short: "Revoke an agent: its certificate stops working at once",
+		Long: `Revokes an agent, named by its asset or its ID. Its reports are refused from then on, on open connections too.
+The asset stays, and falls silent. To bring the host back, enrol it again with a new token.`,
+		Example: "  watchbill agent revoke web1",
+		Args:    takes("AGENT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var a api.Agent
+			printed, err := c.ask(cmd, http.MethodPost, "/agents/"+url.PathEscape(args[0])+"/revoke", nil, nil, &a)
+			if err != nil || printed {
+				return err
+			}
+			fmt.Fprintf(screenOf(cmd).w, "Revoked the agent of %s (%s).\n", clean(a.Asset), clean(a.ID))
+			return nil
+		},
+	})
+	return cmd
+}
+
+func printAgents(s screen, list api.AgentList) {
+	if len(list.Agents) == 0 {
+		fmt.Fprintln(s.w, "No agents: `watchbill token create` makes the token that enrols one.")
+		return
+	}
+	rows := make([][]string, len(list.Agents))
+	for i, a := range list.Agents {
+		state := "active"
+		switch {
+		case a.RevokedAt != nil:
+			state = "revoked by " + a.RevokedBy
+		case a.ExpiresAt.Before(s.now):
+			state = "expired"
+		}
+		rows[i] = []string{a.Asset, a.Customer, a.Site, state, s.stamp(a.ExpiresAt), s.stamp(a.EnrolledAt), a.ID}
+	}
+	table(s.w, s.width, []column{{title: "ASSET", stretch: true}, {title: "CUSTOMER", stretch: true},
+		{title: "SITE", stretch: true}, {title: "STATE", stretch: true}, {title: "CERTIFICATE UNTIL"}, {title: "ENROLLED"},
+		{title: "ID"}}, rows)
+}
+
+func newTokenCmd() *cobra.Command {
+	cmd := group("token", "Make and list the tokens that enrol agents",
+		`A token lets one agent enrol once, for one customer and site, within its time. It carries the collector's address
+and the fingerprint of its authority, so that the agent knows whom it talks to.`,
+		`  watchbill token create --customer acme --site berlin
+  watchbill token list`)
+	cmd.Aliases = []string{"tokens"}
+	c := connect(cmd)
+	cmd.AddCommand(newTokenCreateCmd(c), &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List tokens and what became of them",
+		Long:    "Lists the tokens that were made, without their secrets, which are nowhere.",
+		Example: "  watchbill token list",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list api.TokenList
+			if printed, err := c.ask(cmd, http.MethodGet, "/tokens", nil, nil, &list); err != nil || printed {
+				return err
+			}
+			printTokens(screenOf(cmd), list)
+			return nil
+		},
+	})
+	return cmd
+}
+
+func newTokenCreateCmd(c *connection) *cobra.Command {
+	var in api.TokenRequest
+	var ttl time.Duration
+	cmd := &cobra.Command{
+		Use: "create", Short: "Make a token and print the command to run on the server",
+		Long: `Makes an enrolment token and prints it once, with the command to run on the server. Whoever has the token can
+enrol one host as the customer's: hand it over as you would a password.`,
+		Example: `  watchbill token create --customer acme --site berlin
+  watchbill token create --customer acme --site berlin --asset web1 --ttl 1h`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case in.Customer == "":
+				return usagef("--customer is missing: whose server is it?")
+			case in.Site == "":
+				return usagef("--site is missing: at which site of the customer does the server stand?")
+			case ttl < 0:
+				return usagef("--ttl: want a positive duration like 24h, got %v", ttl)
+			}
+			in.TTLSeconds = ttl.Seconds()
+			var t api.NewToken
+			if printed, err := c.ask(cmd, http.MethodPost, "/tokens", nil, in, &t); err != nil || printed {
+				return err
+			}
+			s := screenOf(cmd)
+			fmt.Fprintf(s.w, "Token for one server of %s at %s, good until %s:\n\n  %s\n\nRun on the server:\n\n  %s\n",
+				clean(t.Customer), clean(t.Site), s.stamp(t.ExpiresAt), clean(t.Text), clean(t.Command))
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&in.Customer, "customer", "", "whose server it is (required)")
+	f.StringVar(&in.Site, "site", "", "at which of the customer's sites it stands (required)")
+	f.StringVar(&in.Asset, "asset", "", "name the agent gets; the server's host name decides when empty")
+	f.StringVar(&in.Address, "address", "", "HOST:PORT where this server reaches the collector, when it is not the configured one")
+	f.DurationVar(&ttl, "ttl", 24*time.Hour, "how long the token can be used")
+	return cmd
+}
+
+func printTokens(s screen, list api.TokenList) {
+	if len(list.Tokens) == 0 {
+		fmt.Fprintln(s.w, "No tokens.")
+		return
+	}
+	rows := make([][]string, len(list.Tokens))
+	for i, t := range list.Tokens {
+		state := "unused"
+		switch {
+		case t.UsedAt != nil:
+			state = "used by agent " + t.UsedBy
+		case t.ExpiresAt.Before(s.now):
+			state = "expired"
+		}
+		rows[i] = []string{t.ID, t.Customer, t.Site, t.Asset, state, s.stamp(t.ExpiresAt), t.CreatedBy}
+	}
+	table(s.w, s.width, []column{{title: "ID"}, {title: "CUSTOMER", stretch: true}, {title: "SITE", stretch: true},
+		{title: "ASSET", stretch: true}, {title: "STATE", stretch: true}, {title: "GOOD UNTIL"},
+		{title: "MADE BY", stretch: true}}, rows)
+}
+
+func newOutboxCmd() *cobra.Command {
+	cmd := group("outbox", "List undelivered messages and send them again",
+		`Messages about tickets wait here until they are delivered. One that no retry could deliver is buried, and stays
+until it is sent again.`,
+		`  watchbill outbox list
+  watchbill outbox list --state buried
+  watchbill outbox resend 0192f3c4`)
+	c := connect(cmd)
+	var state string
+	list := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List messages that are not delivered",
+		Long:    "Lists messages that wait for delivery, and those that are buried, oldest first, with the last error.",
+		Example: "  watchbill outbox list --state buried",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{}
+			if state != "" {
+				q.Set("state", state)
+			}
+			var list api.MessageList
+			if printed, err := c.ask(cmd, http.MethodGet, "/outbox", q, nil, &list); err != nil || printed {
+				return err
+			}
+			printMessages(screenOf(cmd), list)
+			return nil
+		},
+	}
+	list.Flags().StringVar(&state, "state", "", "only those in this state: queued, buried")
+	cmd.AddCommand(list, &cobra.Command{
+		Use: "resend MESSAGE", Short: "Queue a message again, buried or not",
+		Long: `Queues a message for delivery at once. It keeps its ID, by which the receiver can tell that it is a repeat, in case
+an earlier attempt did arrive.`,
+		Example: "  watchbill outbox resend 0192f3c4",
+		Args:    takes("MESSAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var m api.Message
+			printed, err := c.ask(cmd, http.MethodPost, "/outbox/"+url.PathEscape(args[0])+"/resend", nil, nil, &m)
+			if err != nil || printed {
+				return err
+			}
+			fmt.Fprintf(screenOf(cmd).w, "Queued message %s to %s again.\n", clean(m.ID), clean(m.Receiver))
+			return nil
+		},
+	})
+	return cmd
+}
+
+func printMessages(s screen, list api.MessageList) {
+	if len(list.Messages) == 0 {
+		fmt.Fprintln(s.w, "No messages wait.")
+		return
+	}
+	rows := make([][]string, len(list.Messages))
+	for i, m := range list.Messages {
+		next := "not by itself"
+		if m.State == outbox.Queued && m.NextAt != nil {
+			next = s.stamp(*m.NextAt)
+		}
+		rows[i] = []string{m.ID, string(m.State), m.Receiver, m.Number, m.What, age(s.now.Sub(m.CreatedAt)),
+			strconv.Itoa(m.Attempts), next, m.LastError}
+	}
+	table(s.w, s.width, []column{{title: "ID"}, {title: "STATE"}, {title: "RECEIVER", stretch: true}, {title: "TICKET"},
+		{title: "WHAT"}, {title: "AGE"}, {title: "TRIES"}, {title: "NEXT TRY"}, {title: "LAST ERROR", stretch: true}}, rows)
+	if list.Truncated {
+		fmt.Fprintf(s.w, "There are more than these %d.\n", len(list.Messages))
+	}
+}

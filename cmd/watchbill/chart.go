@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+// chartCells is how wide a curve is drawn at most.
+const chartCells = 60
+
+// chart draws a series in one line of bars with its extremes in words under it.
+func (s screen) chart(indent string, series ticket.Series) {
+	s.para(indent, indent, series.Name)
+	points := finite(series.Points)
+	if len(points) == 0 {
+		fmt.Fprintln(s.w, indent+"(no values)")
+		return
+	}
+	cells := chartCells
+	if s.width > 0 {
+		cells = min(cells, max(10, s.width-columns(indent)-2))
+	}
+	low, high := points[0], points[0]
+	for _, p := range points {
+		if p[1] < low[1] {
+			low = p
+		}
+		if p[1] > high[1] {
+			high = p
+		}
+	}
+	fmt.Fprintln(s.w, indent+bars(points, low[1], high[1], cells))
+	first, last := points[0], points[len(points)-1]
+	value := func(p [2]float64) string { return number(series.Name, p[1]) }
+	text := fmt.Sprintf("%s to %s; min %s at %s; max %s at %s; last %s", s.stamp(moment(first)), s.stamp(moment(last)),
+		value(low), s.clock(low), value(high), s.clock(high), value(last))
+	s.para(indent, indent, text)
+}
+
+// finite leaves out what cannot be drawn.
+func finite(points [][2]float64) [][2]float64 {
+	var out [][2]float64
+	for _, p := range points {
+		if !math.IsNaN(p[1]) && !math.IsInf(p[1], 0) && !math.IsNaN(p[0]) && math.Abs(p[0]) < 1e11 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func moment(p [2]float64) time.Time { return time.UnixMilli(int64(p[0] * 1000)) }
+
+// clock is the time of day of a point.
+func (s screen) clock(p [2]float64) string { return moment(p).In(s.zone).Format("15:04:05") }
+
+// bars is one letter per equal stretch of time, as high as the value in it that is farthest from the middle between
+// low and high, so that a short spike or dip is seen; blank where there is no value.
+func bars(points [][2]float64, low, high float64, cells int) string {
+	levels := []rune("▁▂▃▄▅▆▇█")
+	from, to := points[0][0], points[len(points)-1][0]
+	cells = min(cells, len(points))
+	middle := low/2 + high/2
+	at := make([]float64, cells)
+	for i := range at {
+		at[i] = math.NaN()
+	}
+	for _, p := range points {
+		i := 0
+		if to > from {
+			i = min(cells-1, max(0, int((p[0]-from)/(to-from)*float64(cells))))
+		}
+		if math.IsNaN(at[i]) || math.Abs(p[1]-middle) > math.Abs(at[i]-middle) {
+			at[i] = p[1]
+		}
+	}
+	var b strings.Builder
+	for _, v := range at {
+		switch {
+		case math.IsNaN(v):
+			b.WriteByte(' ')
+		case high == low:
+			b.WriteRune(levels[3])
+		default:
+			share := (v/2 - low/2) / (high/2 - low/2)
+			b.WriteRune(levels[min(len(levels)-1, max(0, int(share*float64(len(levels)))))])
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchbill/watchbill/collector"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/rules"
+)
+
+func newCheckCmd() *cobra.Command {
+	return group("check", "Check configuration and rule files before they are used",
+		"Checks files as the collector would read them, and names every fault at once. Exits with 1 when there is one.",
+		`  watchbill check config /etc/watchbill/watchbill.yml
+  watchbill check rules rules/*.yml`, newCheckConfigCmd(), newCheckRulesCmd())
+}
+
+func newCheckConfigCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "config FILE", Short: "Check a collector's configuration and the files it names",
+		Long: `Checks a configuration file: every key, every value, and the fleet directory and rule files that it names.
+Nothing is started and nothing is written.`,
+		Example: "  watchbill check config /etc/watchbill/watchbill.yml",
+		Args:    takes("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := collector.LoadConfig(args[0])
+			errs := []error{err}
+			if err == nil {
+				if c.Fleet.Directory != "" {
+					_, err := fleet.LoadDirectory(c.Fleet.Directory)
+					errs = append(errs, err)
+				}
+				_, err := collector.LoadRules(c)
+				errs = append(errs, err)
+			}
+			if err := errors.Join(errs...); err != nil {
+				return say(cmd, err)
+			}
+			fmt.Fprintf(screenOf(cmd).w, "%s is good.\n", clean(args[0]))
+			return nil
+		},
+	}
+}
+
+func newCheckRulesCmd() *cobra.Command {
+	var lint bool
+	cmd := &cobra.Command{
+		Use: "rules FILE…", Short: "Check Prometheus rule files",
+		Long: `Checks rule files together, as the collector would load them: syntax, expressions, templates, names. Every fault is
+named with its file, line, group and rule.
+
+It also warns of what makes a poor ticket: a severity nobody knows, no service, no system or one that no policy can
+give an owner, no summary. With --lint these are faults too.`,
+		Example: `  watchbill check rules /etc/watchbill/rules/*.yml
+  watchbill check rules --lint rules/packs/linux.yml`,
+		Args: takesSome("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			groups, err := loadRules(args)
+			if err != nil {
+				return say(cmd, err)
+			}
+			findings := rules.Check(groups, rules.CheckOptions{})
+			word := "warning: "
+			if lint {
+				word = ""
+			}
+			for _, f := range findings {
+				fmt.Fprintln(safeWriter{cmd.ErrOrStderr()}, word+clean(f.String()))
+			}
+			if lint && len(findings) > 0 {
+				return errSaid
+			}
+			n := 0
+			for _, g := range groups {
+				n += len(g.Rules)
+			}
+			fmt.Fprintf(screenOf(cmd).w, "%d rules in %d groups of %d files are good.\n", n, len(groups), len(args))
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&lint, "lint", false, "warnings are faults")
+	return cmd
+}
+
+func newTestCmd() *cobra.Command {
+	return group("test", "Run unit tests of rules", "Runs unit tests. Exits with 1 when one fails.",
+		"  watchbill test rules rules/packs/linux_test.yml", newTestRulesCmd())
+}
+
+func newTestRulesCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "rules FILE…", Short: "Run unit tests of rules, in promtool's format",
+		Long: `Runs unit tests in the format of "promtool test rules": series are written down, rules run over them, and the alerts
+and results at given times are compared. Paths of rule files in a test are relative to it.`,
+		Example: "  watchbill test rules rules/packs/linux_test.yml",
+		Args:    takesSome("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out := screenOf(cmd)
+			bad := false
+			for _, file := range args {
+				failures, err := runRuleTests(cmd, file)
+				switch {
+				case err != nil:
+					bad = true
+					_ = say(cmd, err)
+				case len(failures) > 0:
+					bad = true
+					for _, f := range failures {
+						fmt.Fprintln(out.w, f)
+					}
+				default:
+					fmt.Fprintf(out.w, "%s: passed\n", clean(file))
+				}
+			}
+			if bad {
+				return errSaid
+			}
+			return nil
+		},
+	}
+}
+
+func runRuleTests(cmd *cobra.Command, file string) ([]rules.Failure, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the test: %w", err)
+	}
+	open := func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(file), name)
+		}
+		return os.ReadFile(name)
+	}
+	return rules.RunTests(cmd.Context(), file, content, open)
+}
+
+// loadRules reads and parses rule files together; it names every file that cannot be read and every fault.
+func loadRules(files []string) ([]rules.Group, error) {
+	contents := map[string][]byte{}
+	var errs []error
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read rules: %w", err))
+			continue
+		}
+		contents[file] = b
+	}
+	groups, err := rules.Load(contents)
+	return groups, errors.Join(append(errs, err)...)
+}
+
+// say prints every line of an error and ends the command with 1.
+func say(cmd *cobra.Command, err error) error {
+	if _, werr := io.WriteString(safeWriter{cmd.ErrOrStderr()}, err.Error()+"\n"); werr != nil {
+		return werr
+	}
+	return errSaid
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchbill/watchbill/collector"
+	"github.com/watchbill/watchbill/collector/api"
+)
+
+const (
+	defaultURL = "http://127.0.0.1:9720"
+	// tokenEnv overrides the token that lies in the storage.
+	tokenEnv = "WATCHBILL_TOKEN"
+	// callTimeout is longer than the collector's own, so that its words for being late arrive.
+	callTimeout = 40 * time.Second
+	// maxAnswer bounds what is read of an answer.
+	maxAnswer = 64 << 20
+)
+
+// connection is how a client command reaches a collector, from its flags.
+type connection struct {
+	url     string
+	storage string
+	output  string
+}
+
+// connect gives cmd and everything below it the flags of a client.
+func connect(cmd *cobra.Command) *connection {
+	c := &connection{}
+	f := cmd.PersistentFlags()
+	f.StringVar(&c.url, "url", defaultURL, "where the collector's operators' listener is")
+	f.StringVar(&c.storage, "storage.path", collector.DefaultStoragePath(),
+		"directory in which the operator's token lies ("+collector.TokenName+"); $"+tokenEnv+" overrides it")
+	f.StringVarP(&c.output, "output", "o", "text", "text for people, json for programs (the API's objects, unchanged)")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// token finds the operator's token and tells where it is from. A missing one is no error yet: the collector says
+// whether it wants one.
+func (c *connection) token() (token, from string, err error) {
+	if t := strings.TrimSpace(os.Getenv(tokenEnv)); t != "" {
+		return t, "$" + tokenEnv, nil
+	}
+	file := filepath.Join(c.storage, collector.TokenName)
+	info, err := os.Stat(file)
+	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return "", "", fmt.Errorf("%s can be read by others (mode %04o): run `chmod 600 %s`; if somebody did read it, "+
+			"remove that operator and add a new one", file, info.Mode().Perm(), file)
+	}
+	b, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return "", file, nil
+	case err != nil:
+		return "", "", fmt.Errorf("read the operator's token: %w", err)
+	}
+	return strings.TrimSpace(string(b)), file, nil
+}
+
+// call sends one request and returns the answer's JSON as it came. in is the body, nil for none.
+func (c *connection) call(ctx context.Context, method, path string, q url.Values, in any) (json.RawMessage, error) {
+	base, err := c.base()
+	if err != nil {
+		return nil, err
+	}
+	token, from, err := c.token()
+	if err != nil {
+		return nil, err
+	}
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("encode the request: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	target := strings.TrimSuffix(base.String(), "/") + api.Root + path
+	if len(q) > 0 {
+		target += "?" + q.Encode()
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, usagef("--url %q: %v", c.url, err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	req.Header.Set("Accept", "application/json")
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return c.answer(resp, token, from)
+}
+
+// base checks --url.
+func (c *connection) base() (*url.URL, error) {
+	u, err := url.Parse(c.url)
+	switch {
+	case err != nil:
+		return nil, usagef("--url: %v", err)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, usagef("--url: want http://HOST:PORT or https://HOST:PORT, got %q", c.url)
+	case u.User != nil:
+		return nil, usagef("--url: leave name and password out; the token is read from --storage.path or $%s", tokenEnv)
+	}
+	return u, nil
+}
+
+// errUnreachable marks that no collector answered at all.
+var errUnreachable = errors.New("no collector answers")
+
+func (c *connection) unreachable(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted")
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the collector at %s did not answer within %v: see its log", c.url, callTimeout)
+	}
+	why := err
+	for next := errors.Unwrap(why); next != nil; next = errors.Unwrap(why) {
+		why = next
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return fmt.Errorf("%w at %s (%w): start one with `watchbill up`, or name another with --url", errUnreachable, c.url, why)
+	}
+	return fmt.Errorf("the line to the collector at %s failed: %w", c.url, why)
+}
+
+// answer reads a response: the object, or the collector's error in words for a person.
+func (c *connection) answer(resp *http.Response, token, from string) (json.RawMessage, error) {
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the answer of the collector at %s broke off: %w", c.url, err)
+	case len(raw) > maxAnswer:
+		return nil, fmt.Errorf("the answer of the collector at %s has more than %d MiB: ask for less", c.url, maxAnswer>>20)
+	}
+	if resp.StatusCode < 300 && json.Valid(raw) {
+		return bytes.TrimSpace(raw), nil
+	}
+	var in struct{ Error *api.Error }
+	if json.Unmarshal(raw, &in) != nil || in.Error == nil {
+		return nil, fmt.Errorf("%s answered %q, but not as a collector does: check --url", c.url, resp.Status)
+	}
+	switch {
+	case in.Error.Code == "no_operators":
+		return nil, in.Error
+	case resp.StatusCode == http.StatusUnauthorized && token == "":
+		return nil, fmt.Errorf("the collector at %s wants an operator's token and there is none in %s: point --storage.path "+
+			"at the collector's storage, or set $%s to a token that `watchbill operator add NAME` printed", c.url, from, tokenEnv)
+	case resp.StatusCode == http.StatusUnauthorized:
+		return nil, fmt.Errorf("the collector at %s does not know the token from %s: an administrator makes a new one with "+
+			"`watchbill operator add NAME`", c.url, from)
+	}
+	in.Error.Status = resp.StatusCode
+	return nil, in.Error
+}
+
+// ask calls and decodes the answer into out. With --output json it prints the answer instead and reports true.
+func (c *connection) ask(cmd *cobra.Command, method, path string, q url.Values, in, out any) (printed bool, err error) {
+	if c.output != "text" && c.output != "json" {
+		return false, usagef("--output: want text or json, got %q", c.output)
+	}
+	raw, err := c.call(cmd.Context(), method, path, q, in)
+	if err != nil {
+		return false, err
+	}
+	if c.output == "json" {
+		return true, printJSON(cmd.OutOrStdout(), raw)
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return false, fmt.Errorf("the collector at %s answered something this release does not read (%w): use the same "+
+			"release on both sides", c.url, err)
+	}
+	return false, nil
+}
+
+// printJSON prints a JSON value indented, in letters that do nothing to a terminal.
+func printJSON(w io.Writer, raw []byte) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, raw, "", "  "); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	b.WriteByte('\n')
+	_, err := w.Write(cleanJSON(b.Bytes()))
+	return err
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/rules"
+)
+
+func newAlertCmd() *cobra.Command {
+	cmd := group("alert", "List alerts that stand",
+		`Alerts are what rules find: pending while a rule waits out its "for", firing after that. A firing alert opens a
+ticket or attaches to the one that is open for the same fault.`,
+		`  watchbill alert list`)
+	cmd.Aliases = []string{"alerts"}
+	c := connect(cmd)
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List alerts, firing ones first",
+		Long: "Lists every alert that is pending or firing, with the ticket it is attached to.",
+		Example: `  watchbill alert list
+  watchbill alert list --output json`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list api.AlertList
+			if printed, err := c.ask(cmd, http.MethodGet, "/alerts", nil, nil, &list); err != nil || printed {
+				return err
+			}
+			printAlerts(screenOf(cmd), list)
+			return nil
+		},
+	})
+	return cmd
+}
+
+func printAlerts(s screen, list api.AlertList) {
+	if len(list.Alerts) == 0 {
+		fmt.Fprintln(s.w, "No alerts.")
+		return
+	}
+	rows := make([][]string, len(list.Alerts))
+	for i, a := range list.Alerts {
+		since, number := a.ActiveAt, ""
+		if a.State == rules.Firing && a.FiredAt != nil {
+			since = *a.FiredAt
+		}
+		if a.Ticket != nil {
+			number = a.Ticket.Number
+		}
+		rows[i] = []string{string(a.State), string(a.Severity), a.Name, age(s.now.Sub(since)), a.Customer, a.Asset, number,
+			a.Annotations["summary"]}
+	}
+	table(s.w, s.width, []column{{title: "STATE"}, {title: "SEVERITY"}, {title: "ALERT"}, {title: "FOR"},
+		{title: "CUSTOMER", stretch: true}, {title: "ASSET", stretch: true}, {title: "TICKET"},
+		{title: "SUMMARY", stretch: true}}, rows)
+}
+
+func newAssetCmd() *cobra.Command {
+	cmd := group("asset", "List what is watched and whether it reports",
+		`Assets are hosts and devices. An asset is reporting, silent (it should report and does not), or has never
+reported since the collector started.`,
+		`  watchbill asset list
+  watchbill asset show web1`)
+	cmd.Aliases = []string{"assets"}
+	c := connect(cmd)
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List assets with their state and what could not be looked at",
+		Long: "Lists every asset of the fleet: whether it reports, when it last did, and which samplers failed.",
+		Example: `  watchbill asset list
+  watchbill asset list --output json`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list api.AssetList
+			if printed, err := c.ask(cmd, http.MethodGet, "/assets", nil, nil, &list); err != nil || printed {
+				return err
+			}
+			printAssets(screenOf(cmd), list)
+			return nil
+		},
+	}, &cobra.Command{
+		Use: "show ASSET", Short: "Show one asset with every sampler and its open tickets",
+		Long:    "Shows one asset: what the fleet says of it, every sampler with its last word, and the open tickets.",
+		Example: "  watchbill asset show web1",
+		Args:    takes("ASSET"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var a api.AssetDetail
+			printed, err := c.ask(cmd, http.MethodGet, "/assets/"+url.PathEscape(args[0]), nil, nil, &a)
+			if err != nil || printed {
+				return err
+			}
+			showAsset(screenOf(cmd), a)
+			return nil
+		},
+	})
+	return cmd
+}
+
+func printAssets(s screen, list api.AssetList) {
+	if len(list.Assets) == 0 {
+		fmt.Fprintln(s.w, "No assets: `watchbill token create` makes the token that enrols one.")
+		return
+	}
+	rows := make([][]string, len(list.Assets))
+	for i, a := range list.Assets {
+		rows[i] = []string{a.Name, string(a.State), lastReport(s, a), a.Customer, a.Site, a.Role, failures(a.Failed)}
+	}
+	table(s.w, s.width, []column{{title: "ASSET", stretch: true}, {title: "STATE"}, {title: "LAST REPORT"},
+		{title: "CUSTOMER", stretch: true}, {title: "SITE", stretch: true}, {title: "ROLE", stretch: true},
+		{title: "FAILED", stretch: true}}, rows)
+}
+
+func lastReport(s screen, a api.Asset) string {
+	if a.LastReportAt == nil {
+		return "never"
+	}
+	return age(s.now.Sub(*a.LastReportAt)) + " ago"
+}
+
+func failures(failed []api.Source) string {
+	out := make([]string, len(failed))
+	for i, f := range failed {
+		out[i] = f.Name + ": " + f.Reason
+	}
+	return strings.Join(out, "; ")
+}
+
+func showAsset(s screen, a api.AssetDetail) {
+	users := "not declared"
+	if a.Users > 0 {
+		users = strconv.Itoa(a.Users)
+	}
+	customer := a.Customer
+	if a.CustomerName != "" && a.CustomerName != a.Customer {
+		customer += " (" + a.CustomerName + ")"
+	}
+	for _, f := range [][2]string{
+		{"Asset", a.Name + ", " + string(a.Kind)}, {"State", string(a.State) + ", last report " + lastReport(s, a.Asset)},
+		{"Customer", joined(customer, "site", a.Site)}, {"Role", a.Role}, {"Users", users},
+	} {
+		if f[1] != "" {
+			s.para("  "+pad(f[0], 10), "  "+pad("", 10), f[1])
+		}
+	}
+	s.title("SAMPLERS")
+	rows := make([][]string, len(a.Sources))
+	for i, src := range a.Sources {
+		state := "ok"
+		if !src.OK {
+			state = "failed: " + src.Reason
+		}
+		rows[i] = []string{"  " + src.Name, age(s.now.Sub(src.At)) + " ago", strconv.Itoa(src.Series), state}
+	}
+	table(s.w, s.width, []column{{title: "  SAMPLER"}, {title: "LAST"}, {title: "SERIES"}, {title: "STATE", stretch: true}}, rows)
+	s.title("OPEN TICKETS")
+	printTickets(s, api.TicketList{Tickets: a.Tickets}, true)
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchbill/watchbill/collector"
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/store/bolt"
+)
+
+func newOperatorCmd() *cobra.Command {
+	cmd := group("operator", "Add, list and remove operators and scrapers",
+		`An operator is a person with a token of their own; what they do stands in tickets with their name. Roles:
+
+  admin     everything: operators, tokens, agents, reload
+  operator  work on tickets, send messages again, read, scrape
+  viewer    read, scrape
+  scrape    /metrics and /federate, nothing else: for a Prometheus server
+
+The first administrator is made on the collector's own host, before it first runs: with no collector running,
+"operator add" writes to the storage itself.`,
+		`  watchbill operator add alice --role operator
+  watchbill operator add prometheus --role scrape
+  watchbill operator remove alice`)
+	cmd.Aliases = []string{"operators"}
+	c := connect(cmd)
+	cmd.AddCommand(newOperatorAddCmd(c), &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List operators and their roles",
+		Long:    "Lists everybody who has a token, with their role. Tokens themselves are nowhere.",
+		Example: "  watchbill operator list",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list api.OperatorList
+			if printed, err := c.ask(cmd, http.MethodGet, "/operators", nil, nil, &list); err != nil || printed {
+				return err
+			}
+			s := screenOf(cmd)
+			rows := make([][]string, len(list.Operators))
+			for i, o := range list.Operators {
+				rows[i] = []string{o.Name, string(o.Role), s.stamp(o.CreatedAt), o.CreatedBy}
+			}
+			table(s.w, s.width, []column{{title: "NAME", stretch: true}, {title: "ROLE"}, {title: "ADDED"},
+				{title: "ADDED BY", stretch: true}}, rows)
+			return nil
+		},
+	}, &cobra.Command{
+		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Remove an operator: their token stops working at once",
+		Long:    "Removes an operator. Their token stops working at once; what they did stays in the tickets.",
+		Example: "  watchbill operator remove alice",
+		Args:    takes("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var gone api.Removed
+			printed, err := c.ask(cmd, http.MethodDelete, "/operators/"+url.PathEscape(args[0]), nil, nil, &gone)
+			if err != nil || printed {
+				return err
+			}
+			fmt.Fprintf(screenOf(cmd).w, "Removed operator %s.\n", clean(gone.Removed))
+			return nil
+		},
+	})
+	return cmd
+}
+
+func newOperatorAddCmd(c *connection) *cobra.Command {
+	var role string
+	cmd := &cobra.Command{
+		Use: "add NAME", Short: "Add an operator and print their token",
+		Long: `Adds an operator and prints their token, once. Give it to them as you would a password; they keep it in
+` + collector.TokenName + ` (mode 0600) in their own --storage.path, or in $` + tokenEnv + `.
+
+With a collector running this needs an administrator's token. With none running at the default --url it writes to the
+storage at --storage.path itself: that is how the first administrator is made, by whoever may write there.`,
+		Example: `  watchbill operator add alice --role operator
+  watchbill operator add root-admin --role admin --storage.path /var/lib/watchbill   # collector stopped`,
+		Args: takes("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := api.OperatorRequest{Name: args[0], Role: fleet.Role(role)}
+			var made api.NewOperator
+			printed, err := c.ask(cmd, http.MethodPost, "/operators", nil, in, &made)
+			if errors.Is(err, errUnreachable) && !cmd.Flags().Changed("url") {
+				made, err = addLocally(cmd.Context(), c.storage, in, err)
+			}
+			if err != nil || printed {
+				return err
+			}
+			fmt.Fprintf(screenOf(cmd).w, "Added %s as %s. Their token, shown this once:\n\n  %s\n",
+				clean(made.Name), clean(string(made.Role)), clean(made.Token))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&role, "role", "", "admin, operator, viewer or scrape; operator when empty, admin for the first one")
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"admin", "operator", "viewer", "scrape"},
+		cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// addLocally adds an operator to the store itself. unreachable is why no collector was asked.
+func addLocally(ctx context.Context, dir string, in api.OperatorRequest, unreachable error) (api.NewOperator, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return api.NewOperator{}, fmt.Errorf("%w; and the storage cannot be made: %w", unreachable, err)
+		}
+	}
+	s, err := bolt.Open(filepath.Join(dir, collector.StoreName), bolt.Options{})
+	if err != nil {
+		return api.NewOperator{}, fmt.Errorf("%w; and the storage cannot be written to directly: %w", unreachable, err)
+	}
+	made, err := addToStore(ctx, s, in)
+	return made, errors.Join(err, s.Close())
+}
+
+func addToStore(ctx context.Context, s store.Store, in api.OperatorRequest) (api.NewOperator, error) {
+	reg := fleet.NewRegistry(store.Keeper(s), fleet.Options{})
+	if err := reg.Load(ctx); err != nil {
+		return api.NewOperator{}, fmt.Errorf("load the fleet: %w", err)
+	}
+	if in.Role == "" {
+		in.Role = fleet.Responder
+		if len(reg.Operators()) == 0 {
+			in.Role = fleet.Admin
+		}
+	}
+	by := "local command line"
+	if u, err := user.Current(); err == nil {
+		by = u.Username + " on the command line"
+	}
+	token, err := reg.AddOperator(ctx, in.Name, in.Role, by)
+	if err != nil {
+		return api.NewOperator{}, err
+	}
+	return api.NewOperator{Operator: api.Operator{Name: in.Name, Role: in.Role, CreatedBy: by}, Token: token}, nil
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+// showTicket prints a ticket whole, for somebody who was just woken: what, where, since when, then the evidence.
+func showTicket(s screen, t api.Ticket) {
+	s.para("", "", fmt.Sprintf("%s  %s  %s  %s", t.Number, t.Priority, t.Severity, strings.ToUpper(string(t.State))))
+	s.para("", "", t.Title)
+	fmt.Fprintln(s.w)
+	for _, f := range facts(s, t) {
+		s.para("  "+pad(f[0], 14), "  "+pad("", 14), f[1])
+	}
+	if len(t.Alerts) > 0 {
+		showAlerts(s, t)
+	}
+	parts := []struct {
+		title string
+		part  ticket.PartRecord
+	}{
+		{"1. TIME", t.Record.Time}, {"2. SYMPTOMS", t.Record.Symptom}, {"3. AFFECTED USERS", t.Record.Users},
+		{"4. ERROR REFERENCES", t.Record.Errors}, {"5. ACTIONS ALREADY TAKEN", t.Record.Actions},
+	}
+	for _, p := range parts {
+		s.title(p.title)
+		s.part(p.part)
+	}
+	s.title(fmt.Sprintf("TIMELINE (%d events)", len(t.Timeline)))
+	for _, e := range t.Timeline {
+		s.event(e)
+	}
+}
+
+func (s screen) title(text string) { fmt.Fprintf(s.w, "\n%s\n", text) }
+
+// facts are the lines at the head of a ticket: name and text.
+func facts(s screen, t api.Ticket) [][2]string {
+	var out [][2]string
+	add := func(name, text string) {
+		if text != "" {
+			out = append(out, [2]string{name, text})
+		}
+	}
+	add("Customer", joined(t.Customer, "site", t.Site))
+	add("Asset", t.Asset)
+	add("Service", joined(t.Service, "system", t.System))
+	add("Owner", t.Owner)
+	add("Opened", s.ago(t.OpenedAt))
+	switch {
+	case t.AcknowledgedAt != nil:
+		add("Acknowledged", s.ago(*t.AcknowledgedAt)+", by "+t.AcknowledgedBy)
+	case t.State.Open():
+		add("Acknowledged", "not yet")
+	}
+	if t.ResolvedAt != nil {
+		by := ""
+		if t.ResolvedBy != nil {
+			by = ", by " + actorName(*t.ResolvedBy)
+		}
+		add("Resolved", s.ago(*t.ResolvedAt)+by)
+		add("Resolution", t.Resolution)
+	}
+	if t.ClosedAt != nil {
+		add("Closed", s.ago(*t.ClosedAt))
+	}
+	if t.Reopened > 0 {
+		add("Reopened", fmt.Sprintf("%d times", t.Reopened))
+	}
+	for _, l := range t.Links {
+		add("Related", l.Relation+" "+l.Number)
+	}
+	add("Policy", joined(t.Policy.Name, "version", t.Policy.Version))
+	add("Times", "in "+s.now.In(s.zone).Format("MST")+", UTC"+s.now.In(s.zone).Format("-07:00")+", unless a line says otherwise")
+	return out
+}
+
+func joined(a, word, b string) string {
+	switch {
+	case b == "":
+		return a
+	case a == "":
+		return word + " " + b
+	}
+	return a + ", " + word + " " + b
+}
+
+// actorName is who did something: a person by name, a machine with its kind unless its name says that already.
+func actorName(a ticket.Actor) string {
+	switch {
+	case a.Name == "":
+		return string(a.Kind)
+	case a.Kind == ticket.Person, strings.HasPrefix(a.Name, string(a.Kind)):
+		return a.Name
+	}
+	return string(a.Kind) + " " + a.Name
+}
+
+// showAlerts lists the alerts on a ticket: those that still fire first.
+func showAlerts(s screen, t api.Ticket) {
+	var firing, ended [][]string
+	for _, a := range t.Alerts {
+		row := []string{"  firing", string(a.Severity), a.Name, a.Value.String(), s.stamp(a.ActiveAt), "", a.Annotations["summary"]}
+		if a.Firing() {
+			firing = append(firing, row)
+			continue
+		}
+		row[0], row[5] = "  ended", s.stamp(a.EndedAt)
+		ended = append(ended, row)
+	}
+	s.title(fmt.Sprintf("ALERTS (%d firing, %d ended)", len(firing), len(ended)))
+	cols := []column{{title: "  STATE"}, {title: "SEVERITY"}, {title: "ALERT"}, {title: "VALUE"}, {title: "SINCE"},
+		{title: "ENDED"}, {title: "SUMMARY", stretch: true}}
+	table(s.w, s.width, cols, append(firing, ended...))
+	for _, a := range t.Alerts {
+		if first := a.Annotations["first_checks"]; first != "" && a.Firing() {
+			fmt.Fprintln(s.w)
+			s.para("  Look first ("+clean(a.Name)+"): ", "    ", first)
+		}
+	}
+}
+
+// part prints one part of the record.
+func (s screen) part(p ticket.PartRecord) {
+	if len(p.Entries) == 0 {
+		none := p.None
+		switch {
+		case none == "":
+			none = "none, because nothing was gathered"
+		case !strings.HasPrefix(none, "none"):
+			none = "none, because " + none
+		}
+		s.para("  ", "  ", none)
+	}
+	for _, e := range p.Entries {
+		s.para("  - ", "    ", e.Text)
+		source := "[" + e.Source + ", " + s.stamp(e.At)
+		if e.Times > 1 {
+			source += fmt.Sprintf(", seen %d times", e.Times)
+		}
+		s.para("    ", "     ", source+"]")
+		if e.Table != nil {
+			s.indented("      ", e.Table)
+		}
+		if e.Series != nil {
+			s.chart("      ", *e.Series)
+		}
+	}
+}
+
+// indented prints a table of evidence.
+func (s screen) indented(indent string, t *ticket.Table) {
+	var b bytes.Buffer
+	cols := make([]column, len(t.Columns))
+	for i, name := range t.Columns {
+		cols[i] = column{title: clean(name), stretch: true}
+	}
+	width := 0
+	if s.width > 0 {
+		width = max(20, s.width-len(indent))
+	}
+	table(&b, width, cols, t.Rows)
+	for line := range strings.Lines(b.String()) {
+		fmt.Fprint(s.w, indent+line)
+	}
+}
+
+// event prints one event of the timeline.
+func (s screen) event(e ticket.Event) {
+	what := strings.ReplaceAll(string(e.Kind), "_", " ")
+	text := what + ", " + actorName(e.Actor)
+	if told := eventText(e); told != "" {
+		text += ": " + told
+	}
+	stamp := s.stamp(e.At)
+	s.para("  "+stamp+"  ", "  "+pad("", columns(stamp))+"  ", text)
+}
+
+// eventText is what an event tells beyond its kind.
+func eventText(e ticket.Event) string {
+	var parts []string
+	add := func(s string) {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	add(e.Text)
+	if e.Alert != nil && e.Text == "" {
+		add(e.Alert.Name + " = " + e.Alert.Value.String())
+	}
+	if e.Evidence != nil {
+		add(strings.ReplaceAll(string(e.Evidence.Part), "_", " ") + ": " + e.Evidence.Summary)
+	}
+	if e.Kind == ticket.PriorityChanged {
+		add("now " + e.Priority + " (" + string(e.Severity) + ")")
+	}
+	if e.Link != nil {
+		add(e.Link.Relation + " " + e.Link.Number)
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+func newTicketCmd() *cobra.Command {
+	cmd := group("ticket", "List, read and work on tickets",
+		`Tickets are opened by the collector when an alert fires. A ticket is named by its number (WB-1042) or its ID.
+
+A ticket is new, then acknowledged (somebody has it), in progress, resolved (with what resolved it) and closed. When
+every alert on it has recovered the collector resolves it; when one returns soon after, it is reopened.`,
+		`  watchbill ticket list
+  watchbill ticket show WB-1042
+  watchbill ticket ack WB-1042
+  watchbill ticket note WB-1042 -m "customer called, shop is down"
+  watchbill ticket resolve WB-1042 -m "old logs deleted, rotation turned on"`)
+	cmd.Aliases = []string{"tickets"}
+	c := connect(cmd)
+	cmd.AddCommand(newTicketListCmd(c), newTicketShowCmd(c), newTicketChainCmd(c))
+	for _, v := range verbs() {
+		cmd.AddCommand(newVerbCmd(c, v))
+	}
+	return cmd
+}
+
+func newTicketListCmd(c *connection) *cobra.Command {
+	var all bool
+	var state, customer, asset, priority string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List tickets, open ones unless told otherwise",
+		Long: `Lists tickets, newest first: those that want work, unless --state or --all says otherwise.`,
+		Example: `  watchbill ticket list
+  watchbill ticket list --customer acme --priority P1
+  watchbill ticket list --state resolved
+  watchbill ticket list --all --output json`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{}
+			for name, v := range map[string]string{"state": state, "customer": customer, "asset": asset, "priority": priority} {
+				if v != "" {
+					q.Set(name, v)
+				}
+			}
+			if state == "" && !all {
+				q.Set("open", "true")
+			}
+			q.Set("limit", strconv.Itoa(limit))
+			var list api.TicketList
+			if printed, err := c.ask(cmd, http.MethodGet, "/tickets", q, nil, &list); err != nil || printed {
+				return err
+			}
+			printTickets(screenOf(cmd), list, state == "" && !all)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&all, "all", false, "resolved and closed ones too")
+	f.StringVar(&state, "state", "", "only those in this state: new, acknowledged, in-progress, waiting, resolved, closed, reopened")
+	f.StringVar(&customer, "customer", "", "only this customer's")
+	f.StringVar(&asset, "asset", "", "only those about this asset")
+	f.StringVar(&priority, "priority", "", "only those of this priority, like P1")
+	f.IntVar(&limit, "limit", 100, "at most so many")
+	cmd.MarkFlagsMutuallyExclusive("all", "state")
+	return cmd
+}
+
+func printTickets(s screen, list api.TicketList, openOnly bool) {
+	if len(list.Tickets) == 0 {
+		if openOnly {
+			fmt.Fprintln(s.w, "No open tickets.")
+		} else {
+			fmt.Fprintln(s.w, "No tickets.")
+		}
+		return
+	}
+	rows := make([][]string, len(list.Tickets))
+	for i, t := range list.Tickets {
+		rows[i] = []string{t.Number, t.Priority, string(t.State), age(s.now.Sub(t.OpenedAt)), t.Customer, t.Asset, t.Title, t.Owner}
+	}
+	table(s.w, s.width, []column{{title: "NUMBER"}, {title: "PRIO"}, {title: "STATE"}, {title: "AGE"},
+		{title: "CUSTOMER", stretch: true}, {title: "ASSET", stretch: true}, {title: "TITLE", stretch: true},
+		{title: "OWNER", stretch: true}}, rows)
+	if list.Truncated {
+		fmt.Fprintf(s.w, "There are more than these %d: narrow the list, or raise --limit.\n", len(list.Tickets))
+	}
+}
+
+func newTicketShowCmd(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "show TICKET", Short: "Show one ticket with its record and timeline",
+		Long: `Shows one ticket whole: what it is about, its alerts, the record in five parts (time, symptoms, affected users,
+error references, actions already taken), each line with its source and time, and the timeline.
+
+Times are shown in this machine's time zone with their distance from UTC.`,
+		Example: `  watchbill ticket show WB-1042
+  watchbill ticket show WB-1042 --output json`,
+		Args: takes("TICKET"), ValidArgsFunction: c.completeTickets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var t api.Ticket
+			printed, err := c.ask(cmd, http.MethodGet, "/tickets/"+url.PathEscape(args[0]), nil, nil, &t)
+			if err != nil || printed {
+				return err
+			}
+			showTicket(screenOf(cmd), t)
+			return nil
+		},
+	}
+}
+
+func newTicketChainCmd(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "verify-chain TICKET", Short: "Check that a ticket's timeline and evidence are what was written",
+		Long: `Checks that a ticket's timeline is whole, in order and unaltered, and that every piece of evidence is the one that
+was gathered: each event is sealed to all before it by its hash. Exits with 1 when it is not.`,
+		Example: `  watchbill ticket verify-chain WB-1042`,
+		Args:    takes("TICKET"), ValidArgsFunction: c.completeTickets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if c.output != "text" && c.output != "json" {
+				return usagef("--output: want text or json, got %q", c.output)
+			}
+			raw, err := c.call(cmd.Context(), http.MethodGet, "/tickets/"+url.PathEscape(args[0])+"/chain", nil, nil)
+			if err != nil {
+				return err
+			}
+			var chain api.Chain
+			if err := json.Unmarshal(raw, &chain); err != nil {
+				return fmt.Errorf("read the verdict: %w", err)
+			}
+			switch {
+			case c.output == "json":
+				if err := printJSON(cmd.OutOrStdout(), raw); err != nil || chain.OK {
+					return err
+				}
+				return errSaid
+			case !chain.OK:
+				return fmt.Errorf("%s does not verify: %s: what stands in the store is not what was written; keep a copy of "+
+					"the storage and compare with a backup", args[0], chain.Error)
+			}
+			fmt.Fprintf(screenOf(cmd).w, "%s verifies: %d events, head %s\n", args[0], chain.Events, chain.Head)
+			return nil
+		},
+	}
+}
+
+// verb is one thing a person does to a ticket, as a command.
+type verb struct {
+	verb           ticket.Verb
+	short, example string
+	// wants says what the message must tell; empty when there need be none.
+	wants string
+}
+
+func verbs() []verb {
+	return []verb{
+		{ticket.Ack, "Acknowledge a ticket: you have seen it and take it", `watchbill ticket ack WB-1042`, ""},
+		{ticket.Start, "Say that work on a ticket has begun", `watchbill ticket start WB-1042`, ""},
+		{ticket.Note, "Write something down on a ticket", `watchbill ticket note WB-1042 -m "customer called"`, "what to write down"},
+		{ticket.Did, "Record what you did; it becomes part of the record", `watchbill ticket action WB-1042 -m "restarted nginx"`, "what was done"},
+		{ticket.Resolve, "Resolve a ticket, saying what resolved it", `watchbill ticket resolve WB-1042 -m "disk grown to 40 GiB"`, "what resolved it"},
+		{ticket.Close, "Close a resolved ticket", `watchbill ticket close WB-1042`, ""},
+		{ticket.Reopen, "Reopen a resolved or closed ticket, saying why", `watchbill ticket reopen WB-1042 -m "still full"`, "why"},
+	}
+}
+
+func newVerbCmd(c *connection, v verb) *cobra.Command {
+	var message string
+	cmd := &cobra.Command{
+		Use: string(v.verb) + " TICKET", Short: v.short, Long: v.short + ".\n\nThe timeline keeps it with your name and the time.",
+		Example: "  " + v.example, Args: takes("TICKET"), ValidArgsFunction: c.completeTickets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if v.wants != "" && strings.TrimSpace(message) == "" {
+				return usagef("say %s: -m \"…\"", v.wants)
+			}
+			var t api.Ticket
+			printed, err := c.ask(cmd, http.MethodPost, "/tickets/"+url.PathEscape(args[0])+"/"+string(v.verb), nil,
+				map[string]string{"text": message}, &t)
+			if err != nil || printed {
+				return err
+			}
+			fmt.Fprintf(screenOf(cmd).w, "%s is %s: %s\n", clean(t.Number), clean(string(t.State)), clean(t.Title))
+			return nil
+		},
+	}
+	usage := "what to say about it"
+	if v.wants != "" {
+		usage = v.wants + " (required)"
+	}
+	cmd.Flags().StringVarP(&message, "message", "m", "", usage)
+	return cmd
+}
+
+// completeTickets offers the numbers of open tickets to the shell.
+func (c *connection) completeTickets(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	raw, err := c.call(ctx, http.MethodGet, "/tickets", url.Values{"open": {"true"}}, nil)
+	var list api.TicketList
+	if err != nil || json.Unmarshal(raw, &list) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	out := make([]cobra.Completion, len(list.Tickets))
+	for i, t := range list.Tickets {
+		out[i] = cobra.CompletionWithDesc(clean(t.Number), clean(t.Priority+" "+t.Asset+": "+t.Title))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}

@@ -1,0 +1,460 @@
+package history
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	// tsdb.Open leaves its two logs' goroutines behind when it fails on a damaged block; Close ends all others.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/prometheus/prometheus/tsdb/wlog.(*WL).run"))
+}
+
+var noon = time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
+
+func open(t *testing.T, dir string, o Options) *History {
+	t.Helper()
+	o.MinFree = 1
+	h, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// run writes what is queued and returns.
+func run(t *testing.T, h *History) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func one(at time.Time, v float64, pairs ...string) Batch {
+	return Batch{At: at, Samples: []Sample{{labels.FromStrings(pairs...), v}}}
+}
+
+func match(name, val string) []*labels.Matcher {
+	return []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, name, val)}
+}
+
+// values reads a metric over a day around noon: "0:1 60:2" for 1 at noon and 2 a minute later, one line per series.
+func values(t *testing.T, h *History, metric string) string {
+	t.Helper()
+	curves, err := h.Series(t.Context(), match("__name__", metric), noon.Add(-24*time.Hour), noon.Add(24*time.Hour), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, c := range curves {
+		var line []string
+		for _, p := range c.Points {
+			line = append(line, fmt.Sprintf("%v:%v", p.T.Sub(noon).Seconds(), p.V))
+		}
+		lines = append(lines, strings.Join(line, " "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func dropped(h *History, reason string) float64 {
+	return testutil.ToFloat64(h.metrics.dropped.WithLabelValues(reason))
+}
+
+func TestWrittenIsReadAlsoAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir, Options{})
+	h.Append(one(noon, 1, "__name__", "load", "instance", "web1"))
+	h.Append(one(noon, 5, "__name__", "load", "instance", "web2"))
+	h.Append(one(noon.Add(time.Minute), 2, "__name__", "load", "instance", "web1"))
+	h.Append(one(noon, 9, "__name__", "other"))
+	run(t, h)
+	const want = "0:1 60:2\n0:5"
+	if got := values(t, h, "load"); got != want {
+		t.Errorf("read %q, want %q", got, want)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Series(t.Context(), match("__name__", "load"), noon, noon, 10); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("reading what is closed: %v, want ErrUnavailable", err)
+	}
+	again := open(t, dir, Options{})
+	if got := values(t, again, "load"); got != want {
+		t.Errorf("after a restart read %q, want %q", got, want)
+	}
+	curves, err := again.Series(t.Context(), match("instance", "web2"), noon, noon, 10)
+	if err != nil || len(curves) != 1 || curves[0].Labels.Get("instance") != "web2" {
+		t.Errorf("web2 at noon: %v %v", curves, err)
+	}
+}
+
+func TestWhatNoChartCanShowIsLeftOut(t *testing.T) {
+	h := open(t, t.TempDir(), Options{})
+	for i, v := range []float64{1, math.NaN(), math.Inf(1), math.Inf(-1), math.Float64frombits(value.StaleNaN), 2} {
+		h.Append(one(noon.Add(time.Duration(i)*time.Second), v, "__name__", "load"))
+	}
+	h.Append(one(noon, math.NaN(), "__name__", "load", "instance", "nothing"))
+	run(t, h)
+	if got := values(t, h, "load"); got != "0:1 5:2" {
+		t.Errorf("read %q, want the two numbers", got)
+	}
+}
+
+func TestLateSamplesFillIn(t *testing.T) {
+	h := open(t, t.TempDir(), Options{})
+	h.Append(one(noon, 1, "__name__", "load"))
+	h.Append(one(noon.Add(-30*time.Minute), 2, "__name__", "load")) // late
+	h.Append(one(noon.Add(-110*time.Minute), 3, "__name__", "load"))
+	h.Append(one(noon.Add(-3*time.Hour), 4, "__name__", "load")) // later than anything is kept
+	h.Append(one(noon, 1, "__name__", "load"))                   // a repeat
+	h.Append(one(noon, 1))                                       // no name at all
+	run(t, h)
+	h.Append(one(noon, 7, "__name__", "load")) // another value for a time that is told already
+	run(t, h)
+	if got, want := values(t, h, "load"), "-6600:3 -1800:2 0:1"; got != want {
+		t.Errorf("read %q, want %q", got, want)
+	}
+	for reason, want := range map[string]float64{"too_old": 1, "duplicate": 1, "invalid": 1} {
+		if got := dropped(h, reason); got != want {
+			t.Errorf("dropped as %s: %v, want %v", reason, got, want)
+		}
+	}
+}
+
+func TestAFullQueueDropsAndCountsAndNeverBlocks(t *testing.T) {
+	h := open(t, t.TempDir(), Options{Queue: 2})
+	for i := range 5 {
+		h.Append(one(noon.Add(time.Duration(i)*time.Second), float64(i), "__name__", "load"))
+	}
+	if got := dropped(h, "queue_full"); got != 3 {
+		t.Errorf("dropped %v, want 3", got)
+	}
+	run(t, h)
+	if got := values(t, h, "load"); got != "0:0 1:1" {
+		t.Errorf("read %q, want the first two", got)
+	}
+}
+
+func TestTwoCollectorsOnOneDirectory(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir, Options{})
+	h.Append(one(noon, 1, "__name__", "load"))
+	run(t, h)
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
+		t.Fatalf("opening it twice: %v, want ErrLocked", err)
+	}
+	if got := values(t, h, "load"); got != "0:1" {
+		t.Errorf("the first one reads %q after the second was refused", got)
+	}
+}
+
+// A crash leaves the lock file and a torn log behind.
+func TestTornLogIsRepaired(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir, Options{})
+	for i := range 3 {
+		h.Append(one(noon.Add(time.Duration(i)*time.Second), float64(i), "__name__", "load"))
+		run(t, h)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "tsdb", "wal", "0*"))
+	if err != nil || len(segments) == 0 {
+		t.Fatalf("segments %v, %v", segments, err)
+	}
+	last := segments[len(segments)-1]
+	log, err := os.ReadFile(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log = bytes.TrimRight(log, "\x00") // pages are filled up
+	if err := os.WriteFile(last, log[:len(log)-3], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, dir, Options{})
+	if got := values(t, again, "load"); got != "0:0 1:1" {
+		t.Errorf("read %q, want all but the torn end", got)
+	}
+	again.Append(one(noon.Add(time.Minute), 9, "__name__", "load"))
+	run(t, again)
+	if got := values(t, again, "load"); got != "0:0 1:1 60:9" {
+		t.Errorf("after writing on: %q", got)
+	}
+	if got := testutil.ToFloat64(again.metrics.damaged); got != 0 {
+		t.Errorf("moved aside %v times, want it repaired", got)
+	}
+}
+
+// What cannot be repaired is moved aside, and the collector goes on.
+func TestDamageIsMovedAside(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, tsdb string){
+		"a file in place of the directory": func(t *testing.T, tsdb string) { put(t, tsdb, "not a directory") },
+		"a file in place of the log":       func(t *testing.T, tsdb string) { put(t, filepath.Join(tsdb, "wal"), "x") },
+		"a block that is none": func(t *testing.T, tsdb string) {
+			put(t, filepath.Join(tsdb, "01ARZ3NDEKTSV4RRFFQ69G5FAV", "meta.json"), `{"ulid":"01ARZ3NDEKTSV4RRFFQ69G5FAV","version":1}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			old := filepath.Join(dir, "tsdb.damaged-20200101T000000Z")
+			put(t, filepath.Join(old, "x"), "the one before")
+			damage(t, filepath.Join(dir, "tsdb"))
+			reg := prometheus.NewRegistry()
+			h := open(t, dir, Options{Registerer: reg})
+			h.Append(one(noon, 1, "__name__", "load"))
+			run(t, h)
+			if got := values(t, h, "load"); got != "0:1" {
+				t.Errorf("read %q, want what was written since", got)
+			}
+			aside, err := filepath.Glob(filepath.Join(dir, "tsdb.damaged-*"))
+			if err != nil || len(aside) != 1 || aside[0] == old {
+				t.Errorf("aside lie %v, want the newest damage alone (%v)", aside, err)
+			}
+			if got := testutil.ToFloat64(h.metrics.damaged); got != 1 {
+				t.Errorf("counted %v, want 1", got)
+			}
+			if n, err := testutil.GatherAndCount(reg, "prometheus_tsdb_head_series", "watchbill_history_up"); n != 2 || err != nil {
+				t.Errorf("%d metrics of two (%v)", n, err)
+			}
+		})
+	}
+}
+
+func put(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.RemoveAll(name); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A full disk is noticed before it is written to; nothing is moved aside for it, and history goes on by itself.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir, Options{MinFree: 1})
+	h.Append(one(noon, 1, "__name__", "load"))
+	run(t, h)
+	var free atomic.Uint64
+	h.free = func(string) (uint64, uint64, error) { return free.Load(), 1 << 30, nil }
+	if err := h.write([]Batch{one(noon.Add(time.Second), 2, "__name__", "load")}); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("on a full disk: %v, want ENOSPC", err)
+	}
+	h.upkeep(t.Context())
+	if got := values(t, h, "load"); got != "0:1" {
+		t.Errorf("on a full disk read %q, want what was there", got)
+	}
+	h.Append(one(noon.Add(2*time.Second), 3, "__name__", "load"))
+	run(t, h) // one attempt at what is left when stopping
+	if got := dropped(h, "write_failed"); got != 1 {
+		t.Errorf("dropped %v at the end, want 1", got)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	full := &History{o: h.o, dir: dir, metrics: h.metrics, queue: make(chan Batch, 1), free: h.free}
+	t.Cleanup(func() {
+		if err := full.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := full.ready(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("opening on a full disk: %v, want ENOSPC", err)
+	}
+	free.Store(1 << 30)
+	full.Append(one(noon.Add(3*time.Second), 4, "__name__", "load"))
+	run(t, full)
+	if got := values(t, full, "load"); got != "0:1 3:4" {
+		t.Errorf("with space again read %q, want 0:1 3:4", got)
+	}
+	if aside, _ := filepath.Glob(filepath.Join(dir, "tsdb.damaged-*")); len(aside) != 0 {
+		t.Errorf("a full disk was taken for damage: %v", aside)
+	}
+}
+
+func TestOpenWithoutADirectoryDoesNotStopTheCollector(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "history")
+	put(t, dir, "a file is in the way")
+	var log strings.Builder
+	h := open(t, dir, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if _, err := h.Series(t.Context(), match("a", "b"), noon, noon, 10); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v, want ErrUnavailable", err)
+	}
+	if !strings.Contains(log.String(), "runs without it") {
+		t.Errorf("log says %q", log.String())
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	h.Append(one(noon, 1, "__name__", "load"))
+	run(t, h)
+	if got := values(t, h, "load"); got != "0:1" {
+		t.Errorf("with the file gone read %q", got)
+	}
+}
+
+// The TSDB panics when it cannot write its head's chunks; that costs history, not the collector.
+func TestAPanicInsideCostsHistoryAlone(t *testing.T) {
+	h := open(t, t.TempDir(), Options{})
+	for range maxLost {
+		s, err := h.ready()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = guarded(func() error { panic(syscall.ENOSPC) })
+		if !errors.Is(err, errPanicked) || !strings.Contains(err.Error(), "no space") {
+			t.Fatalf("guarded: %v", err)
+		}
+		h.abandon(s, err)
+		h.abandon(s, err)                    // once is enough
+		if err := s.db.Close(); err != nil { // the test leaves nothing behind
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.ready(); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("after %d panics: %v, want ErrUnavailable until the next start", maxLost, err)
+	}
+	if err := h.write([]Batch{one(noon, 1, "__name__", "load")}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("writing: %v", err)
+	}
+}
+
+// Old blocks are cut and dropped by our own upkeep, and what the retention promises stays.
+func TestUpkeepKeepsTheHeadSmallAndDropsTheOld(t *testing.T) {
+	h := open(t, t.TempDir(), Options{Retention: 30 * time.Minute, Queue: 4096})
+	for i := range 4 * 60 {
+		h.Append(one(noon.Add(time.Duration(i)*time.Minute), float64(i), "__name__", "load"))
+		run(t, h)
+		h.upkeep(t.Context())
+	}
+	s := h.shelf.Load()
+	if span := s.db.Head().MaxTime() - s.db.Head().MinTime(); span > (20 * time.Minute).Milliseconds() {
+		t.Errorf("%v in memory", time.Duration(span)*time.Millisecond)
+	}
+	curves, err := h.Series(t.Context(), match("__name__", "load"), noon, noon.Add(24*time.Hour), 1000)
+	if err != nil || len(curves) != 1 {
+		t.Fatalf("%v %v", curves, err)
+	}
+	kept := curves[0].Points
+	span := kept[len(kept)-1].T.Sub(kept[0].T)
+	if span < 30*time.Minute || span > time.Hour || len(kept) != int(span.Minutes())+1 {
+		t.Errorf("%d points over %v kept of four hours, want 30 m to 1 h without holes", len(kept), span)
+	}
+}
+
+func TestRunStopsAndWritesWhatIsQueued(t *testing.T) {
+	h := open(t, t.TempDir(), Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- h.Run(ctx) }()
+	for i := range 100 {
+		h.Append(one(noon.Add(time.Duration(i)*time.Second), float64(i), "__name__", "load"))
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(values(t, h, "load"), ":"); n != 100 {
+		t.Errorf("%d of 100 written when Run has returned", n)
+	}
+	if got := testutil.ToFloat64(h.metrics.samples); got != 100 {
+		t.Errorf("counted %v", got)
+	}
+}
+
+func TestSeriesLimits(t *testing.T) {
+	h := open(t, t.TempDir(), Options{})
+	b := Batch{At: noon}
+	for i := range MaxCurves + 1 {
+		b.Samples = append(b.Samples, Sample{labels.FromStrings("__name__", "load", "instance", fmt.Sprint(i)), 1})
+	}
+	h.Append(b)
+	run(t, h)
+	if _, err := h.Series(t.Context(), match("__name__", "load"), noon, noon, 10); !errors.Is(err, ErrTooMany) {
+		t.Errorf("%d series: %v, want ErrTooMany", MaxCurves+1, err)
+	}
+	if _, err := h.Series(t.Context(), nil, noon, noon, 10); err == nil {
+		t.Error("everything there is was read without a matcher")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := h.Series(ctx, match("instance", "1"), noon, noon, 10); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestCloseWaitsForReaders(t *testing.T) {
+	h := open(t, t.TempDir(), Options{})
+	h.Append(one(noon, 1, "__name__", "load"))
+	run(t, h)
+	q, err := h.Queryable().Querier(noon.UnixMilli(), noon.UnixMilli())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- h.Close() }()
+	set := q.Select(t.Context(), true, nil, match("__name__", "load")...)
+	if !set.Next() {
+		t.Error("a querier lost its data to Close")
+	}
+	if len(ended) != 0 {
+		t.Error("Close did not wait")
+	}
+	if err := q.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenRefusesMetricsTwice(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	open(t, t.TempDir(), Options{Registerer: reg})
+	if _, err := Open(t.TempDir(), Options{Registerer: reg}); err == nil {
+		t.Error("two histories on one registry")
+	}
+}
+
+func TestTheStoragesDailyBusinessIsForDebugging(t *testing.T) {
+	var log strings.Builder
+	l := slog.New(quiet{slog.NewTextHandler(&log, nil)}).With("a", 1).WithGroup("g")
+	l.Info("head GC completed")
+	l.Warn("something is wrong")
+	if got := log.String(); strings.Contains(got, "head GC") || !strings.Contains(got, "something is wrong") {
+		t.Errorf("log: %q", got)
+	}
+}

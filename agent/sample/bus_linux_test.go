@@ -29,7 +29,7 @@ type bus struct {
 	calls  map[string]int
 }
 
-func newBus(t *testing.T) *bus {
+func newBus(t testing.TB) *bus {
 	t.Helper()
 	b := &bus{props: map[string]map[string]any{}, refuse: map[string]string{}, silent: map[string]bool{}, calls: map[string]int{}}
 	path := filepath.Join(t.TempDir(), "bus")

@@ -16,7 +16,7 @@ import (
 )
 
 // booted is a host that systemd runs.
-func booted(t *testing.T) host {
+func booted(t testing.TB) host {
 	t.Helper()
 	h := host{Path{Rootfs: t.TempDir()}}
 	if err := os.MkdirAll(h.root("run/systemd/system"), 0o755); err != nil {

@@ -13,7 +13,6 @@ import (
 // reach is what an expression reads.
 type reach struct {
 	selectors []window.Selector
-	lookback  time.Duration
 	written   map[string]bool
 }
 
@@ -29,8 +28,9 @@ func analyse(expr parser.Expr) (reach, error) {
 			if n.Timestamp != nil {
 				fault = errFixedTime
 			}
-			out.lookback = max(out.lookback, n.OriginalOffset+enclosing(path))
-			out.selectors = append(out.selectors, window.Selector{Matchers: n.LabelMatchers, Absence: absence(n, path)})
+			out.selectors = append(out.selectors, window.Selector{
+				Matchers: n.LabelMatchers, Absence: absence(n, path), Lookback: max(0, n.OriginalOffset+enclosing(path)),
+			})
 		case *parser.SubqueryExpr:
 			if n.Timestamp != nil {
 				fault = errFixedTime

@@ -65,40 +65,51 @@ func connect(groups []Group) {
 	}
 	own := make(map[*Rule]reach, len(all))
 	for _, r := range all {
-		own[r] = reach{selectors: r.Selectors, lookback: r.Lookback, written: r.written}
+		own[r] = reach{selectors: r.Selectors, written: r.written}
 	}
 	for _, r := range all {
-		c := connection{own: own, records: records, seen: map[*Rule]bool{r: true}, rule: r}
-		r.written = maps.Clone(r.written)
-		r.Lookback = c.follow(r)
+		c := connection{own: own, records: records, on: map[*Rule]bool{r: true}, seen: map[*Rule]time.Duration{}, rule: r}
+		r.Selectors, r.written = slices.Clone(r.Selectors), maps.Clone(r.written)
+		for _, sel := range own[r].selectors {
+			c.follow(sel)
+		}
+		r.Lookback = lookback(r.Selectors)
 	}
+}
+
+func lookback(sels []window.Selector) time.Duration {
+	var d time.Duration
+	for _, s := range sels {
+		d = max(d, s.Lookback)
+	}
+	return d
 }
 
 // connection is the walk from one rule through the recording rules behind it.
 type connection struct {
 	own     map[*Rule]reach
 	records []*Rule
-	seen    map[*Rule]bool
-	rule    *Rule
+	// on is the way to here, against rules that read themselves; seen is how far back each was read.
+	on   map[*Rule]bool
+	seen map[*Rule]time.Duration
+	rule *Rule
 }
 
-// follow returns how far back r looks with all that is behind it.
-func (c *connection) follow(r *Rule) time.Duration {
-	var behind time.Duration
-	for _, sel := range c.own[r].selectors {
-		for _, rec := range c.records {
-			if c.seen[rec] || !reads(sel, rec.Record) {
-				continue
-			}
-			c.seen[rec] = true
-			for _, s := range c.own[rec].selectors {
-				s.Absence = s.Absence || sel.Absence
-				c.rule.Selectors = append(c.rule.Selectors, s)
-			}
-			rec.Labels.Range(func(l labels.Label) { c.rule.written[l.Name] = true })
-			maps.Copy(c.rule.written, c.own[rec].written)
-			behind = max(behind, c.follow(rec))
+// follow adds to the rule what is behind the recorded series that sel reads.
+func (c *connection) follow(sel window.Selector) {
+	for _, rec := range c.records {
+		if back, ok := c.seen[rec]; c.on[rec] || (ok && back >= sel.Lookback) || !reads(sel, rec.Record) {
+			continue
 		}
+		c.seen[rec], c.on[rec] = sel.Lookback, true
+		rec.Labels.Range(func(l labels.Label) { c.rule.written[l.Name] = true })
+		maps.Copy(c.rule.written, c.own[rec].written)
+		for _, s := range c.own[rec].selectors {
+			s.Absence = s.Absence || sel.Absence
+			s.Lookback += sel.Lookback
+			c.rule.Selectors = append(c.rule.Selectors, s)
+			c.follow(s)
+		}
+		delete(c.on, rec)
 	}
-	return c.own[r].lookback + behind
 }

@@ -156,9 +156,7 @@ func makeRule(g *Group, r rulefmt.Rule, p parser.Parser) (*Rule, error) {
 		return nil, fmt.Errorf("expr %q: %w", r.Expr, err)
 	}
 	out.Selectors, out.written = reach.selectors, reach.written
-	if reach.lookback > 0 {
-		out.Lookback = reach.lookback + g.QueryOffset
-	}
+	out.Lookback = lookback(out.Selectors)
 	out.Origin = Origin{
 		ID: originID(g.Name, out.Name(), expr.String(), lbls), Group: g.Name, Name: out.Name(), Expr: expr.String(),
 		For: out.For,

@@ -42,8 +42,8 @@ type Rule struct {
 	// QueryOffset and Limit are the group's.
 	QueryOffset time.Duration
 	Limit       int
-	// Lookback is how far before the evaluation the expression's ranges, subqueries and offsets reach, through recorded
-	// series and with the group's query offset; 0 for instant selectors.
+	// Lookback is the longest of the selectors: how far back ranges, subqueries and offsets reach, through recorded
+	// series too, from the time that the expression is evaluated at; 0 for instant selectors.
 	Lookback time.Duration
 	// Selectors are those of the expression and, after Load, of the recording rules it reads.
 	Selectors []window.Selector

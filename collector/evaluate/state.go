@@ -109,7 +109,7 @@ func (e *Evaluator) look(r *rules.Rule, at time.Time, q rules.Sought) window.Sta
 		return window.Standing{State: window.Live}
 	}
 	st := e.opts.Window.Look(window.Question{
-		Selectors: r.Selectors, Labels: q.Labels, At: at.Add(-r.QueryOffset), Lookback: r.Lookback, Holds: q.Holds,
+		Selectors: r.Selectors, Labels: q.Labels, At: at.Add(-r.QueryOffset), Holds: q.Holds,
 	})
 	if instance := q.Labels.Get("instance"); st.State == window.Unknown && instance != "" && e.opts.AssetOf != nil {
 		if _, ok := e.opts.AssetOf(instance); !ok {

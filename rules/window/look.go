@@ -15,6 +15,9 @@ type Selector struct {
 	// Absence is true where the expression wants the series not to be: in absent(), and to the right of unless. That
 	// such a series left says nothing about the alert.
 	Absence bool
+	// Lookback is how far back from Question.At the selector reaches by ranges, subqueries and offsets; 0 for an
+	// instant one, for which StaleAfter is enough.
+	Lookback time.Duration
 }
 
 // Question is about the series that one alert of one rule is about.
@@ -24,8 +27,6 @@ type Question struct {
 	// that both have is equal, but for __name__ and alertname.
 	Labels labels.Labels
 	At     time.Time
-	// Lookback is how far back the rule's ranges and offsets reach from At; 0 for a rule of instant selectors.
-	Lookback time.Duration
 	// Holds is true when the expression has a result with these labels.
 	Holds bool
 }
@@ -136,7 +137,7 @@ func (w *Window) find(q Question, sel Selector) found {
 		if ok && !value.IsStaleNaN(v) {
 			f.newest = max(f.newest, t)
 		}
-		gone, why := w.judge(s, q)
+		gone, why := w.judge(s, q.At, sel.Lookback)
 		switch {
 		case why != "":
 			f.unknown = why
@@ -176,16 +177,16 @@ func compatible(lbls, alert labels.Labels) bool {
 }
 
 // judge says whether one series has left, or why nobody can say.
-func (w *Window) judge(s *series, q Question) (gone bool, unknown string) {
-	at, back := q.At.UnixMilli(), q.Lookback.Milliseconds()
-	if q.Lookback > w.opts.MaxLookback {
-		return false, fmt.Sprintf("the rule looks back %v, the window at most %v", q.Lookback, w.opts.MaxLookback)
+func (w *Window) judge(s *series, now time.Time, lookback time.Duration) (gone bool, unknown string) {
+	at, back := now.UnixMilli(), lookback.Milliseconds()
+	if lookback > w.opts.MaxLookback {
+		return false, fmt.Sprintf("the rule looks back %v, the window at most %v", lookback, w.opts.MaxLookback)
 	}
 	if s.src == nil {
-		return w.judgeWritten(s, q)
+		return w.judgeWritten(s, at, back)
 	}
 	as := s.asset
-	if why := as.silent(q.At); why != "" {
+	if why := as.silent(now); why != "" {
 		return false, why
 	}
 	switch src := s.src; {
@@ -198,14 +199,13 @@ func (w *Window) judge(s *series, q Question) (gone bool, unknown string) {
 		return true, ""
 	}
 	if back > 0 && at-back < as.complete {
-		return false, fmt.Sprintf("the window of %s is complete since %s, the rule looks back %v", as.Name, clock(as.complete), q.Lookback)
+		return false, fmt.Sprintf("the window of %s is complete since %s, the rule looks back %v", as.Name, clock(as.complete), lookback)
 	}
 	return false, ""
 }
 
 // judgeWritten is judge for series that the house writes itself. They stand on their own: up is there to tell silence.
-func (w *Window) judgeWritten(s *series, q Question) (gone bool, unknown string) {
-	at, back := q.At.UnixMilli(), q.Lookback.Milliseconds()
+func (w *Window) judgeWritten(s *series, at, back int64) (gone bool, unknown string) {
 	name := s.lbls.Get(labels.MetricName)
 	t, v, ok := s.lastAt(at)
 	switch {
@@ -222,7 +222,7 @@ func (w *Window) judgeWritten(s *series, q Question) (gone bool, unknown string)
 		}
 	}
 	if back > 0 && at-back < complete {
-		return false, fmt.Sprintf("%s is complete since %s, the rule looks back %v", name, clock(complete), q.Lookback)
+		return false, fmt.Sprintf("%s is complete since %s, the rule looks back to %s", name, clock(complete), clock(at-back))
 	}
 	return false, ""
 }

@@ -1,0 +1,160 @@
+package push
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/watchbill/watchbill/agent/spool"
+	"github.com/watchbill/watchbill/agent/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sent is one request as the collector saw it.
+type sent struct {
+	path     string
+	sequence uint64
+	shapes   int
+	at       time.Duration // since the test began
+	goodbye  bool
+}
+
+// line stands in for connection and collector.
+type line struct {
+	t     *testing.T
+	start time.Time
+	mu    sync.Mutex
+	seen  []sent
+	// answer decides; nil accepts. It gets the number of the request, from 1.
+	answer func(n int, r *wire.Report, req *http.Request) (*http.Response, error)
+}
+
+func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
+	defer req.Body.Close()
+	r := &wire.Report{}
+	if req.URL.Path == wire.PathReport {
+		if err := wire.Decode(req.Body, req.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), r); err != nil {
+			l.t.Errorf("request: %v", err)
+		}
+	}
+	l.mu.Lock()
+	l.seen = append(l.seen, sent{req.URL.Path, r.Sequence, len(r.Shapes), time.Since(l.start), r.Goodbye != nil})
+	n := len(l.seen)
+	l.mu.Unlock()
+	if l.answer != nil {
+		return l.answer(n, r, req)
+	}
+	return reply(req, accept(r)), nil
+}
+
+func (l *line) sequences() []uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var s []uint64
+	for _, x := range l.seen {
+		s = append(s, x.sequence)
+	}
+	return s
+}
+
+func (l *line) times() []time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var s []time.Duration
+	for _, x := range l.seen {
+		s = append(s, x.at)
+	}
+	return s
+}
+
+func (l *line) expect(want ...uint64) {
+	l.t.Helper()
+	if got := l.sequences(); !slices.Equal(got, want) {
+		l.t.Errorf("sent %v, want %v", got, want)
+	}
+}
+
+func accept(r *wire.Report) *wire.Ack {
+	return &wire.Ack{Result: wire.Ack_RESULT_ACCEPTED, Epoch: r.Epoch, Sequence: r.Sequence, NowMs: time.Now().UnixMilli(), Incarnation: 1}
+}
+
+func reply(req *http.Request, a *wire.Ack) *http.Response {
+	body, coding, err := wire.Encode(a)
+	if err != nil {
+		panic(err)
+	}
+	resp := status(req, http.StatusOK, body)
+	resp.Header.Set(wire.HeaderType, req.Header.Get(wire.HeaderType))
+	resp.Header.Set(wire.HeaderCoding, coding)
+	return resp
+}
+
+func status(req *http.Request, code int, body []byte) *http.Response {
+	return &http.Response{
+		Status: strconv.Itoa(code) + " " + http.StatusText(code), StatusCode: code, Header: http.Header{},
+		Body: io.NopCloser(bytes.NewReader(body)), Request: req,
+	}
+}
+
+// rig is a Push on a real spool and a line of the test's own.
+type rig struct {
+	*Push
+	line    *line
+	spool   *spool.Spool
+	builder *wire.Builder
+	log     *bytes.Buffer
+	next    uint64
+}
+
+func newRig(t *testing.T, change ...func(*Options)) *rig {
+	t.Helper()
+	sp, err := spool.Open(t.TempDir(), spool.Options{Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sp.Close() })
+	r := &rig{line: &line{t: t, start: time.Now()}, spool: sp, builder: wire.NewBuilder(wire.DefaultLimits()), log: &bytes.Buffer{}}
+	o := Options{
+		URL: "https://collector.example:9721", Transport: r.line, Spool: sp, Version: "1.2.3",
+		Rand: func() float64 { return 0.5 }, Logger: slog.New(slog.NewTextHandler(r.log, nil)),
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	r.Push = New(o)
+	return r
+}
+
+// report makes the next report, with one block of one series.
+func (r *rig) report(t *testing.T) *wire.Report {
+	t.Helper()
+	r.next++
+	b, err := r.builder.Block("node", "load", time.Now(), 10*time.Second, []wire.Sample{{Name: "node_load1", Value: float64(r.next)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &wire.Report{Epoch: 7, Sequence: r.next, MadeAtMs: time.Now().UnixMilli(), Blocks: []*wire.Block{b}}
+}
+
+// append puts n reports into the spool and wakes the Push.
+func (r *rig) append(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		if err := r.spool.Append(r.report(t), r.builder.Shape); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Wake()
+}
+
+// waiting is how many reports the collector has not disposed of.
+func (r *rig) waiting() int { return r.spool.Stats().Unacknowledged }

@@ -1,0 +1,428 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/watchbill/watchbill/agent/wire"
+)
+
+// inBubble gives test a Push with so many reports in its spool, runs it until test returns, then ends it and waits.
+func inBubble(t *testing.T, test func(t *testing.T, start func(int, ...func(*Options)) *rig)) {
+	synctest.Test(t, func(t *testing.T) {
+		var stop []func()
+		test(t, func(spooled int, change ...func(*Options)) *rig {
+			r := newRig(t, change...)
+			r.append(t, spooled)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- r.Run(ctx) }()
+			stop = append(stop, func() {
+				cancel()
+				if err := <-done; err != nil {
+					t.Errorf("Run: %v", err)
+				}
+			})
+			return r
+		})
+		for _, f := range stop {
+			f()
+		}
+	})
+}
+
+var errLine = errors.New("the line is cut")
+
+func TestNewestFirstThenBacklogFromTheOldest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.append(t, 5)
+		r.line.answer = func(n int, x *wire.Report, req *http.Request) (*http.Response, error) {
+			if n == 2 { // a new report is made while the backlog goes out
+				r.append(t, 1)
+			}
+			return reply(req, accept(x)), nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		synctest.Wait()
+		r.line.expect(5, 1, 6, 2, 3, 4)
+		if r.waiting() != 0 {
+			t.Errorf("%d reports wait after all were accepted", r.waiting())
+		}
+		if s := r.Stats(); s.Acknowledged != 6 || s.Sent != 6 || s.LastError != "" || !s.LastSuccess.Equal(time.Now()) {
+			t.Errorf("stats %+v", s)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestUnknownShapesAreSentOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+		r := start(0)
+		var got *wire.Report
+		r.line.answer = func(n int, x *wire.Report, req *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return reply(req, &wire.Ack{Result: wire.Ack_RESULT_NEED_SHAPES, UnknownShapes: [][]byte{x.Blocks[0].ShapeId}}), nil
+			}
+			got = x
+			return reply(req, accept(x)), nil
+		}
+		r.append(t, 1)
+		synctest.Wait()
+		r.line.expect(1, 1)
+		layout, err := wire.ReadShape(got.Shapes[0], wire.DefaultLimits())
+		if err != nil || string(layout.ID[:]) != string(got.Blocks[0].ShapeId) {
+			t.Errorf("shape %v, %v, want that of the block", layout, err)
+		}
+		r.append(t, 1)
+		synctest.Wait()
+		if r.line.seen[2].shapes != 0 {
+			t.Error("a shape the collector knows was sent again")
+		}
+	})
+}
+
+func TestShapesNobodyHasAreAFailureAndNothingIsLost(t *testing.T) {
+	for name, id := range map[string]func(*wire.Report) []byte{
+		"never made":     func(*wire.Report) []byte { return make([]byte, 32) },
+		"asked for ever": func(x *wire.Report) []byte { return x.Blocks[0].ShapeId },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+				r := start(0)
+				r.line.answer = func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
+					return reply(req, &wire.Ack{Result: wire.Ack_RESULT_NEED_SHAPES, UnknownShapes: [][]byte{id(x)}}), nil
+				}
+				r.append(t, 1)
+				synctest.Wait()
+				if s := r.Stats(); s.Failures != 1 || !strings.Contains(s.LastError, "compare the versions") || s.Sent > maxShapeRounds {
+					t.Errorf("stats %+v", s)
+				}
+				if r.waiting() != 1 {
+					t.Error("the report was let go")
+				}
+			})
+		})
+	}
+}
+
+func TestReplayComesLastAndOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+		r := start(3)
+		synctest.Wait()
+		r.line.expect(3, 1, 2)
+		cut := true
+		r.line.answer = func(n int, x *wire.Report, req *http.Request) (*http.Response, error) {
+			if cut && n == 6 { // the line breaks in the middle of the replay
+				cut = false
+				return nil, errLine
+			}
+			a := accept(x)
+			a.Incarnation, a.ReplaySinceMs = 2, 1
+			return reply(req, a), nil
+		}
+		time.Sleep(time.Second)
+		r.append(t, 1)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		r.line.expect(3, 1, 2, 4, 1, 2, 2, 3, 4)
+		r.append(t, 1)
+		synctest.Wait()
+		r.line.expect(3, 1, 2, 4, 1, 2, 2, 3, 4, 5)
+		if s := r.Stats(); s.Replayed != 4 || s.Failures != 1 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+func TestHelloLearnsTheClockAndMayAskForReplay(t *testing.T) {
+	inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+		var heard []Answer
+		r := start(0, func(o *Options) { o.OnAck = func(a Answer) { heard = append(heard, a) } })
+		r.append(t, 1)
+		synctest.Wait()
+		r.line.answer = func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
+			if req.URL.Path != wire.PathHello {
+				return reply(req, accept(x)), nil
+			}
+			if got := req.Header.Get(wire.HeaderType); got != wire.TypeHello {
+				t.Errorf("hello has type %q", got)
+			}
+			time.Sleep(200 * time.Millisecond)
+			a := &wire.Ack{Result: wire.Ack_RESULT_ACCEPTED, NowMs: time.Now().Add(time.Hour).UnixMilli(), Incarnation: 9, ReplaySinceMs: 1}
+			time.Sleep(200 * time.Millisecond)
+			return reply(req, a), nil
+		}
+		a, err := r.Hello(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if off, half := a.Offset(); off != time.Hour || half != 200*time.Millisecond {
+			t.Errorf("offset %v ± %v, want 1h ± 200ms", off, half)
+		}
+		if len(heard) != 2 || heard[1].Ack.Incarnation != 9 {
+			t.Errorf("OnAck heard %v", heard)
+		}
+		synctest.Wait()
+		r.line.expect(1, 0, 1)
+	})
+}
+
+func TestRefusedReportsAreLetGoAndSaidOnce(t *testing.T) {
+	refuse := func(req *http.Request) *http.Response {
+		return reply(req, &wire.Ack{Result: wire.Ack_RESULT_REFUSED, Error: "too many series"})
+	}
+	for name, answer := range map[string]func(req *http.Request) *http.Response{
+		"by ack": refuse,
+		"oversized": func(req *http.Request) *http.Response {
+			return status(req, http.StatusRequestEntityTooLarge, []byte("too many series"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+				r := start(0, func(o *Options) {
+					l, _ := o.Transport.(*line)
+					l.answer = func(_ int, _ *wire.Report, req *http.Request) (*http.Response, error) { return answer(req), nil }
+				})
+				r.append(t, 1)
+				synctest.Wait()
+				r.append(t, 1)
+				synctest.Wait()
+				r.append(t, 1)
+				synctest.Wait()
+				r.line.expect(1, 2, 3)
+				if s := r.Stats(); s.Refused != 3 || s.Acknowledged != 0 || r.waiting() != 0 {
+					t.Errorf("stats %+v, %d wait", s, r.waiting())
+				}
+				if n := strings.Count(r.log.String(), "too many series"); n != 1 {
+					t.Errorf("the reason was logged %d times:\n%s", n, r.log)
+				}
+			})
+		})
+	}
+}
+
+func TestRefusedBlocksAreCountedAndSaidOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+		r := start(0)
+		r.line.answer = func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
+			a := accept(x)
+			a.Refusals = []*wire.Refusal{{Block: 0, Reason: "clock_ahead", Error: "7 s ahead"}, {Block: 99, Reason: "quota"}}
+			return reply(req, a), nil
+		}
+		r.append(t, 2)
+		synctest.Wait()
+		if s := r.Stats(); s.Acknowledged != 2 || s.RefusedBlocks != 4 {
+			t.Errorf("stats %+v", s)
+		}
+		if n := strings.Count(r.log.String(), "source=load reason=clock_ahead"); n != 1 {
+			t.Errorf("said %d times:\n%s", n, r.log)
+		}
+	})
+}
+
+func TestLaterIsObeyed(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		afterMs  uint32
+		wantWait time.Duration
+	}{
+		{"as told", 7000, 7 * time.Second},
+		{"not told", 0, 750 * time.Millisecond},
+		{"for ever", 1 << 31, maxLater},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+				r := start(0)
+				r.line.answer = func(n int, x *wire.Report, req *http.Request) (*http.Response, error) {
+					if n == 1 {
+						return reply(req, &wire.Ack{Result: wire.Ack_RESULT_LATER, RetryAfterMs: tt.afterMs, Error: "disk is full"}), nil
+					}
+					return reply(req, accept(x)), nil
+				}
+				r.append(t, 1)
+				time.Sleep(maxLater + time.Second)
+				synctest.Wait()
+				r.line.expect(1, 1)
+				if got := r.line.times()[1] - r.line.times()[0]; got != tt.wantWait {
+					t.Errorf("waited %v, want %v", got, tt.wantWait)
+				}
+				if s := r.Stats(); s.Failures != 1 || s.Refused != 0 {
+					t.Errorf("stats %+v", s)
+				}
+			})
+		})
+	}
+}
+
+func TestGoodbyeIsDeliveredAtTheEnd(t *testing.T) {
+	goodbye := func(t *testing.T, r *rig) {
+		x := r.report(t)
+		x.Goodbye = &wire.Goodbye{Reason: "stopped"}
+		if err := r.spool.Append(x, r.builder.Shape); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		answer func(n int, x *wire.Report, req *http.Request) (*http.Response, error)
+		want   []uint64
+		within time.Duration
+		left   int
+	}{
+		{"in the middle of a back-off", func(n int, x *wire.Report, req *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return nil, errLine
+			}
+			return reply(req, accept(x)), nil
+		}, []uint64{1, 2}, 0, 1},
+		{"request under way may finish", func(n int, x *wire.Report, req *http.Request) (*http.Response, error) {
+			if n == 1 {
+				time.Sleep(time.Second + 200*time.Millisecond)
+			}
+			return reply(req, accept(x)), req.Context().Err()
+		}, []uint64{1, 2}, 1100 * time.Millisecond, 0},
+		{"collector hangs", func(_ int, _ *wire.Report, req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		}, []uint64{1, 2}, 2 * time.Second, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.line.answer = tt.answer
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- r.Run(ctx) }()
+				r.append(t, 1)
+				time.Sleep(100 * time.Millisecond)
+				goodbye(t, r)
+				cancel()
+				began := time.Now()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took != tt.within {
+					t.Errorf("the end took %v, want %v", took, tt.within)
+				}
+				r.line.expect(tt.want...)
+				if !r.line.seen[len(r.line.seen)-1].goodbye {
+					t.Error("the goodbye was not the last word")
+				}
+				if r.waiting() != tt.left {
+					t.Errorf("%d reports wait, want %d", r.waiting(), tt.left)
+				}
+			})
+		})
+	}
+}
+
+func TestReportsFromMemory(t *testing.T) {
+	inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+		r := start(0)
+		r.line.answer = func(int, *wire.Report, *http.Request) (*http.Response, error) { return nil, errLine }
+		r.append(t, 2)
+		for range maxDirect + 3 {
+			r.Direct(r.report(t), r.builder.Shape)
+		}
+		time.Sleep(time.Second)
+		r.line.answer = nil
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		got := r.line.sequences()
+		first := slices.IndexFunc(got, func(s uint64) bool { return s == 21 })
+		want := []uint64{21, 1, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}
+		if i := slices.Index(got, 1); i < 0 || first < 0 || !slices.Equal(got[len(got)-len(want):], want) {
+			t.Errorf("sent %v, want it to end with %v", got, want)
+		}
+		if s := r.Stats(); s.Lost != 3 || s.Acknowledged != 18 || r.waiting() != 0 {
+			t.Errorf("stats %+v, %d wait", s, r.waiting())
+		}
+	})
+}
+
+func TestUnreadableSpoolDoesNotStopWhatIsInMemory(t *testing.T) {
+	inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+		r := start(0)
+		if err := r.spool.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r.Direct(r.report(t), r.builder.Shape)
+		synctest.Wait()
+		r.line.expect(1)
+		if !strings.Contains(r.log.String(), "spool is closed") {
+			t.Errorf("log:\n%s", r.log)
+		}
+	})
+}
+
+// A collector may close a kept-alive connection at any moment, even with a request on its way; net/http then repeats it,
+// because it may.
+func TestDeadConnectionIsReplacedUnseen(t *testing.T) {
+	type served struct{}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if h := req.Header.Values("Idempotency-Key"); h != nil {
+			t.Errorf("sent Idempotency-Key %q", h)
+		}
+		n, _ := req.Context().Value(served{}).(*atomic.Int32)
+		if n.Add(1) == 2 { // the connection dies under its second request
+			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				conn.Close()
+			}
+			return
+		}
+		x := &wire.Report{}
+		if err := wire.Decode(req.Body, req.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), x); err != nil {
+			t.Error(err)
+		}
+		resp := reply(req, accept(x))
+		w.Header().Set(wire.HeaderType, resp.Header.Get(wire.HeaderType))
+		_, _ = io.Copy(w, resp.Body)
+	}))
+	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, served{}, new(atomic.Int32))
+	}
+	s.Start()
+	defer s.Close()
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	r := newRig(t, func(o *Options) { o.URL, o.Transport = s.URL, tr })
+	for i := range 4 {
+		x := r.report(t)
+		a, err := r.post(t.Context(), wire.PathReport, wire.TypeReport, x)
+		if err != nil || a.Ack.Sequence != x.Sequence {
+			t.Fatalf("request %d: %v, %v", i, a.Ack, err)
+		}
+	}
+}
+
+func FuzzReadAck(f *testing.F) {
+	body, _, err := wire.Encode(&wire.Ack{Result: wire.Ack_RESULT_ACCEPTED, NowMs: 1, UnknownShapes: [][]byte{{1}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(200, wire.TypeReport, body)
+	f.Add(503, "text/plain", []byte("busy"))
+	f.Fuzz(func(t *testing.T, code int, media string, body []byte) {
+		p := New(Options{})
+		resp := &http.Response{Status: "x", StatusCode: code, Header: http.Header{wire.HeaderType: {media}}, Body: io.NopCloser(strings.NewReader(string(body)))}
+		if a, err := p.readAck(resp, wire.TypeReport); err == nil && (a.Result == wire.Ack_RESULT_UNSPECIFIED || code != http.StatusOK) {
+			t.Errorf("status %d gave %v", code, a)
+		}
+	})
+}

@@ -122,7 +122,6 @@ func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts
 		add(fmt.Sprintf("%s: %s; value %s since %s", a.Name, oneLine(a.Expr), readable(float64(a.Value)),
 			a.ActiveAt.UTC().Format("15:04:05 UTC")), a.Source, a.FiredAt)
 	}
-	add(prefixed("first checks: ", a.Annotations["first_checks"]), a.Source, a.FiredAt)
 	ev.Entries = append(ev.Entries, g.curves(ctx, a, now)...)
 	ev.Entries = append(ev.Entries, g.elsewhere(a, now))
 	if t, ok := host.Tables["processes"]; ok && len(t.Rows) > 0 {
@@ -147,13 +146,15 @@ func (g gatherer) curves(ctx context.Context, a incident.Alert, now time.Time) [
 	ctx, cancel := context.WithTimeout(ctx, curveBudget)
 	defer cancel()
 	var out []ticket.Entry
+	seen := map[uint64]bool{}
 	for _, sel := range sels {
 		found, err := g.history.Series(ctx, sel, now.Add(-time.Hour), now, curvePoints)
 		if err != nil {
 			return append(out, none(err.Error())...)
 		}
 		for _, c := range found {
-			if len(out) < maxCurves && compatible(c.Labels, a.Labels) && len(c.Points) > 1 {
+			if h := c.Labels.Hash(); len(out) < maxCurves && !seen[h] && compatible(c.Labels, a.Labels) && len(c.Points) > 1 {
+				seen[h] = true
 				out = append(out, curveEntry(c, now))
 			}
 		}
@@ -200,11 +201,21 @@ func compatible(series labels.Labels, alert map[string]string) bool {
 }
 
 func curveEntry(c history.Curve, now time.Time) ticket.Entry {
-	s := &ticket.Series{Name: c.Labels.String(), Points: make([][2]float64, len(c.Points))}
+	s := &ticket.Series{Name: seriesName(c.Labels), Points: make([][2]float64, len(c.Points))}
 	for i, p := range c.Points {
 		s.Points[i] = [2]float64{float64(p.T.UnixMilli()) / 1000, p.V}
 	}
-	return ticket.Entry{Text: "last hour of " + c.Labels.String(), Source: "history", At: now, Series: s}
+	return ticket.Entry{Text: "the last hour of " + s.Name, Source: "history", At: now, Series: s}
+}
+
+// seriesName is a series as people write it, without what the ticket says of the asset anyway.
+func seriesName(l labels.Labels) string {
+	name := l.Get(labels.MetricName)
+	short := labels.NewBuilder(l).Del(labels.MetricName, "instance", "job", "customer", "site").Labels()
+	if short.IsEmpty() {
+		return name
+	}
+	return name + strings.ReplaceAll(short.String(), ", ", ",")
 }
 
 // elsewhere is what else fires on the asset and at its site.
@@ -368,7 +379,7 @@ func isError(kind string) bool {
 }
 
 func isAction(kind string) bool {
-	return kind == "host_rebooted" || strings.HasSuffix(kind, "_restarted") || kind == "agent_started" || kind == "action_taken"
+	return kind == "host_rebooted" || strings.HasSuffix(kind, "_restarted") || kind == "action_taken"
 }
 
 func eventEntry(e store.HostEvent) ticket.Entry {
@@ -390,13 +401,6 @@ func unheard(heard bool, kind string) string {
 func readable(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-func prefixed(prefix, s string) string {
-	if s == "" {
-		return ""
-	}
-	return prefix + s
-}
 
 func or(a, b string) string {
 	if a != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -162,6 +163,15 @@ func (c *Collector) AgentAddress() string {
 	return c.agents.Addr().String()
 }
 
+// OwnAgentAddress is host:port under which an agent on this very host reaches this collector.
+func (c *Collector) OwnAgentAddress() string { return c.agents.Addr().String() }
+
+// Knows tells whether a certificate speaks for an agent of this collector, now.
+func (c *Collector) Knows(cert *x509.Certificate) bool {
+	_, err := c.fleet.AuthenticateCert(cert)
+	return err == nil
+}
+
 // agentNames are the names the agents' listener's certificate is good for.
 func (c *Collector) agentNames() []string {
 	external := c.cfg.Agents.Names
@@ -196,16 +206,20 @@ func (c *Collector) EnsureOperator(ctx context.Context, name string) error {
 	return nil
 }
 
-// TokenForSelf is an enrolment token for an agent on this very host. An earlier agent of that name, whose key is gone,
-// is revoked.
-func (c *Collector) TokenForSelf(ctx context.Context, customer, site, asset string) (string, error) {
+// TokenForSelf is an enrolment token for the agent on this very host, which the fleet must declare under this name. An
+// earlier agent of that name, whose key is gone, is revoked.
+func (c *Collector) TokenForSelf(ctx context.Context, name string) (string, error) {
 	const by = "watchbill up"
-	if _, err := c.fleet.Revoke(ctx, asset, by); err != nil && !errors.Is(err, fleet.ErrNotFound) {
+	asset, ok := c.fleet.Asset(name)
+	if !ok {
+		return "", fmt.Errorf("the fleet directory declares no asset %q: declare this host there", name)
+	}
+	if _, err := c.fleet.Revoke(ctx, name, by); err != nil && !errors.Is(err, fleet.ErrNotFound) {
 		return "", err
 	}
 	_, text, err := c.fleet.CreateToken(ctx, fleet.TokenRequest{
-		Customer: customer, Site: site, Asset: asset, TTL: 10 * time.Minute, By: by,
-		Address: c.agents.Addr().String(),
+		Customer: asset.Customer, Site: asset.Site, Asset: name, TTL: 10 * time.Minute, By: by,
+		Address: c.OwnAgentAddress(),
 	})
 	return text, err
 }

@@ -76,8 +76,8 @@ type house struct {
 	collector   *process
 }
 
-// newHouse writes a configuration with these rules and starts nothing yet.
-func newHouse(t testing.TB, ruleFile string) *house {
+// newHouse writes a configuration with these rules, and the shipped ones if asked, and starts nothing yet.
+func newHouse(t testing.TB, ruleFile string, packs bool) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), web: freePort(t), agents: freePort(t), hook: newHook(t)}
 	h.write("rules.yml", ruleFile)
@@ -99,13 +99,13 @@ storage: {path: data}
 web: {listen_address: %q}
 agents: {listen_address: %q}
 fleet: {directory: fleet}
-rules: {packs: true, files: [rules.yml]}
+rules: {packs: %t, files: [rules.yml]}
 evaluation: {interval: 200ms}
 silence: {intervals: 3, least: 2s, after_goodbye: 30s}
 receivers:
 - name: desk
   webhook: {url: %q, secret: hush, timeout: 2s}
-`, h.web, h.agents, h.hook.server.URL))
+`, h.web, h.agents, packs, h.hook.server.URL))
 	return h
 }
 
@@ -169,29 +169,29 @@ func (h *house) ask(v any, args ...string) {
 func (h *house) enrol(watched string) string {
 	h.t.Helper()
 	var made struct {
-		Token string `json:"token"`
+		Text string `json:"text"`
 	}
 	h.ask(&made, "token", "create", "--customer", "acme", "--site", "london", "--asset", "web1")
 	config := h.write("agent.yml", fmt.Sprintf(`
 data_dir: %s
 interval: 200ms
 samplers:
-  watch: [{name: %s}]
-`, filepath.Join(h.dir, "agent"), watched))
+  watch: [{name: %s, cmdline: '/%s 600$'}]
+`, filepath.Join(h.dir, "agent"), watched, watched))
 	_, bin := binaries(h.t)
-	out, err := exec.Command(bin, "enroll", "--config.file", config, "--token", made.Token).CombinedOutput()
+	out, err := exec.Command(bin, "enroll", "--config.file", config, "--token", made.Text).CombinedOutput()
 	if err != nil {
 		h.t.Fatalf("watchbill-agent enroll: %v\n%s", err, out)
 	}
-	if out, err := exec.Command(bin, "enroll", "--config.file", config+".2", "--storage.path", filepath.Join(h.dir, "thief"),
-		"--token", made.Token).CombinedOutput(); err == nil {
-		h.t.Fatalf("a token was used twice:\n%s", out)
+	out, err = exec.Command(bin, "enroll", "--storage.path", filepath.Join(h.dir, "thief"), "--token", made.Text).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "already used") {
+		h.t.Fatalf("a replayed token: %v, want it refused as already used:\n%s", err, out)
 	}
 	return config
 }
 
-// ticket is as much of the API's object as these tests look at.
-type ticket struct {
+// ticketJSON is as much of the API's object as these tests look at.
+type ticketJSON struct {
 	ID, Number, State, Severity, Priority, Customer, Site, Asset, Title string
 	Record                                                              map[string]struct {
 		Entries []struct{ Text, Source string }
@@ -202,23 +202,23 @@ type ticket struct {
 }
 
 // tickets lists them all, newest first.
-func (h *house) tickets() []ticket {
+func (h *house) tickets() []ticketJSON {
 	h.t.Helper()
-	var list struct{ Tickets []ticket }
+	var list struct{ Tickets []ticketJSON }
 	h.ask(&list, "ticket", "list", "--all")
 	return list.Tickets
 }
 
 // openTicket waits for one open ticket of a service of web1 and returns it whole.
-func (h *house) openTicket(title string) ticket {
+func (h *house) openTicket(title string) ticketJSON {
 	h.t.Helper()
-	var found ticket
+	var found ticketJSON
 	eventually(h.t, 20*time.Second, "a ticket says "+title, func() bool {
 		out, err := h.tryCLI("ticket", "list", "--output", "json")
 		if err != nil {
 			return false // the collector may be starting
 		}
-		var list struct{ Tickets []ticket }
+		var list struct{ Tickets []ticketJSON }
 		if err := json.Unmarshal([]byte(out), &list); err != nil {
 			h.t.Fatalf("%v in %s", err, out)
 		}
@@ -249,8 +249,8 @@ func newHook(t testing.TB) *hook {
 	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body struct {
 			Version string
-			Ticket  struct{ Number, What, Event string }
-			What    string
+			Ticket  struct{ Number string }
+			Notice  struct{ What string }
 		}
 		raw, _ := io.ReadAll(r.Body)
 		h.mu.Lock()
@@ -264,7 +264,7 @@ func newHook(t testing.TB) *hook {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		h.got[body.Ticket.Number+" "+body.What]++
+		h.got[body.Ticket.Number+" "+body.Notice.What]++
 	}))
 	t.Cleanup(h.server.Close)
 	return h

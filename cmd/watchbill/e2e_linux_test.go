@@ -52,7 +52,7 @@ func victim(t testing.TB, dir string) *process {
 
 // A real disk fills: one ticket opens with all five parts, is worked on, and is resolved when the disk is freed.
 func TestFilledDiskBecomesOneCompleteTicket(t *testing.T) {
-	h := newHouse(t, "groups: []\n")
+	h := newHouse(t, "groups: []\n", true)
 	small := filepath.Join(h.dir, "small")
 	if err := os.Mkdir(small, 0o755); err != nil {
 		t.Fatal(err)
@@ -60,12 +60,13 @@ func TestFilledDiskBecomesOneCompleteTicket(t *testing.T) {
 	_, bin := binaries(t)
 	h.serve()
 	config := h.enrol("wbshop")
+	victim(t, h.dir)
 	agent := start(t, inMountNamespace(t, small, "16m", bin, "run", "--config.file", config))
 	h.reporting()
 
 	full := inside(agent, filepath.Join(small, "fill"))
-	if err := os.WriteFile(full, bytes.Repeat([]byte{1}, 16<<20), 0o644); err == nil {
-		t.Fatal("16 MiB fit into a tmpfs of 16 MiB: nothing was filled")
+	if err := os.WriteFile(full, bytes.Repeat([]byte{1}, 17<<20), 0o644); err == nil {
+		t.Fatal("17 MiB fit into a tmpfs of 16 MiB: nothing was filled")
 	}
 	broke := time.Now()
 	tk := h.openTicket("small")
@@ -93,13 +94,19 @@ func TestFilledDiskBecomesOneCompleteTicket(t *testing.T) {
 		return h.hook.count(tk.Number+" opened") > 0 && h.hook.count(tk.Number+" resolved") > 0 &&
 			h.hook.count(tk.Number+" closed") > 0
 	})
-	if n := len(h.tickets()); n != 1 {
-		t.Errorf("%d tickets, want one: %+v", n, h.tickets())
+	about := 0
+	for _, other := range h.tickets() {
+		if strings.Contains(other.Title, small) {
+			about++
+		}
+	}
+	if about != 1 {
+		t.Errorf("%d tickets about the full disk, want one: %+v", about, h.tickets())
 	}
 }
 
 // complete checks that every part of the record says something or why not.
-func (h *house) complete(tk ticket) {
+func (h *house) complete(tk ticketJSON) {
 	h.t.Helper()
 	for _, part := range []string{"time", "symptoms", "affected_users", "error_references", "actions_taken"} {
 		p, ok := tk.Record[part]
@@ -132,7 +139,7 @@ func (h *house) reporting() {
 func (h *house) state(number, want string) {
 	h.t.Helper()
 	eventually(h.t, 20*time.Second, number+" is "+want, func() bool {
-		var tk ticket
+		var tk ticketJSON
 		h.ask(&tk, "ticket", "show", number)
 		return tk.State == want
 	})
@@ -148,7 +155,7 @@ func TestKilledCollectorLosesNothing(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	h := newHouse(t, shopRule)
+	h := newHouse(t, shopRule, false)
 	h.serve()
 	_, bin := binaries(t)
 	agent := start(t, exec.Command(bin, "run", "--config.file", h.enrol("wbshop")))
@@ -205,7 +212,7 @@ func (h *house) round(n int, rnd *rand.Rand, shop *process) {
 	}
 }
 
-func (h *house) newest() ticket {
+func (h *house) newest() ticketJSON {
 	h.t.Helper()
 	all := h.tickets()
 	if len(all) == 0 {
@@ -216,7 +223,7 @@ func (h *house) newest() ticket {
 
 // A host goes silent without a word: its ticket says so, and it is resolved when the host is back.
 func TestSilentHostBecomesATicket(t *testing.T) {
-	h := newHouse(t, shopRule)
+	h := newHouse(t, shopRule, false)
 	h.serve()
 	_, bin := binaries(t)
 	config := h.enrol("wbshop")
@@ -235,7 +242,7 @@ func TestSilentHostBecomesATicket(t *testing.T) {
 
 // What an operator does wrong is told so that they can mend it, and harms nothing.
 func TestErrorsSayWhatToDo(t *testing.T) {
-	h := newHouse(t, shopRule)
+	h := newHouse(t, shopRule, false)
 	bin, _ := binaries(t)
 	fails := func(name string, want string, args ...string) {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -15,7 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/watchbill/watchbill/agent"
+	"github.com/watchbill/watchbill/agent/enroll"
+	"github.com/watchbill/watchbill/agent/sample"
 	"github.com/watchbill/watchbill/collector"
+	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/fleet"
 )
 
@@ -108,32 +112,51 @@ func runBoth(ctx context.Context, c *collector.Collector, agent func(context.Con
 	return g.Wait()
 }
 
-// runOwnAgent enrols this host's agent if it has no certificate of this collector, and runs it.
+// runOwnAgent enrols this host's agent if it has no identity with this collector, and runs it.
 func runOwnAgent(ctx context.Context, c *collector.Collector, name string, o upOptions, log *slog.Logger) error {
 	cfg := agent.DefaultConfig()
 	cfg.DataDir = filepath.Join(c.StoragePath(), "agent")
-	cfg.Interval = o.interval
+	cfg.Interval = time.Duration(o.interval)
 	for _, w := range o.watch {
-		cfg.WatchProcess(w)
+		cfg.Samplers.Watch = append(cfg.Samplers.Watch, sample.Watch{Name: w, Cmdline: "^([^ ]*/)?" + regexp.QuoteMeta(w) + "( |$)"})
 	}
-	token := ""
-	if !agent.Enrolled(cfg.DataDir) {
-		var err error
-		if token, err = c.TokenForSelf(ctx, ownCustomer, ownSite, name); err != nil {
-			return fmt.Errorf("enrol this host's agent: %w", err)
-		}
+	if err := cfg.Validate(); err != nil {
+		return err
 	}
-	a, err := agent.New(cfg, agent.Options{Logger: log.With("part", "agent"), Token: token})
+	if err := enrolSelf(ctx, c, name, cfg); err != nil {
+		return fmt.Errorf("enrol this host's agent: %w", err)
+	}
+	a, err := agent.New(cfg, agent.Options{Logger: log.With("part", "agent"), Version: api.ReadBuild().Version})
 	if err != nil {
 		return err
 	}
 	return a.Run(ctx)
 }
 
-const (
-	ownCustomer = "local"
-	ownSite     = "here"
-)
+// enrolSelf gives this host's agent its identity, unless it has one with this very collector at this address.
+func enrolSelf(ctx context.Context, c *collector.Collector, name string, cfg agent.Config) error {
+	id, err := enroll.Load(cfg.IdentityDir())
+	if err == nil && id.Collector == c.OwnAgentAddress() && c.Knows(id.Certificate.Leaf) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, enroll.ErrNotEnrolled) {
+		return err
+	}
+	text, err := c.TokenForSelf(ctx, name)
+	if err != nil {
+		return err
+	}
+	token, err := enroll.ParseToken(text)
+	if err != nil {
+		return err
+	}
+	inventory, err := sample.Inventory(ctx, cfg.Samplers)
+	if err != nil {
+		return err
+	}
+	_, err = enroll.Enroll(ctx, enroll.Options{Token: token, Dir: cfg.IdentityDir(), Inventory: inventory, Replace: true})
+	return err
+}
 
 // ownDirectory is the fleet of one: this host.
 func ownDirectory(name string) fleet.Directory {
@@ -142,8 +165,8 @@ func ownDirectory(name string) fleet.Directory {
 		zone = ""
 	}
 	return fleet.Directory{Customers: []fleet.Customer{{
-		ID: ownCustomer, Name: "This machine", Zone: zone,
-		Sites: []fleet.Site{{ID: ownSite, Name: "here", Assets: []fleet.Asset{{Name: name, Role: "the host Watchbill runs on"}}}},
+		ID: "local", Name: "This machine", Zone: zone,
+		Sites: []fleet.Site{{ID: "here", Name: "here", Assets: []fleet.Asset{{Name: name, Role: "the host Watchbill runs on"}}}},
 	}}}
 }
 

@@ -179,7 +179,7 @@ func (f *federation) sample(lbls labels.Labels, t int64, v float64) error {
 		if l.Name == model.MetricNameLabel {
 			return
 		}
-		b = append(append(b, sep), textName(l.Name)...)
+		b = append(append(b, sep), textLabel(l.Name)...)
 		b = append(b, '=', '"')
 		b = appendEscaped(b, l.Value)
 		b = append(b, '"')
@@ -195,12 +195,21 @@ func (f *federation) sample(lbls labels.Labels, t int64, v float64) error {
 	return err
 }
 
-// textName is a name as version 0.0.4 can carry it; one that is not of the classic letters is escaped as Prometheus does.
+// textName is a metric's name as version 0.0.4 can carry it; one that is not of the classic letters is escaped as
+// Prometheus does.
 func textName(name string) string {
-	if model.LegacyValidation.IsValidLabelName(strings.ReplaceAll(name, ":", "_")) {
+	if model.LegacyValidation.IsValidMetricName(name) {
 		return name
 	}
 	return model.EscapeName(name, model.UnderscoreEscaping)
+}
+
+// textLabel is textName for the name of a label, which cannot have a colon either.
+func textLabel(name string) string {
+	if model.LegacyValidation.IsValidLabelName(name) {
+		return name
+	}
+	return strings.ReplaceAll(model.EscapeName(name, model.UnderscoreEscaping), ":", "_")
 }
 
 // appendEscaped writes a label value as the text format wants it: backslash, quote and line feed escaped, and nothing

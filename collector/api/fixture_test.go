@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,7 +174,7 @@ func fileSystemAlert(asset string) incident.Alert {
 // openTicket puts one whole ticket about asset into the store.
 func (h *house) openTicket(n int, asset string) ticket.Ticket {
 	h.t.Helper()
-	number := "WB-" + string(rune('0'+n/1000)) + string(rune('0'+n/100%10)) + string(rune('0'+n/10%10)) + string(rune('0'+n%10))
+	number := fmt.Sprintf("WB-%d", n)
 	entry := func(text string) []ticket.Entry {
 		return []ticket.Entry{{Text: text, Source: "agent " + asset, At: noon.Add(-10 * time.Second)}}
 	}
@@ -189,7 +192,7 @@ func (h *house) openTicket(n int, asset string) ticket.Ticket {
 			{Part: ticket.PartErrors, Salt: "s4", None: "no unit has failed"},
 			{Part: ticket.PartActions, Salt: "s5", None: "nothing was done yet"},
 		},
-	}, noon.Add(-10*time.Second))
+	}, noon.Add(-10*time.Second+time.Duration(n-1001)*time.Millisecond))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -202,15 +205,17 @@ func (h *house) openTicket(n int, asset string) ticket.Ticket {
 // report lets an asset report a block of series at a time.
 func (h *house) report(asset string, at time.Time, status window.Status, series map[string]float64) {
 	h.t.Helper()
-	l := &window.Layout{ID: sha256.Sum256([]byte(asset))}
+	l := &window.Layout{}
 	var values []float64
-	for text, v := range series {
+	names := slices.Sorted(maps.Keys(series))
+	for _, text := range names {
 		m, err := rules.NewParser().ParseMetric(text)
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		l.Series, values = append(l.Series, m), append(values, v)
+		l.Series, values = append(l.Series, m), append(values, series[text])
 	}
+	l.ID = sha256.Sum256([]byte(strings.Join(names, " ")))
 	b := window.Block{Source: "filesystem", Kind: "node", At: at, Interval: 5 * time.Second, Status: status, Layout: l, Values: values}
 	if status == window.Failed {
 		b.Layout, b.Values, b.Reason = nil, nil, "permission denied"

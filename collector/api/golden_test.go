@@ -25,6 +25,7 @@ var secrets = []struct {
 	with string
 }{
 	{regexp.MustCompile(`wbo_[A-Za-z0-9_-]+`), "wbo_SECRET"},
+	{regexp.MustCompile(`"[0-9a-f]{64}"`), `"SHA256"`},
 	{regexp.MustCompile(`wb1\.[A-Za-z0-9_-]+`), "wb1.SECRET"},
 	{regexp.MustCompile(`"id": "[A-Za-z0-9_-]{10}",\n(\s*"customer")`), "\"id\": \"TOKENID\",\n$1"},
 }

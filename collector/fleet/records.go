@@ -35,6 +35,7 @@ type Records interface {
 
 // Keeper is where the fleet is kept: the store, as seen from here. fn may run more than once and must be pure; the
 // change is durable when Update returns nil. decision names it for good: a second Update with the same one does nothing.
+// It is empty for a change that may safely happen twice.
 type Keeper interface {
 	UpdateFleet(ctx context.Context, decision string, fn func(Records) error) error
 	ViewFleet(ctx context.Context, fn func(Records) error) error

@@ -35,8 +35,8 @@ type Options struct {
 	Retention time.Duration
 	// MaxBytes bounds the finished blocks on disk, oldest dropped first; 4 GiB by default.
 	MaxBytes int64
-	// MinFree is the free space, in bytes, below which nothing is written; the smaller of 256 MiB and a twentieth of
-	// the file system by default.
+	// MinFree is the free space, in bytes, below which nothing is written, and twice that below which nothing is opened;
+	// the smaller of 256 MiB and a twentieth of the file system by default.
 	MinFree uint64
 	// Queue is how many batches may wait to be written; 1024 by default.
 	Queue      int

@@ -23,9 +23,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(fullDiskEnv) != "" { // gives up a TSDB, which then stays
+		os.Exit(m.Run())
+	}
 	// tsdb.Open leaves its two logs' goroutines behind when it fails on a damaged block; Close ends all others.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/prometheus/prometheus/tsdb/wlog.(*WL).run"))
 }
+
+// fullDiskEnv names the directory on which TestDiskFilledUnderUs, run again as its own child, mounts its small disk.
+const fullDiskEnv = "WATCHBILL_TEST_FULL_DISK"
 
 var noon = time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
 
@@ -456,5 +462,16 @@ func TestTheStoragesDailyBusinessIsForDebugging(t *testing.T) {
 	l.Warn("something is wrong")
 	if got := log.String(); strings.Contains(got, "head GC") || !strings.Contains(got, "something is wrong") {
 		t.Errorf("log: %q", got)
+	}
+}
+
+func TestPassingFaultsAreNoDamage(t *testing.T) {
+	for _, err := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EACCES, syscall.EROFS, syscall.EMFILE, syscall.EIO} {
+		if !passing(fmt.Errorf("open: %w", &os.PathError{Op: "open", Path: "x", Err: err})) {
+			t.Errorf("%v would be taken for damage", err)
+		}
+	}
+	if passing(errors.New("unexpected magic number")) || passing(&os.PathError{Op: "open", Path: "x", Err: syscall.ENOTDIR}) {
+		t.Error("damage would be waited for for ever")
 	}
 }

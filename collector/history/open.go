@@ -39,7 +39,8 @@ func (h *History) ready() (*shelf, error) {
 	if err := h.takeLock(); err != nil {
 		return nil, err
 	}
-	if err := h.room(); err != nil {
+	// Reading the log back writes chunks, in goroutines of the TSDB that panic on a full disk: more room than to write.
+	if err := h.room(2); err != nil {
 		return nil, err
 	}
 	s, err := h.openShelf()
@@ -132,9 +133,9 @@ func (h *History) moveAside(cause error) error {
 	return nil
 }
 
-// room is an error wrapping syscall.ENOSPC when the disk is too full to write: a full disk leaves files that nobody can
-// repair, so nothing is begun that may not fit.
-func (h *History) room() error {
+// room is an error wrapping syscall.ENOSPC when less than so many times MinFree is free: a full disk leaves files that
+// nobody can repair, so nothing is begun that may not fit.
+func (h *History) room(times uint64) error {
 	free, total, err := h.free(h.dir)
 	if err != nil {
 		return fmt.Errorf("ask for free space in %s: %w", h.dir, err)
@@ -143,6 +144,7 @@ func (h *History) room() error {
 	if need == 0 {
 		need = min(256<<20, total/20)
 	}
+	need *= times
 	if free < need {
 		return fmt.Errorf("%s has %d MiB free and history wants %d MiB: free some space; it goes on by itself: %w",
 			h.dir, free>>20, need>>20, syscall.ENOSPC)

@@ -109,7 +109,7 @@ func (h *History) write(batches []Batch) error {
 	if err != nil {
 		return err
 	}
-	if err := h.room(); err != nil {
+	if err := h.room(1); err != nil {
 		return err
 	}
 	var t tally
@@ -160,7 +160,7 @@ func appendAll(app storage.Appender, batches []Batch, t *tally) error {
 func (h *History) upkeep(ctx context.Context) {
 	s, err := h.ready()
 	if err == nil {
-		err = h.room()
+		err = h.room(1)
 	}
 	if err == nil {
 		err = guarded(func() error {

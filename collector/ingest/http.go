@@ -169,7 +169,7 @@ func (i *Ingest) answer(w http.ResponseWriter, status int, media string, m proto
 func (i *Ingest) read(w http.ResponseWriter, r *http.Request, max wire.Limits, into proto.Message) (int, error) {
 	control := http.NewResponseController(w)
 	// Without deadlines (a recorder in a test) the server's own time-outs are all there is.
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	_ = control.SetReadDeadline(time.Now().Add(i.bodyTimeout))
 	body := &counter{r: http.MaxBytesReader(w, r.Body, max.BodyBytes+1)}
 	var err error
 	if r.ContentLength > max.BodyBytes {
@@ -200,7 +200,7 @@ func (i *Ingest) unread(err error) (status int, text string) {
 	}
 	i.metrics.refused(reasonBody)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return http.StatusRequestTimeout, fmt.Sprintf("the body did not arrive within %v: send it again", bodyTimeout)
+		return http.StatusRequestTimeout, fmt.Sprintf("the body did not arrive within %v: send it again", i.bodyTimeout)
 	}
 	return http.StatusRequestTimeout, "the body broke off: send it again"
 }

@@ -69,6 +69,8 @@ type Ingest struct {
 	agents  *agents
 	metrics *metrics
 	enrols  *rate.Limiter
+	// bodyTimeout is the constant; tests shorten it.
+	bodyTimeout time.Duration
 }
 
 // New checks the options and makes an Ingest that knows no shapes yet; see Load.
@@ -97,7 +99,10 @@ func New(o Options) (*Ingest, error) {
 	if o.ReturnSpread == 0 {
 		o.ReturnSpread = 10 * time.Second
 	}
-	i := &Ingest{o: o, shapes: newShapes(o.Keeper), agents: newAgents(o.Quotas), enrols: rate.NewLimiter(enrolsPerSecond, enrolsAtOnce)}
+	i := &Ingest{
+		o: o, shapes: newShapes(o.Keeper), agents: newAgents(o.Quotas),
+		enrols: rate.NewLimiter(enrolsPerSecond, enrolsAtOnce), bodyTimeout: bodyTimeout,
+	}
 	i.metrics = newMetrics(o.Registerer, i.shapes.count)
 	return i, nil
 }

@@ -49,7 +49,7 @@ func (d *draft) evidence(all []Evidence) {
 			d.err = err
 			return
 		}
-		d.add(Event{Kind: EvidenceAdded, Actor: house, Evidence: &digest, Text: digest.Summary})
+		d.add(Event{Kind: EvidenceAdded, Actor: house, Evidence: &digest})
 		if d.bodies == nil {
 			d.bodies = map[int][]byte{}
 		}

@@ -48,7 +48,8 @@ const (
 type Standing struct {
 	State  State
 	Reason string
-	// Newest is the time of the newest sample of these series at or before Question.At; zero if there is none.
+	// Newest is the time of the newest sample at or before Question.At of those of these series that had not ended by
+	// then; zero if there is none.
 	Newest time.Time
 }
 

@@ -6,23 +6,17 @@ import (
 	"slices"
 )
 
-// makeRoom drops what has to go before need bytes are appended by a report made at nowMs. The cap takes whole segments:
-//
-//  1. the oldest that is wholly acknowledged and past Keep;
-//  2. the oldest that is wholly acknowledged: the collector had it, it could only want to see it again;
-//  3. the oldest.
-//
-// A disk that others fill takes only the first kind from the spool. Time is that of the reports, not a clock's: it is
-// the collector's, and it is what Keep is about.
+// makeRoom drops what has to go before need bytes are appended by a report made at nowMs. The cap takes the oldest
+// segment that is wholly acknowledged (the collector had it and could only want to see it again; the oldest is the first
+// to be past Keep), and when there is none, the oldest. A disk that others fill takes from the spool only what is
+// acknowledged and past Keep. Time is that of the reports, not a clock's: it is the collector's, and it is what Keep is
+// about.
 func (s *Spool) makeRoom(need, nowMs int64) error {
 	if err := s.sweep(); err != nil {
 		return err
 	}
 	for s.bytes+need > s.o.MaxBytes {
-		i := s.expired(nowMs)
-		if i < 0 {
-			i = s.first(func(g *segment) bool { return g.waiting == 0 })
-		}
+		i := s.first(func(g *segment) bool { return g.waiting == 0 })
 		if i < 0 {
 			i = s.first(func(*segment) bool { return true })
 		}

@@ -90,16 +90,13 @@ func (s *Spool) readFile(name string) ([]byte, error) {
 
 func parseState(b []byte) (state, error) {
 	var st state
-	var sum uint32
 	head := len(stateHead) + 9
 	if len(b) < head || string(b[:len(stateHead)]) != stateHead || b[head-1] != '\n' {
 		return st, errors.New("not a whole spool state of this format")
 	}
-	if _, err := fmt.Sscanf(string(b[len(stateHead):head]), "%08x\n", &sum); err != nil {
-		return st, fmt.Errorf("checksum: %w", err)
-	}
-	if got := crc32.Checksum(b[head:], castagnoli); got != sum {
-		return st, fmt.Errorf("checksum is %08x, want %08x", got, sum)
+	got := fmt.Sprintf("%08x", crc32.Checksum(b[head:], castagnoli))
+	if want := string(b[len(stateHead) : head-1]); got != want {
+		return st, fmt.Errorf("checksum is %s, want %q", got, want)
 	}
 	if err := json.Unmarshal(b[head:], &st); err != nil {
 		return state{}, err

@@ -50,6 +50,8 @@ type Agent struct {
 	o       Options
 	keeper  *enroll.Keeper // nil when Options.Transport stands in
 	sources []sample.Source
+	// free is spool.Options.Free; tests fill disks with it.
+	free func(dir string) (uint64, error)
 }
 
 // New checks the configuration, loads the identity and prepares the samplers; it starts nothing and opens no spool. It
@@ -96,7 +98,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(a.cfg.stateDir(), 0o700); err != nil {
 		return fmt.Errorf("make directory for the agent's state: %w", err)
 	}
-	sp, err := spool.Open(a.cfg.spoolDir(), spool.Options{MaxBytes: int64(a.cfg.Spool.MaxBytes), Keep: a.cfg.Spool.Keep})
+	sp, err := spool.Open(a.cfg.spoolDir(), spool.Options{MaxBytes: int64(a.cfg.Spool.MaxBytes), Keep: a.cfg.Spool.Keep, Free: a.free})
 	if err != nil {
 		return fmt.Errorf("open the spool: %w", err)
 	}

@@ -24,8 +24,8 @@ type clock struct {
 	offset time.Duration
 	// learnt says that offset came from the collector, now or in an earlier run.
 	learnt bool
-	// measured is the offset as last measured; offset follows it only into a new epoch.
-	measured time.Duration
+	// measured is the offset as last measured, give or take uncertainty; offset follows it only into a new epoch.
+	measured, uncertainty time.Duration
 
 	anchorWall time.Time
 	anchorMono time.Duration
@@ -65,12 +65,16 @@ func (c *clock) restart(step time.Duration) {
 	c.anchor()
 }
 
-// learn takes an offset the collector's clock gave and reports whether the time line must begin anew with it.
-func (c *clock) learn(a push.Answer) bool {
-	measured, uncertainty := a.Offset()
-	c.measured, c.learnt = measured, true
-	// Compared with the offset that corrected time has now, which a small step of the wall clock may have moved.
-	return (measured - (c.offset - c.stepped())).Abs() > maxStep+uncertainty
+// learn takes the offset that the collector's clock gave.
+func (c *clock) learn(a push.Answer) {
+	c.measured, c.uncertainty = a.Offset()
+	c.learnt = true
+}
+
+// fits reports whether an offset is that of the time line, as far as one can tell. The time line's own is taken as it is
+// now, which a small step of the wall clock may have moved.
+func (c *clock) fits(offset, uncertainty time.Duration) bool {
+	return (offset - (c.offset - c.stepped())).Abs() <= maxStep+uncertainty.Abs()
 }
 
 // follow begins a time line with the offset last measured.

@@ -90,17 +90,20 @@ func (r *run) loop(ctx context.Context) error {
 	return nil
 }
 
-// ask asks the collector for its clock and reports whether it answered.
+// ask asks the collector for its clock, believes it, and reports whether it answered.
 func (r *run) ask(ctx context.Context, wait time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	a, err := r.push.Hello(ctx)
 	if err != nil {
-		r.log.Warn("the collector's clock is not known yet; stamping by this host's and the last offset", "offset", r.clock.offset, "error", err)
+		r.log.Warn("the collector's clock is not known; stamping by this host's and the last offset", "offset", r.clock.offset, "error", err)
 		return false
 	}
-	r.heard.Store(nil) // this is it
-	r.take(a)
+	r.obey(a.Ack)
+	if a.Ack.NowMs == 0 {
+		return false
+	}
+	r.learn(a)
 	return true
 }
 
@@ -139,6 +142,7 @@ func (r *run) round(ctx context.Context) {
 // watchClock begins a new epoch when wall and monotonic clock have parted, or when the collector's clock turns out to be
 // another than this epoch assumes.
 func (r *run) watchClock(ctx context.Context) {
+	heard := r.heard.Swap(nil)
 	if step := r.clock.stepped(); step.Abs() > maxStep {
 		r.clock.restart(step)
 		if r.ask(ctx, rehelloWait) {
@@ -149,8 +153,19 @@ func (r *run) watchClock(ctx context.Context) {
 			map[string]string{"step_seconds": seconds(step), "offset_seconds": seconds(r.clock.offset)})
 		return
 	}
-	a := r.heard.Swap(nil)
-	if a == nil || !r.take(*a) {
+	if heard == nil {
+		return
+	}
+	r.obey(heard.Ack)
+	if heard.Ack.NowMs == 0 {
+		return
+	}
+	if r.clock.fits(heard.Offset()) {
+		r.learn(*heard)
+		return
+	}
+	// That answer may have been under way when the clock was set: ask once more before the time line is given up.
+	if !r.ask(ctx, rehelloWait) || r.clock.fits(r.clock.measured, r.clock.uncertainty) {
 		return
 	}
 	before := r.clock.offset
@@ -163,23 +178,24 @@ func (r *run) watchClock(ctx context.Context) {
 	}
 }
 
-// take learns from an Ack and reports whether the time line no longer fits.
-func (r *run) take(a push.Answer) (misfit bool) {
-	if keep := time.Duration(a.Ack.KeepSeconds) * time.Second; keep > 0 && keep != r.keep {
+// obey keeps reports for as long as the collector's rules look back.
+func (r *run) obey(a *wire.Ack) {
+	if keep := time.Duration(a.KeepSeconds) * time.Second; keep > 0 && keep != r.keep {
 		r.spool.SetKeep(keep)
 		r.keep = keep
 	}
-	if a.Ack.NowMs == 0 {
-		return false
+}
+
+// learn believes an answer about the clock, and keeps it for a start without a line.
+func (r *run) learn(a push.Answer) {
+	r.clock.learn(a)
+	if (r.clock.measured - r.saved).Abs() <= 100*time.Millisecond {
+		return
 	}
-	misfit = r.clock.learn(a)
-	if (r.clock.measured - r.saved).Abs() > 100*time.Millisecond {
-		if err := r.clock.save(r.cfg.stateDir()); err != nil {
-			r.log.Warn("clock offset not kept; the next start without a line stamps by an older one", "error", err)
-		}
-		r.saved = r.clock.measured
+	if err := r.clock.save(r.cfg.stateDir()); err != nil {
+		r.log.Warn("clock offset not kept; the next start without a line stamps by an older one", "error", err)
 	}
-	return misfit
+	r.saved = r.clock.measured
 }
 
 func (r *run) tellOffset(off time.Duration) {

@@ -51,46 +51,39 @@ func (r *run) bypass(report *wire.Report, err error) {
 // failed one, the rest is logged.
 func (r *run) mend(report *wire.Report) {
 	limits := wire.DefaultLimits()
-	alone := func(part *wire.Report) error {
+	whole := func(part *wire.Report) error {
 		part.Epoch, part.Sequence, part.MadeAtMs = report.Epoch, report.Sequence, report.MadeAtMs
 		return wire.CheckReport(part, limits)
 	}
-	seen := map[string]bool{}
 	blocks, tables, events := report.Blocks, report.Tables, report.Events
 	report.Blocks, report.Tables, report.Events = nil, nil, nil
-	series := 0
 	for _, b := range blocks {
-		err := alone(&wire.Report{Blocks: []*wire.Block{b}})
-		series += len(b.Values)
-		switch {
-		case seen[b.Source] || len(report.Blocks) >= limits.Blocks:
-			r.log.Error("block not reported: its source is there already, or there are too many", "source", b.Source)
-			continue
-		case series > limits.SeriesPerReport:
-			series -= len(b.Values)
-			err = fmt.Errorf("the report has more than %d series: take away sources or devices in samplers", limits.SeriesPerReport)
-		}
+		// Against what is kept so far: no source twice, not too many of anything.
+		err := whole(&wire.Report{Blocks: append(report.Blocks[:len(report.Blocks):len(report.Blocks)], b)})
 		if err != nil {
 			b = wire.FailedBlock(b.Kind, b.Source, time.UnixMilli(b.SampledAtMs), time.Duration(b.IntervalMs)*time.Millisecond, err)
+			if whole(&wire.Report{Blocks: append(report.Blocks[:len(report.Blocks):len(report.Blocks)], b)}) != nil {
+				r.log.Error("block not reported", "source", b.Source, "error", err)
+				continue
+			}
 		}
-		seen[b.Source] = true
 		report.Blocks = append(report.Blocks, b)
 	}
 	for _, t := range tables {
-		if err := alone(&wire.Report{Tables: []*wire.Table{t}}); err != nil || len(report.Tables) >= limits.Tables {
+		if err := whole(&wire.Report{Tables: append(report.Tables[:len(report.Tables):len(report.Tables)], t)}); err != nil {
 			r.log.Error("table not reported", "kind", t.Kind, "error", err)
 			continue
 		}
 		report.Tables = append(report.Tables, t)
 	}
 	for _, e := range events {
-		if err := alone(&wire.Report{Events: []*wire.Event{e}}); err != nil {
+		if err := whole(&wire.Report{Events: []*wire.Event{e}}); err != nil {
 			r.log.Error("event not reported", "kind", e.Kind, "error", err)
 			continue
 		}
 		report.Events = append(report.Events, e)
 	}
-	if err := alone(&wire.Report{Inventory: report.Inventory}); err != nil {
+	if err := whole(&wire.Report{Inventory: report.Inventory}); err != nil {
 		r.log.Error("inventory not reported", "error", err)
 		report.Inventory = nil
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
@@ -47,7 +48,7 @@ func newBus(t testing.TB) *bus {
 			}
 			all.Go(func() {
 				defer c.Close()
-				if err := b.serve(c); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !strings.Contains(err.Error(), "reset") {
+				if err := b.serve(c); err != nil && !hungUp(err) {
 					t.Errorf("scripted bus: %v", err)
 				}
 			})
@@ -55,6 +56,29 @@ func newBus(t testing.TB) *bus {
 	})
 	t.Cleanup(func() { l.Close(); all.Wait() })
 	return b
+}
+
+// hungUp says whether err means that the sampler went away, as it may at any time.
+func hungUp(err error) bool {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// called is how often this member was called, of all members when empty.
+func (b *bus) called(member string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.calls[member]
+	if member == "" {
+		for _, c := range b.calls {
+			n += c
+		}
+	}
+	return n
 }
 
 // set makes a unit, or changes it.

@@ -156,7 +156,7 @@ func TestSystemdEvents(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", st.name, d)
 		}
 	}
-	if n := b.calls["Hello"]; n != 2*len(steps) {
+	if n := b.called("Hello"); n != 2*len(steps) {
 		t.Errorf("%d log-ins for %d readings, want two each: no connection may outlive a reading", n, len(steps))
 	}
 }
@@ -214,8 +214,8 @@ func TestSystemdNotPID1(t *testing.T) {
 	if len(r.Samples) != 0 || len(r.Tables) != 1 || r.Tables[0].NoneBecause != "systemd is not PID 1 on this host" {
 		t.Errorf("got %v, want no samples and a table that says why", r)
 	}
-	if len(b.calls) != 0 {
-		t.Errorf("asked the bus: %v", b.calls)
+	if n := b.called(""); n != 0 {
+		t.Errorf("asked the bus %d times", n)
 	}
 }
 

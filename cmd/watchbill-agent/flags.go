@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -15,13 +19,15 @@ import (
 
 // flags are those every command has; what is given here goes before the configuration file.
 type flags struct {
+	// usualFile is read when it exists and configFile names no other.
+	usualFile               string
 	configFile, storagePath string
 	logLevel, logFormat     string
 	interval                time.Duration
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
-	set.StringVar(&f.configFile, "config.file", "", "configuration file (YAML); all defaults without one")
+	set.StringVar(&f.configFile, "config.file", "", "configuration file (YAML); without it "+f.usualFile+" if it exists, else all defaults")
 	set.StringVar(&f.storagePath, "storage.path", "", "directory for identity, spool and state (overrides data_dir)")
 	set.DurationVar(&f.interval, "interval", 0, "how often to look and report (overrides interval)")
 	set.StringVar(&f.logLevel, "log.level", "", "one of "+strings.Join(agent.Levels(), ", ")+" (overrides log.level)")
@@ -30,12 +36,9 @@ func (f *flags) register(set *pflag.FlagSet) {
 
 // config is the file's configuration with the flags over it.
 func (f *flags) config() (agent.Config, error) {
-	c := agent.DefaultConfig()
-	if f.configFile != "" {
-		var err error
-		if c, err = agent.LoadConfig(f.configFile); err != nil {
-			return agent.Config{}, err
-		}
+	c, err := f.fromFile()
+	if err != nil {
+		return agent.Config{}, err
 	}
 	if f.storagePath != "" {
 		path, err := filepath.Abs(f.storagePath)
@@ -54,6 +57,25 @@ func (f *flags) config() (agent.Config, error) {
 		c.Log.Format = f.logFormat
 	}
 	return c, c.Validate()
+}
+
+func (f *flags) fromFile() (agent.Config, error) {
+	if f.configFile != "" {
+		return agent.LoadConfig(f.configFile)
+	}
+	c, err := agent.LoadConfig(f.usualFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return agent.DefaultConfig(), nil
+	}
+	return c, err
+}
+
+// usualFile is where the configuration of a service lies on this system.
+func usualFile() string {
+	if runtime.GOOS == "windows" {
+		return filepath.Join(os.Getenv("ProgramData"), "watchbill", "agent.yml")
+	}
+	return "/etc/watchbill/agent.yml"
 }
 
 // logger writes to w as c says; c was validated.

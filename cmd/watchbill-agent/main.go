@@ -48,7 +48,7 @@ func exitCode(err error) int {
 }
 
 func newRoot() *cobra.Command {
-	f := &flags{}
+	f := &flags{usualFile: usualFile()}
 	root := &cobra.Command{
 		Use:   "watchbill-agent",
 		Short: "Looks at this host and reports to a Watchbill collector",

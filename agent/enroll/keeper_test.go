@@ -3,9 +3,12 @@ package enroll
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,7 +135,7 @@ func TestKeeperRenewsWhenDue(t *testing.T) {
 }
 
 func TestKeeperExplainsTheLine(t *testing.T) {
-	_, dir := enrolled(t)
+	f, dir := enrolled(t)
 	k, err := OpenKeeper(dir, KeeperOptions{})
 	must(t, err)
 	other := startFake(t, "127.0.0.1:0", -time.Hour, time.Hour, "127.0.0.1")
@@ -142,6 +145,7 @@ func TestKeeperExplainsTheLine(t *testing.T) {
 		trust bool
 	}{
 		"collector set up anew": {other.addr, ErrWrongCollector, true},
+		"certificate refused":   {startStrict(t, f.ca), ErrUnwelcome, true},
 		"nobody listens":        {deadAddress(t), ErrUnreachable, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,4 +161,19 @@ func TestKeeperExplainsTheLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// startStrict is a collector that the agent trusts and that knows no agent of this authority.
+func startStrict(t *testing.T, ca authority) string {
+	t.Helper()
+	key := newKey(t)
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = discardLog()
+	s.TLS = &tls.Config{
+		MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool(),
+		Certificates: []tls.Certificate{{Certificate: [][]byte{ca.leaf(t, &key.PublicKey, x509.ExtKeyUsageServerAuth, -time.Hour, time.Hour, "127.0.0.1")}, PrivateKey: key}},
+	}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
 }

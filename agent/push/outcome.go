@@ -79,6 +79,9 @@ func (p *Push) accepted(it item, a *wire.Ack) {
 		}
 		p.once("block "+source+" "+r.Reason, "the collector did not apply a block", "source", source, "reason", r.Reason, "error", r.Error)
 	}
+	if a.Error != "" {
+		p.once("accepted "+a.Error, "the collector accepted a report but not all of it", "error", a.Error)
+	}
 	p.askReplay(a)
 }
 

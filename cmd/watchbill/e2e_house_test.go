@@ -241,7 +241,13 @@ type hook struct {
 	// refuse answers 500; got counts deliveries that were answered well, by what happened to which ticket.
 	refuse bool
 	got    map[string]int
+	log    []delivery
 	seen   int
+}
+
+type delivery struct {
+	number, what string
+	at           time.Time
 }
 
 func newHook(t testing.TB) *hook {
@@ -265,6 +271,7 @@ func newHook(t testing.TB) *hook {
 			return
 		}
 		h.got[body.Ticket.Number+" "+body.Notice.What]++
+		h.log = append(h.log, delivery{body.Ticket.Number, body.Notice.What, time.Now()})
 	}))
 	t.Cleanup(h.server.Close)
 	return h

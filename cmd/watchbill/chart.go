@@ -57,13 +57,16 @@ func moment(p [2]float64) time.Time { return time.UnixMilli(int64(p[0] * 1000)) 
 // clock is the time of day of a point.
 func (s screen) clock(p [2]float64) string { return moment(p).In(s.zone).Format("15:04:05") }
 
-// bars is one letter per equal stretch of time, as high as the value in it that is farthest from the middle between
-// low and high, so that a short spike or dip is seen; blank where there is no value.
+// bars is one letter per equal stretch of time, as high as the value in it that is farthest from the mean of all, so
+// that a short spike or dip is seen; blank where there is no value.
 func bars(points [][2]float64, low, high float64, cells int) string {
 	levels := []rune("▁▂▃▄▅▆▇█")
 	from, to := points[0][0], points[len(points)-1][0]
 	cells = min(cells, len(points))
-	middle := low/2 + high/2
+	mean := 0.0
+	for _, p := range points {
+		mean += p[1] / float64(len(points))
+	}
 	at := make([]float64, cells)
 	for i := range at {
 		at[i] = math.NaN()
@@ -73,7 +76,7 @@ func bars(points [][2]float64, low, high float64, cells int) string {
 		if to > from {
 			i = min(cells-1, max(0, int((p[0]-from)/(to-from)*float64(cells))))
 		}
-		if math.IsNaN(at[i]) || math.Abs(p[1]-middle) > math.Abs(at[i]-middle) {
+		if math.IsNaN(at[i]) || math.Abs(p[1]-mean) > math.Abs(at[i]-mean) {
 			at[i] = p[1]
 		}
 	}

@@ -6,8 +6,12 @@ import (
 	"strings"
 
 	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
+
+// unwrapped is how long a line of evidence may be where there is no terminal to say.
+const unwrapped = 120
 
 // showTicket prints a ticket whole, for somebody who was just woken: what, where, since when, then the evidence.
 func showTicket(s screen, t api.Ticket) {
@@ -76,7 +80,7 @@ func facts(s screen, t api.Ticket) [][2]string {
 		add("Related", l.Relation+" "+l.Number)
 	}
 	add("Policy", joined(t.Policy.Name, "version", t.Policy.Version))
-	add("Times", "in "+s.now.In(s.zone).Format("MST")+", UTC"+s.now.In(s.zone).Format("-07:00")+", unless a line says otherwise")
+	add("Times", "local, UTC"+s.now.In(s.zone).Format("-07:00")+" now, unless a line says otherwise")
 	return out
 }
 
@@ -101,24 +105,27 @@ func actorName(a ticket.Actor) string {
 	return string(a.Kind) + " " + a.Name
 }
 
-// showAlerts lists the alerts on a ticket: those that still fire first.
+// showAlerts lists the alerts on a ticket, those that still fire first, and what to look at first.
 func showAlerts(s screen, t api.Ticket) {
-	var firing, ended [][]string
+	var firing, ended []incident.Alert
 	for _, a := range t.Alerts {
-		row := []string{"  firing", string(a.Severity), a.Name, a.Value.String(), s.stamp(a.ActiveAt), "", a.Annotations["summary"]}
 		if a.Firing() {
-			firing = append(firing, row)
-			continue
+			firing = append(firing, a)
+		} else {
+			ended = append(ended, a)
 		}
-		row[0], row[5] = "  ended", s.stamp(a.EndedAt)
-		ended = append(ended, row)
 	}
 	s.title(fmt.Sprintf("ALERTS (%d firing, %d ended)", len(firing), len(ended)))
-	cols := []column{{title: "  STATE"}, {title: "SEVERITY"}, {title: "ALERT"}, {title: "VALUE"}, {title: "SINCE"},
-		{title: "ENDED"}, {title: "SUMMARY", stretch: true}}
-	table(s.w, s.width, cols, append(firing, ended...))
-	for _, a := range t.Alerts {
-		if first := a.Annotations["first_checks"]; first != "" && a.Firing() {
+	for _, a := range append(firing, ended...) {
+		state, until := "firing", ""
+		if !a.Firing() {
+			state, until = "ended ", " to "+s.stamp(a.EndedAt)
+		}
+		s.para("  "+state+"  ", "          ", fmt.Sprintf("%s %s = %s, since %s%s: %s", a.Severity, a.Name,
+			number("", float64(a.Value)), s.stamp(a.ActiveAt), until, a.Annotations["summary"]))
+	}
+	for _, a := range firing {
+		if first := a.Annotations["first_checks"]; first != "" {
 			fmt.Fprintln(s.w)
 			s.para("  Look first ("+clean(a.Name)+"): ", "    ", first)
 		}
@@ -138,18 +145,32 @@ func (s screen) part(p ticket.PartRecord) {
 		s.para("  ", "  ", none)
 	}
 	for _, e := range p.Entries {
+		s.entry(e)
+	}
+}
+
+// entry prints one piece of evidence with its source and time, behind it where there is room and below it otherwise.
+func (s screen) entry(e ticket.Entry) {
+	source := "[" + e.Source + ", " + s.stamp(e.At)
+	if e.Times > 1 {
+		source += fmt.Sprintf(", seen %d times", e.Times)
+	}
+	source += "]"
+	room := s.width
+	if room == 0 {
+		room = unwrapped
+	}
+	if line := "  - " + clean(e.Text) + "  " + clean(source); columns(line) <= room && !strings.Contains(e.Text, "\n") {
+		fmt.Fprintln(s.w, line)
+	} else {
 		s.para("  - ", "    ", e.Text)
-		source := "[" + e.Source + ", " + s.stamp(e.At)
-		if e.Times > 1 {
-			source += fmt.Sprintf(", seen %d times", e.Times)
-		}
-		s.para("    ", "     ", source+"]")
-		if e.Table != nil {
-			s.indented("      ", e.Table)
-		}
-		if e.Series != nil {
-			s.chart("      ", *e.Series)
-		}
+		s.para("    ", "     ", source)
+	}
+	if e.Table != nil {
+		s.indented("      ", e.Table)
+	}
+	if e.Series != nil {
+		s.chart("      ", *e.Series)
 	}
 }
 

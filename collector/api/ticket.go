@@ -292,11 +292,15 @@ func (a *API) actOnTicket(r *http.Request, who fleet.Operator) (any, error) {
 		return nil, err
 	}
 	ref := r.PathValue("ref")
-	t, err := a.o.Desk.Act(r.Context(), ref, ticket.Action{Verb: verb, Text: in.Text}, actor(who))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, refusal(http.StatusNotFound, "not_found", "`watchbill ticket list --all` lists them",
-			"there is no ticket %q", ref)
+	var t ticket.Ticket
+	err := a.o.Store.View(r.Context(), func(tx store.Tx) (err error) {
+		t, err = findTicket(tx, ref)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s ticket %s: %w", verb, ref, err)
 	}
+	t, err = a.o.Desk.Act(r.Context(), t.ID, ticket.Action{Verb: verb, Text: in.Text}, actor(who))
 	if errors.Is(err, ticket.ErrRefused) {
 		return nil, err // its text is for the person and stands by itself
 	}

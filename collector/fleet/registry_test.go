@@ -511,6 +511,12 @@ func TestCreateTokenRefusals(t *testing.T) {
 			wantRefusal(t, err, test.kind, test.text)
 		})
 	}
+	t.Run("name with an active agent", func(t *testing.T) {
+		s := newSite(t)
+		s.mustEnrol("acme", "york", "web1")
+		_, _, err := s.CreateToken(t.Context(), TokenRequest{Customer: "acme", Site: "york", Asset: "web1"})
+		wantRefusal(t, err, ErrTaken, "watchbill agent revoke web1")
+	})
 	t.Run("no address", func(t *testing.T) {
 		s := newSite(t)
 		s.address = ""

@@ -66,7 +66,7 @@ func addTo(spans []span, n uint64) []span {
 		i++
 	}
 	// Now spans[i] is the first that ends at or after n.
-	after := i < len(spans) && spans[i].from <= n+1 // holds n, or begins right behind it
+	after := i < len(spans) && (spans[i].from <= n || spans[i].from-1 == n) // holds n, or begins right behind it
 	before := i > 0 && spans[i-1].to+1 == n
 	switch {
 	case after && before && spans[i].from > n:

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,7 +26,6 @@ import (
 	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 	"go.uber.org/goleak"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/watchbill/watchbill/collector/outbox"
 )
@@ -285,9 +285,8 @@ func TestWebhookDroppedAfterCommit(t *testing.T) {
 			t.Errorf("the error tells the secret part of the url: %v", err)
 		}
 	}
-	close(keys)
-	for k := range keys {
-		if k != "m-7" {
+	for range 2 { // or more: net/http itself repeats calls with such a key
+		if k := <-keys; k != "m-7" {
 			t.Errorf("key %q, want m-7", k)
 		}
 	}
@@ -366,8 +365,9 @@ func TestWebhookRedirects(t *testing.T) {
 }
 
 func TestWebhookTrustsTheNamedCAOnly(t *testing.T) {
-	d := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	d.Config.ErrorLog = nil
+	d := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	d.Config.ErrorLog = log.New(io.Discard, "", 0) // the handshake that fails is meant to
+	d.StartTLS()
 	t.Cleanup(d.Close)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Certificate().Raw}), 0o600); err != nil {
@@ -431,81 +431,5 @@ func TestWebhookBodyThatIsNoNotice(t *testing.T) {
 	w := webhook(t, WebhookConfig{URL: "http://127.0.0.1:1"})
 	if err := w.Send(t.Context(), outbox.Message{ID: "m", Body: []byte(`[`)}); !errors.Is(err, outbox.ErrRefused) {
 		t.Errorf("%v, want it refused: no repeat makes it readable", err)
-	}
-}
-
-func TestReceiversFromYAML(t *testing.T) {
-	const text = `
-- name: desk
-  webhook:
-    url: https://desk.example/hook
-    secret_file: /etc/watchbill/desk.secret
-    timeout: 3s
-    max_alerts: 7
-    http_config:
-      tls_config: {ca_file: /etc/watchbill/ca.pem}
-`
-	decode := func(text string) ([]Receiver, error) {
-		var rs []Receiver
-		d := yaml.NewDecoder(strings.NewReader(text))
-		d.KnownFields(true)
-		return rs, d.Decode(&rs)
-	}
-	rs, err := decode(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := rs[0].Webhook
-	if w.Timeout != model.Duration(3*time.Second) || w.MaxAlerts != 7 || w.HTTP.TLSConfig.CAFile != "/etc/watchbill/ca.pem" ||
-		!w.HTTP.FollowRedirects {
-		t.Errorf("decoded %+v", w)
-	}
-	if err := Validate(rs); err != nil {
-		t.Error(err)
-	}
-	for _, key := range []string{"secrt: x", "http_config: {tls_config: {ca_fil: x}}"} {
-		if _, err := decode("- name: desk\n  webhook:\n    " + key); err == nil {
-			t.Errorf("unknown key in %q was accepted", key)
-		}
-	}
-	b, err := yaml.Marshal(WebhookConfig{Secret: "geheim"})
-	if err != nil || bytes.Contains(b, []byte("geheim")) {
-		t.Errorf("a printed configuration tells the secret: %s %v", b, err)
-	}
-}
-
-func TestValidateNamesEveryFault(t *testing.T) {
-	basic := promconfig.DefaultHTTPClientConfig
-	basic.BearerToken, basic.BearerTokenFile = "x", "y"
-	err := Validate([]Receiver{
-		{},
-		{Name: "twice", Webhook: &WebhookConfig{URL: "ftp://x"}},
-		{Name: "twice", Webhook: &WebhookConfig{URL: "https://me:geheim@desk.example"}},
-		{Name: "bad", Webhook: &WebhookConfig{URL: "http://\x7fgeheim", Secret: "a", SecretFile: "b", Timeout: -1, MaxAlerts: -1, HTTP: &basic}},
-		{Name: "empty", Webhook: &WebhookConfig{}},
-		{Name: "hostless", Webhook: &WebhookConfig{URL: "https:///x"}},
-	})
-	if err == nil {
-		t.Fatal("no fault found")
-	}
-	for _, want := range []string{"receivers[0].name: must not be empty", "receivers[0]: says nowhere to send to",
-		`receivers["twice"].webhook.url: must begin with https://`, `receivers["twice"].name: there is another`,
-		`receivers["twice"].webhook.url: must not carry a user name`, `receivers["bad"].webhook.url: is not a URL`,
-		`receivers["bad"].webhook.secret, secret_file: set one`, `receivers["bad"].webhook.timeout`,
-		`receivers["bad"].webhook.max_alerts`, `receivers["bad"].webhook.http_config`,
-		`receivers["empty"].webhook.url: must not be empty`, `receivers["hostless"].webhook.url: names no host`} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("lacks %q in:\n%v", want, err)
-		}
-	}
-	if strings.Contains(err.Error(), "geheim") {
-		t.Errorf("a fault repeats a secret: %v", err)
-	}
-	if _, err := New([]Receiver{{}}, Options{}); err == nil {
-		t.Error("senders were made of faulty receivers")
-	}
-	senders, err := New([]Receiver{{Name: "desk", Webhook: &WebhookConfig{URL: "http://desk.example"}}}, Options{})
-	if err != nil || senders["desk"] == nil {
-		t.Errorf("senders %v, %v", senders, err)
 	}
 }

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchbill/watchbill/collector"
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/outbox"
+	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
+)
+
+// cli runs one command line against a server and returns what it did.
+func cli(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// storage is a storage directory with an operator's token in it.
+func storage(t *testing.T, token string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, collector.TokenName), []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// scripted answers every request with status and body, and remembers the last one.
+type scripted struct {
+	*httptest.Server
+	status int
+	body   any
+	got    *http.Request
+	sent   string
+}
+
+func newScripted(t *testing.T, status int, body any) *scripted {
+	t.Helper()
+	s := &scripted{status: status, body: body}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		s.got, s.sent = r, string(b)
+		w.WriteHeader(s.status)
+		if text, ok := s.body.(string); ok {
+			_, _ = io.WriteString(w, text)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(s.body)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestCommandsAskTheCollector(t *testing.T) {
+	at := time.Now().Add(-5 * time.Minute)
+	ptr := func(d time.Duration) *time.Time { x := time.Now().Add(d); return &x }
+	row := api.TicketRow{Number: "WB-1001", Priority: "P1", State: ticket.New, Customer: "acme", Asset: "web1", Title: "disk full",
+		Owner: "first level", OpenedAt: at}
+	tests := []struct {
+		args, request, sent string
+		answer              any
+		says                []string
+	}{
+		{"ticket list", "GET /tickets?limit=100&open=true", "", api.TicketList{Tickets: []api.TicketRow{row}, Truncated: true},
+			[]string{"NUMBER", "WB-1001", "P1", "disk full", "5m", "raise --limit"}},
+		{"ticket list", "GET /tickets?limit=100&open=true", "", api.TicketList{}, []string{"No open tickets."}},
+		{"ticket list --all --limit 5", "GET /tickets?limit=5", "", api.TicketList{}, []string{"No tickets."}},
+		{"ticket list --state in-progress --customer a&b --asset x --priority P2", "GET /tickets?asset=x&customer=a%26b&limit=100&priority=P2&state=in-progress",
+			"", api.TicketList{}, []string{"No tickets."}},
+		{"ticket show WB-1001", "GET /tickets/WB-1001", "", api.Ticket{TicketRow: row}, []string{"disk full", "5. ACTIONS ALREADY TAKEN"}},
+		{"ticket show ../operators", "GET /tickets/..%2Foperators", "", api.Ticket{TicketRow: row}, []string{"disk full"}},
+		{"ticket verify-chain WB-1001", "GET /tickets/WB-1001/chain", "", api.Chain{OK: true, Events: 6, Head: "abc"}, []string{"verifies: 6 events, head abc"}},
+		{"ticket ack WB-1001", "POST /tickets/WB-1001/ack", `{"text":""}`, api.Ticket{TicketRow: row}, []string{"WB-1001 is new: disk full"}},
+		{"ticket note WB-1001 -m hello", "POST /tickets/WB-1001/note", `{"text":"hello"}`, api.Ticket{TicketRow: row}, []string{"WB-1001"}},
+		{"ticket resolve WB-1001 --message done", "POST /tickets/WB-1001/resolve", `{"text":"done"}`, api.Ticket{TicketRow: row}, []string{"WB-1001"}},
+		{"alert list", "GET /alerts", "", api.AlertList{Alerts: []api.Alert{{Name: "HighLoad", State: rules.Firing, ActiveAt: at, FiredAt: ptr(-time.Minute),
+			Ticket: &api.TicketRef{Number: "WB-1001"}, Annotations: map[string]string{"summary": "load"}}}}, []string{"HighLoad", "firing", "WB-1001", "1m"}},
+		{"alert list", "GET /alerts", "", api.AlertList{}, []string{"No alerts."}},
+		{"asset list", "GET /assets", "", api.AssetList{Assets: []api.Asset{{Name: "web1", State: api.Silent, LastReportAt: &at,
+			Failed: []api.Source{{Name: "disk", Reason: "denied"}}}}}, []string{"web1", "silent", "5m ago", "disk: denied"}},
+		{"asset show web1", "GET /assets/web1", "", api.AssetDetail{Asset: api.Asset{Name: "web1", State: api.Never},
+			Sources: []api.Source{{Name: "cpu", At: at, OK: true, Series: 8}}}, []string{"never", "cpu", "ok", "No open tickets."}},
+		{"agent list", "GET /agents", "", api.AgentList{Agents: []api.Agent{{Asset: "web1", ExpiresAt: *ptr(time.Hour)},
+			{Asset: "web2", ExpiresAt: *ptr(-time.Hour)}, {Asset: "web3", RevokedAt: ptr(0), RevokedBy: "bob"}}}, []string{"active", "expired", "revoked by bob"}},
+		{"agent revoke web1", "POST /agents/web1/revoke", "", api.Agent{ID: "x1", Asset: "web1"}, []string{"Revoked the agent of web1 (x1)."}},
+		{"token create --customer acme --site berlin --ttl 1h", "POST /tokens", `{"customer":"acme","site":"berlin","ttl_seconds":3600}`,
+			api.NewToken{Text: "wb1.abc", Command: "watchbill-agent enroll --token wb1.abc"}, []string{"  wb1.abc\n", "  watchbill-agent enroll --token wb1.abc\n"}},
+		{"token list", "GET /tokens", "", api.TokenList{Tokens: []api.Token{{ID: "k1", UsedAt: &at, UsedBy: "x1"}, {ID: "k2", ExpiresAt: at}}},
+			[]string{"used by agent x1", "expired"}},
+		{"operator add bob --role viewer", "POST /operators", `{"name":"bob","role":"viewer"}`,
+			api.NewOperator{Operator: api.Operator{Name: "bob", Role: fleet.Viewer}, Token: "wbo_1"}, []string{"Added bob as viewer", "  wbo_1\n"}},
+		{"operator list", "GET /operators", "", api.OperatorList{Operators: []api.Operator{{Name: "bob", Role: fleet.Viewer}}}, []string{"bob", "viewer"}},
+		{"operator remove bob", "DELETE /operators/bob", "", api.Removed{Removed: "bob"}, []string{"Removed operator bob."}},
+		{"outbox list --state buried", "GET /outbox?state=buried", "", api.MessageList{Messages: []api.Message{{ID: "m1", State: outbox.Buried,
+			LastError: "410 gone", Receiver: "desk"}}}, []string{"m1", "buried", "410 gone", "not by itself"}},
+		{"outbox resend m1", "POST /outbox/m1/resend", "", api.Message{ID: "m1", Receiver: "desk"}, []string{"Queued message m1 to desk again."}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			s := newScripted(t, 200, tt.answer)
+			code, out, errs := cli(t, append(strings.Fields(tt.args), "--url", s.URL, "--storage.path", storage(t, "wbo_secret"))...)
+			if code != exitOK {
+				t.Fatalf("exit code %d: %s", code, errs)
+			}
+			if got := s.got.Method + " " + strings.TrimPrefix(s.got.URL.RequestURI(), api.Root); got != tt.request {
+				t.Errorf("asked %s, want %s", got, tt.request)
+			}
+			if s.got.Header.Get("Authorization") != "Bearer wbo_secret" {
+				t.Errorf("sent authorization %q", s.got.Header.Get("Authorization"))
+			}
+			if s.sent != tt.sent {
+				t.Errorf("sent %s, want %s", s.sent, tt.sent)
+			}
+			for _, want := range tt.says {
+				if !strings.Contains(out, want) {
+					t.Errorf("says\n%s\nwant it to say %q", out, want)
+				}
+			}
+			if strings.Contains(out, "wbo_secret") || errs != "" {
+				t.Errorf("said too much: %s %s", out, errs)
+			}
+		})
+	}
+}
+
+func TestOutputJSONIsTheAPIsObject(t *testing.T) {
+	const answer = `{"tickets":[{"number":"WB-1","a_field_of_a_later_release":{"x":[1,2.50]},"title":"\u001b[2J<b>` + "\u202e" + `"}],"truncated":false}`
+	s := newScripted(t, 200, answer)
+	code, out, errs := cli(t, "ticket", "list", "--output", "json", "--url", s.URL, "--storage.path", storage(t, "x"))
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	var want, got any
+	if err := json.Unmarshal([]byte(answer), &want); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := json.Marshal(want)
+	b, _ := json.Marshal(got)
+	if !bytes.Equal(a, b) || !strings.Contains(out, "2.50") || acts([]byte(out)) != "" {
+		t.Errorf("printed\n%s\nwant the same value, inert", out)
+	}
+}
+
+func TestErrorsForPeople(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	failure := func(code, message, hint string) map[string]api.Error {
+		return map[string]api.Error{"error": {Code: code, Message: message, Hint: hint}}
+	}
+	tests := []struct {
+		name   string
+		args   string
+		status int
+		body   any
+		code   int
+		says   string
+	}{
+		{"nobody there", "ticket list --url " + nobody, 0, nil, 1,
+			"watchbill: no collector answers at " + nobody + " (connection refused): start one with `watchbill up`, or name another with --url\n"},
+		{"no such host", "ticket list --url http://nowhere.invalid:1", 0, nil, 1, "no collector answers at http://nowhere.invalid:1 ("},
+		{"not a URL", "ticket list --url localhost:9720", 0, nil, 2, "--url: want http://HOST:PORT"},
+		{"password in the URL", "ticket list --url http://a:b@localhost", 0, nil, 2, "leave name and password out"},
+		{"token not known", "ticket list", 401, failure("unauthenticated", "x", "y"), 1, "does not know the token from $WATCHBILL_TOKEN"},
+		{"no operator at all", "ticket list", 401, failure("no_operators", "this collector has no operator yet", "stop it"), 1, "no operator yet: stop it"},
+		{"not allowed", "ticket ack WB-1", 403, failure("forbidden", "bob has the role viewer", "ask an administrator"), 1, "bob has the role viewer: ask an administrator"},
+		{"refused", "ticket close WB-1", 409, failure("refused", "refused: WB-1 is new; resolve it first", ""), 1, "watchbill: refused: WB-1 is new; resolve it first\n"},
+		{"hostile refusal", "ticket close WB-1", 409, failure("refused", "\x1b[31mhello\u202e", ""), 1, `\x1b[31mhello\u202e`},
+		{"another server", "ticket list", 404, "<html>not found</html>", 1, "but not as a collector does: check --url"},
+		{"another server that is fine", "ticket list", 200, "<html>", 1, "but not as a collector does"},
+		{"a redirect", "ticket list", 302, "", 1, "but not as a collector does"},
+		{"another release", "ticket list", 200, `{"tickets":"many"}`, 1, "use the same release on both sides"},
+		{"damaged chain", "ticket verify-chain WB-1", 200, api.Chain{Error: "event 3 was altered"}, 1, "WB-1 does not verify: event 3 was altered"},
+		{"damaged chain as JSON", "ticket verify-chain WB-1 --output json", 200, api.Chain{Error: "event 3 was altered"}, 1, ""},
+		{"output", "ticket list --output xml", 200, `{}`, 2, "--output: want text or json"},
+		{"no ticket named", "ticket show", 200, `{}`, 2, "TICKET is missing"},
+		{"two tickets named", "ticket show A B", 200, `{}`, 2, `"B" is one argument too many`},
+		{"unknown command", "ticket lst", 200, `{}`, 2, `has no command "lst"; did you mean "list"?`},
+		{"unknown top command", "tickt", 200, `{}`, 2, `did you mean "ticket"?`},
+		{"unknown flag", "ticket list --al", 200, `{}`, 2, "unknown flag"},
+		{"note of nothing", "ticket note WB-1 -m ", 200, `{}`, 2, "flag needs an argument"},
+		{"resolve without a word", "ticket resolve WB-1", 200, `{}`, 2, `say what resolved it: -m "…"`},
+		{"blank note", "ticket note WB-1 --message=", 200, `{}`, 2, "say what to write down"},
+		{"token without customer", "token create --site x", 200, `{}`, 2, "--customer is missing"},
+		{"token without site", "token create --customer x", 200, `{}`, 2, "--site is missing"},
+		{"token for no time", "token create --customer x --site y --ttl -1h", 200, `{}`, 2, "--ttl"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv(tokenEnv, "wbo_env")
+			args := strings.Fields(tt.args)
+			if !slices.Contains(args, "--url") {
+				args = append(args, "--url="+newScripted(t, tt.status, tt.body).URL)
+			}
+			if tt.name == "note of nothing" { // -m must stay last
+				args = []string{"ticket", "note", "WB-1", "-m"}
+			}
+			if tt.name == "unknown top command" {
+				args = args[:1]
+			}
+			code, out, errs := cli(t, args...)
+			if code != tt.code || !strings.Contains(errs, tt.says) {
+				t.Errorf("exit code %d, want %d; says %q, want %q (%s)", code, tt.code, errs, tt.says, out)
+			}
+			if bad := acts([]byte(errs)); bad != "" {
+				t.Errorf("%+q reached the terminal", bad)
+			}
+			if tt.code == exitUsage && !strings.Contains(errs, "--help") {
+				t.Errorf("usage error that names no help: %s", errs)
+			}
+		})
+	}
+}
+
+func TestTokenFile(t *testing.T) {
+	t.Setenv(tokenEnv, "")
+	refuse := map[string]api.Error{"error": {Code: "unauthenticated", Message: "x"}}
+	t.Run("missing", func(t *testing.T) {
+		dir := t.TempDir()
+		s := newScripted(t, 401, refuse)
+		_, _, errs := cli(t, "ticket", "list", "--url", s.URL, "--storage.path", dir)
+		if !strings.Contains(errs, "there is none in "+filepath.Join(dir, collector.TokenName)) || s.got.Header.Get("Authorization") != "" {
+			t.Errorf("says %s", errs)
+		}
+	})
+	t.Run("readable by others", func(t *testing.T) {
+		dir := storage(t, "wbo_x")
+		if err := os.Chmod(filepath.Join(dir, collector.TokenName), 0o644); err != nil { //nolint:gosec // the mistake under test
+			t.Fatal(err)
+		}
+		s := newScripted(t, 200, `{}`)
+		code, _, errs := cli(t, "ticket", "list", "--url", s.URL, "--storage.path", dir)
+		if code != 1 || !strings.Contains(errs, "chmod 600") || s.got != nil {
+			t.Errorf("exit code %d, says %s; the token must not be sent", code, errs)
+		}
+	})
+	t.Run("a redirect gets no token", func(t *testing.T) {
+		other := newScripted(t, 200, `{}`)
+		s := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusFound))
+		defer s.Close()
+		if code, _, _ := cli(t, "ticket", "list", "--url", s.URL, "--storage.path", storage(t, "wbo_x")); code != 1 || other.got != nil {
+			t.Errorf("exit code %d; the redirect was followed: %v", code, other.got != nil)
+		}
+	})
+}
+
+func TestCompletionOffersOpenTickets(t *testing.T) {
+	s := newScripted(t, 200, api.TicketList{Tickets: []api.TicketRow{{Number: "WB-1001", Priority: "P1", Asset: "web1", Title: "disk\x1b[2J full"}}})
+	_, out, _ := cli(t, "__complete", "ticket", "--url", s.URL, "show", "")
+	if !strings.Contains(out, "WB-1001\tP1 web1: disk\\x1b[2J full") {
+		t.Errorf("offers\n%s", out)
+	}
+}
+
+// TestEveryCommandExplainsItself: help, long text and examples everywhere.
+func TestEveryCommandExplainsItself(t *testing.T) {
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Name() == "help" || c.Name() == "completion" {
+			return
+		}
+		if c.Short == "" || c.Long == "" || c.Example == "" {
+			t.Errorf("%s lacks a short text, a long text or examples", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRootCmd())
+}

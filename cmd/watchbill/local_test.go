@@ -1,0 +1,144 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/watchbill/watchbill/collector"
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/store/bolt"
+)
+
+func TestFirstAdministrator(t *testing.T) {
+	nobody := errUnreachable
+	dir := filepath.Join(t.TempDir(), "state")
+	first, err := addLocally(t.Context(), dir, api.OperatorRequest{Name: "alice"}, nobody)
+	if err != nil || first.Role != fleet.Admin {
+		t.Fatalf("first is %+v, %v; want an administrator", first, err)
+	}
+	second, err := addLocally(t.Context(), dir, api.OperatorRequest{Name: "bob"}, nobody)
+	if err != nil || second.Role != fleet.Responder {
+		t.Fatalf("second is %+v, %v; want an operator", second, err)
+	}
+	if _, err := addLocally(t.Context(), dir, api.OperatorRequest{Name: "bob"}, nobody); err == nil || !strings.Contains(err.Error(), "exists already") {
+		t.Errorf("twice: %v", err)
+	}
+	s, err := bolt.Open(filepath.Join(dir, collector.StoreName), bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	reg := fleet.NewRegistry(store.Keeper(s), fleet.Options{})
+	if err := reg.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if who, ok := reg.Authenticate(first.Token); !ok || who.Name != "alice" || who.Role != fleet.Admin {
+		t.Errorf("the printed token is %+v's, %v", who, ok)
+	}
+	if _, err := addLocally(t.Context(), dir, api.OperatorRequest{Name: "eve"}, nobody); err == nil ||
+		!strings.Contains(err.Error(), "storage cannot be written to directly") {
+		t.Errorf("beside another process: %v", err)
+	}
+}
+
+func TestOperatorAddElsewhereNeverWritesHere(t *testing.T) {
+	dir := t.TempDir()
+	code, _, errs := cli(t, "operator", "add", "eve", "--url", "http://127.0.0.1:1", "--storage.path", dir)
+	if code != exitFailed || !strings.Contains(errs, "no collector answers at http://127.0.0.1:1") {
+		t.Errorf("exit code %d, says %s", code, errs)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("a collector was named, and yet %v was made here", left)
+	}
+}
+
+func TestCheckAndTestRules(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	good := write("good.yml", `
+groups:
+- name: g
+  rules:
+  - alert: Down
+    expr: up == 0
+    labels: {severity: critical, service: host, system: server}
+    annotations: {summary: "{{ $labels.instance }} is down"}
+`)
+	poor := write("poor.yml", "groups:\n- name: p\n  rules:\n  - alert: Poor\n    expr: up == 0\n")
+	broken := write("broken.yml", "groups:\n- name: b\n  rules:\n  - alert: One\n    expr: up ==\n  - alert: Two\n    expr: sum(\n")
+	test := func(name, alert string) string {
+		return write(name, `
+rule_files: [good.yml]
+evaluation_interval: 1m
+tests:
+- input_series:
+  - {series: 'up{instance="web1"}', values: "0 0"}
+  alert_rule_test:
+  - eval_time: 1m
+    alertname: Down
+    exp_alerts: [`+alert+`]
+`)
+	}
+	passes := test("good_test.yml", `{exp_labels: {instance: web1, severity: critical, service: host, system: server}, exp_annotations: {summary: "web1 is down"}}`)
+	fails := test("bad_test.yml", "")
+	config := write("c.yml", "rules:\n  files: [good.yml]\n")
+	badConfig := write("bad.yml", "rules:\n  fils: [good.yml]\n")
+	worseConfig := write("worse.yml", "rules:\n  files: [broken.yml]\nfleet:\n  directory: nowhere\n")
+
+	tests := []struct {
+		name string
+		args []string
+		code int
+		says []string
+	}{
+		{"good rules", []string{"check", "rules", good}, 0, []string{"1 rules in 1 groups of 1 files are good."}},
+		{"good rules, lint", []string{"check", "rules", "--lint", good}, 0, nil},
+		{"poor rules", []string{"check", "rules", poor}, 0, []string{"warning: " + poor, "severity"}},
+		{"poor rules, lint", []string{"check", "rules", "--lint", poor}, 1, []string{poor, "severity"}},
+		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", broken + ":"}},
+		{"no file", []string{"check", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"none.yml"}},
+		{"no argument", []string{"check", "rules"}, 2, []string{"FILE is missing"}},
+		{"tests pass", []string{"test", "rules", passes}, 0, []string{"passed"}},
+		{"tests fail", []string{"test", "rules", passes, fails}, 1, []string{passes + ": passed", "Down", "expected"}},
+		{"no test", []string{"test", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"none.yml"}},
+		{"good configuration", []string{"check", "config", config}, 0, []string{"is good"}},
+		{"misspelt key", []string{"check", "config", badConfig}, 1, []string{"fils", "line 2"}},
+		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", "nowhere"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, errs := cli(t, tt.args...)
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			for _, want := range tt.says {
+				if !strings.Contains(out+errs, want) {
+					t.Errorf("says\n%s%s\nwant it to say %q", out, errs, want)
+				}
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if code, out, _ := cli(t, "version"); code != 0 || !regexp.MustCompile(`^watchbill \S+ \(.+\) go1\.\d+\S* \w+/\w+\n$`).MatchString(out) {
+		t.Errorf("exit code %d: %q", code, out)
+	}
+	if code, out, _ := cli(t, "version", "--output", "json"); code != 0 || !strings.Contains(out, `"go_version": "go1.`) {
+		t.Errorf("exit code %d: %q", code, out)
+	}
+	if code, _, _ := cli(t, "version", "--output", "xml"); code != exitUsage {
+		t.Errorf("exit code %d, want 2", code)
+	}
+}

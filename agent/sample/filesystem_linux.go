@@ -24,6 +24,13 @@ type filesystemSampler struct {
 	pending map[mount]chan usage
 }
 
+// The mounts measured are bounded in number and in the bytes of their names, which each of their seven series repeats: a
+// report that holds too much is refused whole, and on some hosts any user may mount.
+const (
+	maxMounts     = 256
+	maxMountBytes = 48 << 10
+)
+
 // usage is what statfs answered.
 type usage struct {
 	unix.Statfs_t
@@ -47,6 +54,9 @@ func (s *filesystemSampler) Read(ctx context.Context, _ time.Time) (Reading, err
 	if err != nil {
 		return Reading{}, err
 	}
+	fit := fitting(mounts)
+	leftOut := len(mounts) - fit
+	mounts = mounts[:fit]
 	for _, m := range mounts {
 		if m.hidden || s.pending[m.mount] != nil {
 			continue
@@ -55,7 +65,7 @@ func (s *filesystemSampler) Read(ctx context.Context, _ time.Time) (Reading, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	var out []wire.Sample
+	out := []wire.Sample{sample("watchbill_agent_mounts_left_out", float64(leftOut))}
 	for _, m := range mounts {
 		if m.hidden {
 			out = append(out, deviceError(m.mount, "not visible to the agent")...)
@@ -113,6 +123,18 @@ func (s *filesystemSampler) forget() {
 			delete(s.pending, m)
 		}
 	}
+}
+
+// fitting is how many of the mounts are measured. The oldest come first.
+func fitting(mounts []seen) int {
+	size := 0
+	for i, m := range mounts {
+		size += len(labelValue(m.device)) + len(labelValue(m.point)) + len(labelValue(m.fstype))
+		if i == maxMounts || size > maxMountBytes {
+			return i
+		}
+	}
+	return len(mounts)
 }
 
 // seen is a mount and whether it is hidden from this process.

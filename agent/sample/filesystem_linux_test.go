@@ -1,6 +1,7 @@
 package sample
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -134,6 +135,21 @@ func TestFilesystemSeesTheHost(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("want %s, got\n%s", want, got)
 		}
+	}
+}
+
+func TestFilesystemBoundsMounts(t *testing.T) {
+	h := host{Path{Procfs: t.TempDir(), Rootfs: "/"}}
+	var mounts strings.Builder
+	for i := range maxMounts + 3 {
+		fmt.Fprintf(&mounts, "1 0 0:%d / /m%d rw - tmpfs t rw\n", i, i)
+	}
+	write(t, h.proc("self/mountinfo"), mounts.String())
+	s := newFilesystem(h, FilesystemConfig{})
+	s.statfs = func(string, *unix.Statfs_t) error { return nil }
+	got := text(readOnce(t, s).Samples)
+	if n := strings.Count(got, "node_filesystem_size_bytes"); n != maxMounts || !strings.Contains(got, "watchbill_agent_mounts_left_out 3\n") {
+		t.Errorf("%d mounts measured, want %d, and that 3 were left out", n, maxMounts)
 	}
 }
 

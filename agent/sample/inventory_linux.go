@@ -34,10 +34,11 @@ func Inventory(ctx context.Context, c Config) (*wire.Inventory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inventory: %w", err)
 	}
+	word := func(s string) string { return wire.Clean(s, wire.DefaultLimits().WordBytes) }
 	inv := &wire.Inventory{
-		Hostname: name, Os: "linux", OsVersion: h.osVersion(), Kernel: kernel(), Architecture: runtime.GOARCH,
-		MachineId: h.text("etc/machine-id"), BootId: bootID, BootedAtMs: boot.UnixMilli(), AgentVersion: c.Version,
-		Addresses: addresses(), Zone: h.zone(),
+		Hostname: word(name), Os: "linux", OsVersion: word(h.osVersion()), Kernel: word(kernel()), Architecture: runtime.GOARCH,
+		MachineId: word(h.text("etc/machine-id")), BootId: word(bootID), BootedAtMs: boot.UnixMilli(),
+		AgentVersion: word(c.Version), Addresses: addresses(), Zone: word(h.zone()),
 	}
 	if r, err := (cpuSampler{h}).Read(ctx, time.Time{}); err == nil {
 		inv.Cpus = uint32(len(r.Samples) / 10) // ten series per processor
@@ -58,7 +59,7 @@ func (h host) text(name string) string {
 	if err != nil {
 		return ""
 	}
-	return strings.ToValidUTF8(strings.TrimSpace(content), "\uFFFD")
+	return strings.TrimSpace(content)
 }
 
 // osVersion is PRETTY_NAME of os-release(5).
@@ -101,7 +102,7 @@ func (h host) zone() string {
 	return ""
 }
 
-// addresses are those by which others can reach this host.
+// addresses are those by which others can reach this host, as many as a report takes.
 func addresses() []string {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
@@ -110,7 +111,7 @@ func addresses() []string {
 	var out []string
 	for _, a := range all {
 		n, ok := a.(*net.IPNet)
-		if ok && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+		if ok && len(out) < wire.DefaultLimits().Cells && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
 			out = append(out, n.IP.String())
 		}
 	}

@@ -115,10 +115,8 @@ func (s *processesSampler) table(now time.Time, all []process) *wire.Table {
 	}
 	users := s.users()
 	for _, p := range top(all) {
-		t.Rows = append(t.Rows, &wire.Row{Cells: []string{
-			strconv.Itoa(p.pid), s.owner(p.pid, users), strings.ToValidUTF8(p.command, "\uFFFD"),
-			strconv.FormatFloat(100*p.cpu, 'f', 1, 64), bytesText(p.rss), strings.Join(p.top, ", "),
-		}})
+		t.Rows = append(t.Rows, row(strconv.Itoa(p.pid), s.owner(p.pid, users), p.command,
+			strconv.FormatFloat(100*p.cpu, 'f', 1, 64), bytesText(p.rss), strings.Join(p.top, ", ")))
 	}
 	return t
 }
@@ -164,7 +162,7 @@ func (h host) users() map[string]string {
 	out := map[string]string{}
 	for line := range strings.Lines(content) {
 		if f := strings.SplitN(line, ":", 4); len(f) == 4 && out[f[2]] == "" {
-			out[f[2]] = strings.ToValidUTF8(f[0], "\uFFFD")
+			out[f[2]] = f[0]
 		}
 	}
 	return out

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	gopsutil "github.com/shirou/gopsutil/v3/host"
 
 	"github.com/watchbill/watchbill/agent/wire"
 )
+
+// maxSessions bounds the table: utmp can hold any number.
+const maxSessions = 200
 
 // sessionsSampler makes the table of who is logged in: /var/run/utmp.
 type sessionsSampler struct{ host }
@@ -32,12 +34,13 @@ func (s sessionsSampler) Read(ctx context.Context, now time.Time) (Reading, erro
 	case len(users) == 0:
 		t.NoneBecause = "nobody is logged in"
 	}
-	clean := func(v string) string { return strings.ToValidUTF8(v, "\uFFFD") }
-	for _, u := range users {
-		t.Rows = append(t.Rows, &wire.Row{Cells: []string{
-			clean(u.User), clean(u.Terminal), cmp.Or(clean(u.Host), "local"),
-			time.Unix(int64(u.Started), 0).UTC().Format(time.RFC3339),
-		}})
+	for i, u := range users {
+		if i == maxSessions {
+			t.Rows = append(t.Rows, row(fmt.Sprintf("and %d more", len(users)-maxSessions), "", "", ""))
+			break
+		}
+		t.Rows = append(t.Rows, row(u.User, u.Terminal, cmp.Or(u.Host, "local"),
+			time.Unix(int64(u.Started), 0).UTC().Format(time.RFC3339)))
 	}
 	return Reading{Tables: []*wire.Table{t}}, nil
 }

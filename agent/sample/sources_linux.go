@@ -3,11 +3,11 @@ package sample
 import (
 	"bytes"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/watchbill/watchbill/agent/wire"
@@ -116,17 +116,36 @@ func number(path, what, s string) (float64, error) {
 	return v, nil
 }
 
-// sample makes one sample; labels come in pairs of name and value. Values are made valid UTF-8, which names of mounts and
-// devices need not be.
+// sample makes one sample; labels come in pairs of name and value.
 func sample(name string, value float64, labels ...string) wire.Sample {
 	s := wire.Sample{Name: name, Value: value}
 	if len(labels) > 0 {
 		s.Labels = make([]wire.Label, 0, len(labels)/2)
 	}
 	for i := 0; i+1 < len(labels); i += 2 {
-		s.Labels = append(s.Labels, wire.Label{Name: labels[i], Value: strings.ToValidUTF8(labels[i+1], "\uFFFD")})
+		s.Labels = append(s.Labels, wire.Label{Name: labels[i], Value: labelValue(labels[i+1])})
 	}
 	return s
+}
+
+// labelValue makes s fit for the wire: names of mounts need not be UTF-8, and whoever may mount can make them so long that
+// the whole report would be refused. What is cut off is told apart by a hash, so that two series never become one.
+func labelValue(s string) string {
+	limit := wire.DefaultLimits().LabelValueBytes
+	if len(s) <= limit {
+		return wire.Clean(s, limit)
+	}
+	h := fnv.New64a()
+	h.Write([]byte(s))
+	return wire.Clean(s, limit-20) + fmt.Sprintf("…%016x", h.Sum64())
+}
+
+// row is one of a table, each cell fit for the wire.
+func row(cells ...string) *wire.Row {
+	for i := range cells {
+		cells[i] = wire.Clean(cells[i], wire.DefaultLimits().CellBytes)
+	}
+	return &wire.Row{Cells: cells}
 }
 
 func b2f(b bool) float64 {

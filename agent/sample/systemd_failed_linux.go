@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"strings"
 	"syscall"
 	"time"
 
@@ -106,16 +105,10 @@ func fillFailed(t *wire.Table, failures []failure) {
 	}
 	for i, f := range failures {
 		if i == maxFailed {
-			t.Rows = append(t.Rows, &wire.Row{Cells: []string{
-				fmt.Sprintf("and %d more", len(failures)-maxFailed), "see systemctl --failed", "", "", "",
-			}})
+			t.Rows = append(t.Rows, row(fmt.Sprintf("and %d more", len(failures)-maxFailed), "see systemctl --failed", "", "", ""))
 			return
 		}
-		cells := []string{f.unit, f.description, f.result, cmp.Or(f.exit, "none"), cmp.Or(f.since, "unknown")}
-		for j := range cells {
-			cells[j] = strings.ToValidUTF8(cells[j], "\uFFFD")
-		}
-		t.Rows = append(t.Rows, &wire.Row{Cells: cells})
+		t.Rows = append(t.Rows, row(f.unit, f.description, f.result, cmp.Or(f.exit, "none"), cmp.Or(f.since, "unknown")))
 	}
 }
 
@@ -142,5 +135,19 @@ func (s *systemdSampler) newlyFailed(now time.Time, failures []failure) []*wire.
 			Fields: map[string]string{"unit": f.unit, "result": f.result, "exit": f.exit, "since": f.since},
 		})
 	}
-	return out
+	return firstOf(out, "failed")
+}
+
+// firstOf keeps the first events of many, and one that counts the rest: a report holds only so many, and when a host
+// falls apart the first say enough.
+func firstOf(events []*wire.Event, what string) []*wire.Event {
+	if len(events) <= maxFailed {
+		return events
+	}
+	last := events[maxFailed]
+	more := len(events) - maxFailed
+	return append(events[:maxFailed], &wire.Event{
+		Kind: last.Kind, AtMs: last.AtMs, Text: fmt.Sprintf("%d more units %s at the same time.", more, what),
+		Fields: map[string]string{"more": fmt.Sprint(more)},
+	})
 }

@@ -27,6 +27,11 @@ const (
 	systemdTimeout = 4 * time.Second
 )
 
+// maxUnits bounds the units reported, each five series: a report that holds too many is refused whole.
+const maxUnits = 1000
+
+var errTooManyUnits = errors.New("too many units match systemd.unit-include")
+
 // unitStates is every state of node_systemd_unit_state, in node_exporter's order.
 var unitStates = []string{"active", "activating", "deactivating", "inactive", "failed"}
 
@@ -144,6 +149,9 @@ func (s *systemdSampler) samples(ctx context.Context, conn *systemd.Conn, units 
 			kind, _ = p.Value.Value().(string)
 		}
 		types[u.Name] = kind
+		if len(types) > maxUnits {
+			return nil, fmt.Errorf("%w: at most %d fit into a report", errTooManyUnits, maxUnits)
+		}
 		for _, state := range unitStates {
 			out = append(out, sample("node_systemd_unit_state", b2f(u.ActiveState == state),
 				"name", u.Name, "state", state, "type", kind))
@@ -196,7 +204,7 @@ func (s *systemdSampler) restarted(
 		}
 	}
 	s.runs = runs
-	return out, nil
+	return firstOf(out, "were restarted"), nil
 }
 
 func restart(unit string, now time.Time, before, r run) []*wire.Event {
@@ -265,6 +273,8 @@ func unknownProperty(err error) bool {
 func explainDBus(doing string, err error) error {
 	advice := "see whether `systemctl list-units` works as the agent's user"
 	switch {
+	case errors.Is(err, errTooManyUnits):
+		advice = "leave some out by systemd.unit-exclude"
 	case dbusError(err, "org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.AuthFailed"):
 		advice = "the bus policy denies the agent's user to ask org.freedesktop.systemd1; allow it to call " +
 			"Manager.ListUnits and Properties.Get in /etc/dbus-1/system.d"

@@ -55,8 +55,18 @@ type Alert struct {
 	FiredAt    time.Time `json:"fired_at"`
 	// EndedAt is zero while it fires.
 	EndedAt time.Time `json:"ended_at,omitzero"`
-	End     rules.End `json:"end,omitempty"`
+	End     End       `json:"end,omitempty"`
 }
+
+// End says why an alert ended.
+type End = rules.End
+
+// The ways an alert ends, for rooms that do not know rules.
+const (
+	Recovered  = rules.Recovered
+	SeriesGone = rules.SeriesGone
+	RuleGone   = rules.RuleGone
+)
 
 // Firing tells whether the alert still stands.
 func (a Alert) Firing() bool { return a.EndedAt.IsZero() }

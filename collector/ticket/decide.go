@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/watchbill/watchbill/collector/incident"
-	"github.com/watchbill/watchbill/rules"
 )
 
 // Change is one decision about a ticket: what to append, and whom it concerns.
@@ -125,7 +124,7 @@ func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
 		return d.change()
 	}
 	text := a.Name + " recovered"
-	if a.End != rules.Recovered {
+	if a.End != incident.Recovered {
 		text = fmt.Sprintf("%s ended: %s. That does not show that the fault is mended", a.Name, a.End)
 	}
 	d.add(Event{Kind: AlertEnded, Actor: actorOf(a), Alert: &a, Text: text})
@@ -133,7 +132,7 @@ func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
 		return d.change()
 	}
 	for _, other := range d.t.Alerts {
-		if other.End != rules.Recovered {
+		if other.End != incident.Recovered {
 			d.add(Event{Kind: Noted, Actor: house, Text: "no alert fires any more, but " + other.Name + " ended because: " +
 				string(other.End) + ". Look at it and resolve the ticket by hand"})
 			return d.change()

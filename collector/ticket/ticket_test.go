@@ -13,7 +13,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/watchbill/watchbill/collector/incident"
-	"github.com/watchbill/watchbill/rules"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -39,7 +38,7 @@ func firing(id string, sev incident.Severity) incident.Alert {
 	}
 }
 
-func ended(id string, sev incident.Severity, how rules.End, at time.Time) incident.Alert {
+func ended(id string, sev incident.Severity, how incident.End, at time.Time) incident.Alert {
 	a := firing(id, sev)
 	a.EndedAt, a.End = at, how
 	return a
@@ -94,7 +93,7 @@ func TestLifecycle(t *testing.T) {
 	fire := func(id string, sev incident.Severity) func(Ticket, time.Time) (Change, error) {
 		return func(tk Ticket, now time.Time) (Change, error) { return tk.Fire(firing(id, sev), terms(), nil, now) }
 	}
-	end := func(id string, how rules.End) func(Ticket, time.Time) (Change, error) {
+	end := func(id string, how incident.End) func(Ticket, time.Time) (Change, error) {
 		return func(tk Ticket, now time.Time) (Change, error) {
 			return tk.End(ended(id, incident.Warning, how, now), now)
 		}
@@ -114,7 +113,7 @@ func TestLifecycle(t *testing.T) {
 			{time.Minute, act(Ack, ""), Acked, "P2"},
 			{2 * time.Minute, act(Start, ""), InProgress, "P2"},
 			{3 * time.Minute, act(Note, "log rotation was off"), InProgress, "P2"},
-			{4 * time.Minute, end("disk", rules.Recovered), Done, "P2"},
+			{4 * time.Minute, end("disk", incident.Recovered), Done, "P2"},
 			{5 * time.Minute, act(Close, ""), Shut, "P2"},
 		}, []Kind{Opened, Acknowledged, Resolved, Closed}},
 		"worse alert raises the priority, a milder one does not lower it": {[]step{
@@ -123,18 +122,18 @@ func TestLifecycle(t *testing.T) {
 		}, []Kind{Opened, PriorityChanged}},
 		"resolved only when the last alert recovered": {[]step{
 			{1 * time.Minute, fire("inodes", incident.Warning), New, "P2"},
-			{2 * time.Minute, end("disk", rules.Recovered), New, "P2"},
-			{3 * time.Minute, end("inodes", rules.Recovered), Done, "P2"},
+			{2 * time.Minute, end("disk", incident.Recovered), New, "P2"},
+			{3 * time.Minute, end("inodes", incident.Recovered), Done, "P2"},
 		}, []Kind{Opened, Resolved}},
 		"a series that went away resolves nothing": {[]step{
-			{1 * time.Minute, end("disk", rules.SeriesGone), New, "P2"},
+			{1 * time.Minute, end("disk", incident.SeriesGone), New, "P2"},
 			{2 * time.Minute, act(Resolve, "volume was retired"), Done, "P2"},
 		}, []Kind{Opened, Resolved}},
 		"a removed rule resolves nothing": {[]step{
-			{1 * time.Minute, end("disk", rules.RuleGone), New, "P2"},
+			{1 * time.Minute, end("disk", incident.RuleGone), New, "P2"},
 		}, []Kind{Opened}},
 		"an alert that comes back reopens": {[]step{
-			{1 * time.Minute, end("disk", rules.Recovered), Done, "P2"},
+			{1 * time.Minute, end("disk", incident.Recovered), Done, "P2"},
 			{2 * time.Minute, fire("disk", incident.Warning), Again, "P2"},
 			{3 * time.Minute, act(Ack, ""), Acked, "P2"},
 		}, []Kind{Opened, Resolved, Reopened, Acknowledged}},
@@ -144,13 +143,13 @@ func TestLifecycle(t *testing.T) {
 			{1*time.Minute + StillFiring, elapse, Again, "P2"},
 		}, []Kind{Opened, Resolved, Reopened}},
 		"closes by itself": {[]step{
-			{1 * time.Minute, end("disk", rules.Recovered), Done, "P2"},
+			{1 * time.Minute, end("disk", incident.Recovered), Done, "P2"},
 			{48 * time.Hour, elapse, Done, "P2"},
 			{48*time.Hour + time.Minute, elapse, Shut, "P2"},
 		}, []Kind{Opened, Resolved, Closed}},
 		"repeats are no events": {[]step{
 			{1 * time.Minute, fire("disk", incident.Warning), New, "P2"},
-			{2 * time.Minute, end("unknown", rules.Recovered), New, "P2"},
+			{2 * time.Minute, end("unknown", incident.Recovered), New, "P2"},
 		}, []Kind{Opened}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,7 +182,7 @@ func TestRefusals(t *testing.T) {
 	fresh := opened(t).Ticket
 	acked := must(t)(fresh.Act(Action{Verb: Ack}, anna, t0)).Ticket
 	done := must(t)(fresh.Act(Action{Resolve, "x"}, anna, t0)).Ticket
-	calm := must(t)(fresh.End(ended("disk", incident.Warning, rules.Recovered, t0), t0)).Ticket
+	calm := must(t)(fresh.End(ended("disk", incident.Warning, incident.Recovered, t0), t0)).Ticket
 	shut := must(t)(calm.Act(Action{Verb: Close}, anna, t0)).Ticket
 	for name, tc := range map[string]struct {
 		t    Ticket
@@ -224,7 +223,7 @@ func must(t *testing.T) func(Change, error) Change {
 }
 
 func TestRecurrenceIsLinkedBothWays(t *testing.T) {
-	old := must(t)(opened(t).Ticket.End(ended("disk", incident.Warning, rules.Recovered, t0), t0)).Ticket
+	old := must(t)(opened(t).Ticket.End(ended("disk", incident.Warning, incident.Recovered, t0), t0)).Ticket
 	c, err := Open(Birth{ID: "id2", Number: "WB-1002", Title: "disk full on web1", Alert: firing("disk", incident.Warning),
 		Terms: terms(), Recurs: &old}, t0.Add(72*time.Hour))
 	if err != nil {
@@ -271,7 +270,7 @@ func TestTimelineGolden(t *testing.T) {
 	l := &log{t: t}
 	l.play(opened(t), nil)
 	l.play(l.ticket.Act(Action{Ack, "on it"}, anna, t0.Add(time.Minute)))
-	l.play(l.ticket.End(ended("disk", incident.Warning, rules.Recovered, t0.Add(time.Hour)), t0.Add(time.Hour)))
+	l.play(l.ticket.End(ended("disk", incident.Warning, incident.Recovered, t0.Add(time.Hour)), t0.Add(time.Hour)))
 	got, err := json.MarshalIndent(l.timeline, "", "\t")
 	if err != nil {
 		t.Fatal(err)
@@ -377,7 +376,7 @@ func TestPropertyProjectionIsFold(t *testing.T) {
 			case 0:
 				l.play(l.ticket.Fire(firing(id, sev), terms(), evidence()[:1], now))
 			case 1:
-				how := rapid.SampledFrom([]rules.End{rules.Recovered, rules.SeriesGone, rules.RuleGone}).Draw(r, "end")
+				how := rapid.SampledFrom([]incident.End{incident.Recovered, incident.SeriesGone, incident.RuleGone}).Draw(r, "end")
 				l.play(l.ticket.End(ended(id, sev, how, now), now))
 			case 2:
 				l.play(l.ticket.Elapse(now))

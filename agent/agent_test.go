@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,18 +157,18 @@ func TestSlowSourcesAreReadWhenDueAndRepeatedAsUnchanged(t *testing.T) {
 
 func TestTableSources(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *host) {
-		broken := false
+		var broken atomic.Bool
 		h.sources = append(h.sources, sample.Source{Name: "processes", Sampler: sampler(func(_ context.Context, now time.Time) (sample.Reading, error) {
-			if broken {
+			if broken.Load() {
 				return sample.Reading{}, errors.New("proc is not mounted")
 			}
 			return sample.Reading{Tables: []*wire.Table{{Kind: "processes", SampledAtMs: now.UnixMilli(), Columns: []string{"pid"}, Rows: []*wire.Row{{Cells: []string{"1"}}}}}}, nil
 		})})
 		h.run(nil, func() {
 			time.Sleep(5 * time.Second)
-			broken = true
+			broken.Store(true)
 			time.Sleep(10 * time.Second)
-			broken = false
+			broken.Store(false)
 			time.Sleep(20 * time.Second)
 		})
 		var got []string

@@ -48,12 +48,19 @@ func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	l.mu.Lock()
 	l.seen = append(l.seen, sent{req.URL.Path, r.Sequence, len(r.Shapes), time.Since(l.start), r.Goodbye != nil})
-	n := len(l.seen)
+	n, answer := len(l.seen), l.answer
 	l.mu.Unlock()
-	if l.answer != nil {
-		return l.answer(n, r, req)
+	if answer != nil {
+		return answer(n, r, req)
 	}
 	return reply(req, accept(r)), nil
+}
+
+// becomes changes the answer while the Push runs.
+func (l *line) becomes(answer func(int, *wire.Report, *http.Request) (*http.Response, error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answer = answer
 }
 
 func (l *line) sequences() []uint64 {

@@ -162,8 +162,8 @@ func TestReplayComesLastAndOnce(t *testing.T) {
 
 func TestHelloLearnsTheClockAndMayAskForReplay(t *testing.T) {
 	inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
-		var heard []Answer
-		r := start(0, func(o *Options) { o.OnAck = func(a Answer) { heard = append(heard, a) } })
+		heard := make(chan Answer, 10)
+		r := start(0, func(o *Options) { o.OnAck = func(a Answer) { heard <- a } })
 		r.append(t, 1)
 		synctest.Wait()
 		r.line.answer = func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
@@ -185,8 +185,8 @@ func TestHelloLearnsTheClockAndMayAskForReplay(t *testing.T) {
 		if off, half := a.Offset(); off != time.Hour || half != 200*time.Millisecond {
 			t.Errorf("offset %v ± %v, want 1h ± 200ms", off, half)
 		}
-		if len(heard) != 2 || heard[1].Ack.Incarnation != 9 {
-			t.Errorf("OnAck heard %v", heard)
+		if first, second := <-heard, <-heard; first.Ack.Incarnation != 1 || second.Ack.Incarnation != 9 {
+			t.Errorf("OnAck heard %v, then %v", first.Ack, second.Ack)
 		}
 		synctest.Wait()
 		r.line.expect(1, 0, 1)
@@ -356,7 +356,7 @@ func TestReportsFromMemory(t *testing.T) {
 			r.Direct(r.report(t), r.builder.Shape)
 		}
 		time.Sleep(time.Second)
-		r.line.answer = nil
+		r.line.becomes(nil)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		got := r.line.sequences()

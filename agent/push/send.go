@@ -61,13 +61,13 @@ func (p *Push) Hello(ctx context.Context) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("ask the collector at %s for its clock: %w", p.o.URL, err)
 	}
+	p.o.OnAck(a)
 	if a.Ack.ReplaySinceMs != 0 {
 		p.mu.Lock()
 		p.hello = a.Ack
 		p.mu.Unlock()
 		p.Wake()
 	}
-	p.o.OnAck(a)
 	return a, nil
 }
 

@@ -92,12 +92,18 @@ func absence(sel parser.Node, path []parser.Node) bool {
 	return false
 }
 
-// reads tells whether a selector can match the series of a recording rule.
-func reads(s window.Selector, record string) bool {
-	for _, m := range s.Matchers {
-		if m.Name == labels.MetricName && !m.Matches(record) {
-			return false
+// writes tells whether a selector can match a series that the rule writes: its recorded one, or its ALERTS.
+func (r *Rule) writes(s window.Selector) bool {
+	match := func(name string) bool {
+		for _, m := range s.Matchers {
+			if m.Name == labels.MetricName && !m.Matches(name) || m.Name == labels.AlertName && r.Alerting() && !m.Matches(r.Alert) {
+				return false
+			}
 		}
+		return true
 	}
-	return true
+	if r.Alerting() {
+		return match(alertsSeries) || match(alertsForStateSeries)
+	}
+	return match(r.Record)
 }

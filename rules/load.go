@@ -51,24 +51,19 @@ func Lookback(groups []Group) time.Duration {
 	return d + window.StaleAfter
 }
 
-// connect gives every rule the selectors of the recording rules that it reads, directly or through others, and what
-// they look back: whether a recorded series can be known is a question about what it is made of.
+// connect gives every rule the selectors of the rules whose series it reads, directly or through others, and what they
+// look back: whether a recorded series, or ALERTS, can be known is a question about what it is made of.
 func connect(groups []Group) {
-	var all, records []*Rule
+	var all []*Rule
 	for _, g := range groups {
 		all = append(all, g.Rules...)
-		for _, r := range g.Rules {
-			if r.Record != "" {
-				records = append(records, r)
-			}
-		}
 	}
 	own := make(map[*Rule]reach, len(all))
 	for _, r := range all {
 		own[r] = reach{selectors: r.Selectors, written: r.written}
 	}
 	for _, r := range all {
-		c := connection{own: own, records: records, on: map[*Rule]bool{r: true}, seen: map[*Rule]time.Duration{}, rule: r}
+		c := connection{own: own, all: all, on: map[*Rule]bool{r: true}, seen: map[*Rule]time.Duration{}, rule: r}
 		r.Selectors, r.written = slices.Clone(r.Selectors), maps.Clone(r.written)
 		for _, sel := range own[r].selectors {
 			c.follow(sel)
@@ -87,18 +82,18 @@ func lookback(sels []window.Selector) time.Duration {
 
 // connection is the walk from one rule through the recording rules behind it.
 type connection struct {
-	own     map[*Rule]reach
-	records []*Rule
+	own map[*Rule]reach
+	all []*Rule
 	// on is the way to here, against rules that read themselves; seen is how far back each was read.
 	on   map[*Rule]bool
 	seen map[*Rule]time.Duration
 	rule *Rule
 }
 
-// follow adds to the rule what is behind the recorded series that sel reads.
+// follow adds to the rule what is behind the series that sel reads.
 func (c *connection) follow(sel window.Selector) {
-	for _, rec := range c.records {
-		if back, ok := c.seen[rec]; c.on[rec] || (ok && back >= sel.Lookback) || !reads(sel, rec.Record) {
+	for _, rec := range c.all {
+		if back, ok := c.seen[rec]; c.on[rec] || (ok && back >= sel.Lookback) || !rec.writes(sel) {
 			continue
 		}
 		c.seen[rec], c.on[rec] = sel.Lookback, true

@@ -233,6 +233,13 @@ groups:
 	}
 }
 
+func TestLoadConnectsALERTS(t *testing.T) {
+	r := mustLoad(t, "groups: [{name: g, rules: [{alert: A, expr: 'ALERTS{alertname=\"B\"} == 1'}, {alert: B, expr: 'b > 1'}, {alert: C, expr: 'c > 1'}]}]")[0].Rules[0]
+	if len(r.Selectors) != 2 || r.Selectors[1].Matchers[0].Value != "b" {
+		t.Errorf("selectors are %v, want ALERTS and what B reads", r.Selectors)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	text := `
 groups:

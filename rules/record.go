@@ -30,14 +30,20 @@ func (r *Rule) Recorded(result promql.Vector) (promql.Vector, error) {
 	return out, nil
 }
 
+// The series that Prometheus keeps of pending and firing alerts.
+const (
+	alertsSeries         = "ALERTS"
+	alertsForStateSeries = "ALERTS_FOR_STATE"
+)
+
 // Samples makes the series ALERTS and ALERTS_FOR_STATE that Prometheus keeps of pending and firing alerts.
 func (r *Rule) Samples(active Active, at time.Time) promql.Vector {
 	out := make(promql.Vector, 0, 2*len(active))
 	t := timestamp.FromTime(at.Add(-r.QueryOffset))
 	for _, a := range active {
-		lb := labels.NewBuilder(a.Labels).Set(labels.AlertName, r.Alert).Set(labels.MetricName, "ALERTS_FOR_STATE")
+		lb := labels.NewBuilder(a.Labels).Set(labels.AlertName, r.Alert).Set(labels.MetricName, alertsForStateSeries)
 		out = append(out, promql.Sample{Metric: lb.Labels(), T: t, F: float64(a.ActiveAt.Unix())})
-		lb.Set(labels.MetricName, "ALERTS").Set("alertstate", string(a.State))
+		lb.Set(labels.MetricName, alertsSeries).Set("alertstate", string(a.State))
 		out = append(out, promql.Sample{Metric: lb.Labels(), T: t, F: 1})
 	}
 	return out

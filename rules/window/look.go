@@ -60,8 +60,11 @@ const settle = 5 * time.Minute
 // found is what one selector finds.
 type found struct {
 	live, left bool
-	unknown    string
-	newest     int64
+	// over: a recorded series ended. That is what recording rules do when their expression does not hold; whether it can
+	// be known that it does not is up to the selectors behind it.
+	over    bool
+	unknown string
+	newest  int64
 }
 
 // Look says whether an alert's series are known to be well enough to judge the alert by. One unknown selector makes the
@@ -82,7 +85,7 @@ func (w *Window) Look(q Question) Standing {
 			all.unknown = f.unknown
 		case f.left && !sel.Absence:
 			all.left = true
-		case !f.left && !sel.Absence:
+		case !f.left && !f.over && !sel.Absence:
 			missing = true
 		}
 	}
@@ -142,6 +145,8 @@ func (w *Window) find(q Question, sel Selector) found {
 		switch {
 		case why != "":
 			f.unknown = why
+		case gone && s.src == nil:
+			f.over = true
 		case gone:
 			f.left = true
 		default:

@@ -146,8 +146,8 @@ func TestLookAtRecordedSeries(t *testing.T) {
 		}
 	}
 	w.AppendRecorded(labels.FromStrings("__name__", "r", "instance", "web1"), at(610), staleMarker())
-	if st := q(611, "r", "a"); st.State != Gone {
-		t.Errorf("it is not recorded any more: %+v", st)
+	if st := q(611, "r", "a"); st.State != Live {
+		t.Errorf("it is not recorded any more, what it was made of is known: %+v", st)
 	}
 	if st := q(700, "r", "a"); st.State != Unknown {
 		t.Errorf("it is not recorded because the asset is silent: %+v", st)

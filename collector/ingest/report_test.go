@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/prometheus/prometheus/model/labels"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/watchbill/watchbill/agent/wire"
@@ -438,7 +437,7 @@ func TestShapesPerCustomer(t *testing.T) {
 	if ack, _ := b.send(liar); len(ack.Refusals) != 1 || ack.Refusals[0].Reason != reasonShapeID {
 		t.Errorf("the lie: %v", ack)
 	}
-	if l, ok := w.ingest.shapes.find("acme", known.ID); !ok || l != known || l.Series[0].Get(labels.MetricName) == "lie" {
+	if l, ok := w.ingest.shapes.find("acme", known.ID); !ok || l != known || l.Series[0].Get(wire.NameLabel) == "lie" {
 		t.Error("acme's shape is poisoned")
 	}
 	if _, ok := w.ingest.shapes.find("beta", sha256.Sum256([]byte("lie"))); ok {

@@ -206,7 +206,6 @@ type world struct {
 	metrics  *prometheus.Registry
 	log      *bytes.Buffer
 	addr     string
-	tokens   map[string]string
 	restarts uint64
 }
 

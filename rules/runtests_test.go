@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 )
@@ -143,6 +144,28 @@ func TestRunTestsOfAPattern(t *testing.T) {
 	run.Content = []byte("rule_files: [gone.yml]")
 	if _, err := run.Run(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// TestREADME runs the rule and the unit test that README.md shows.
+func TestREADME(t *testing.T) {
+	doc, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(doc), "```yaml\n")
+	if len(blocks) != 3 {
+		t.Fatalf("%d examples, want two", len(blocks)-1)
+	}
+	example := func(i int) []byte { return []byte(strings.SplitN(blocks[i], "```", 2)[0]) }
+	open := func(string) ([]byte, error) { return example(1), nil }
+	failures, err := RunTests(t.Context(), "README.md", example(2), open)
+	if err != nil || len(failures) > 0 {
+		t.Errorf("failures %v, error %v", failures, err)
+	}
+	groups, err := Parse("README.md", example(1))
+	if fs := Check(groups, CheckOptions{}); err != nil || len(fs) > 0 {
+		t.Errorf("findings %v, error %v", fs, err)
 	}
 }
 

@@ -1,0 +1,110 @@
+package window
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// serverRules are twenty expressions as shipped packs and public rules have them.
+var serverRules = []string{
+	`fs_avail{fstype!="tmpfs"} / fs_size < 0.03`, `fs_avail / fs_size < 0.1 and fs_readonly == 0`, `fs_files_free / fs_files < 0.05`,
+	`fs_readonly == 1`, `mem_available / mem_total < 0.05`, `swap_free / swap_total < 0.1`, `load1 > 20`, `load5 / on (instance) cores > 4`,
+	`1 - avg by (instance) (rate(cpu{mode="idle"}[2m])) > 0.95`, `sum by (instance) (rate(cpu{mode="iowait"}[2m])) > 0.5`,
+	`increase(oom[5m]) > 0`, `rate(disk_errors[5m]) > 0`, `rate(net_errors[5m]) > 1`, `unit_failed == 1`, `process_up == 0`,
+	`time() - boot_time < 600`, `abs(clock_offset) > 1`, `conntrack / conntrack_max > 0.9`, `fd / fd_max > 0.9`, `up == 0`,
+}
+
+// server is the series of one Linux server: about 260.
+func server() *Layout {
+	l := &Layout{ID: [32]byte{7}}
+	add := func(s ...string) { l.Series = append(l.Series, labels.FromStrings(s...)) }
+	for d := range 8 {
+		for _, n := range []string{"fs_avail", "fs_size", "fs_readonly", "fs_files", "fs_files_free"} {
+			add("__name__", n, "device", fmt.Sprintf("sda%d", d), "fstype", "ext4", "mountpoint", fmt.Sprintf("/data/%d", d))
+		}
+		add("__name__", "disk_errors", "device", fmt.Sprintf("sda%d", d))
+		add("__name__", "net_errors", "device", fmt.Sprintf("eth%d", d))
+	}
+	for c := range 8 {
+		for _, m := range []string{"idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"} {
+			add("__name__", "cpu", "cpu", fmt.Sprint(c), "mode", m)
+		}
+	}
+	for u := range 60 {
+		add("__name__", "unit_failed", "unit", fmt.Sprintf("service-%d", u))
+		add("__name__", "process_up", "process", fmt.Sprintf("service-%d", u))
+	}
+	for _, n := range []string{
+		"mem_available", "mem_total", "swap_free", "swap_total", "load1", "load5", "cores", "oom", "boot_time", "clock_offset",
+		"conntrack", "conntrack_max", "fd", "fd_max",
+	} {
+		add("__name__", n)
+	}
+	return l
+}
+
+func fleet(assets int) (*Window, *Layout) {
+	w, l := New(Options{}), server()
+	values := make([]float64, len(l.Series))
+	for i := range 24 {
+		for a := range assets {
+			for j := range values {
+				values[j] = float64(i*j) + 100
+			}
+			w.Apply(Asset{Name: fmt.Sprintf("web%d", a), Customer: "acme", Site: "hq"}, at(float64(15*i)), []Block{ok(l, float64(15*i), values...)})
+		}
+	}
+	return w, l
+}
+
+// BenchmarkStockEngine evaluates twenty rules over a hundred servers, as a timer does.
+func BenchmarkStockEngine(b *testing.B) {
+	const assets = 100
+	w, _ := fleet(assets)
+	engine := newEngine()
+	when := at(15*23 + 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, expr := range serverRules {
+			q, err := engine.NewInstantQuery(b.Context(), w, nil, expr, when)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if res := q.Exec(b.Context()); res.Err != nil {
+				b.Fatal(res.Err)
+			}
+			q.Close()
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/assets/float64(len(serverRules)), "ns/asset/rule")
+}
+
+// BenchmarkApply applies one report of a server.
+func BenchmarkApply(b *testing.B) {
+	w, l := fleet(1)
+	a := Asset{Name: "web0", Customer: "acme", Site: "hq"}
+	values := make([]float64, len(l.Series))
+	b.ReportAllocs()
+	for i := 24; b.Loop(); i++ {
+		when := epoch.Add(time.Duration(i) * 15 * time.Second)
+		w.Apply(a, when, []Block{ok(l, float64(15*i), values...)})
+	}
+	b.ReportMetric(float64(len(l.Series)), "series")
+}
+
+// BenchmarkLook asks about one alert of one asset among a hundred.
+func BenchmarkLook(b *testing.B) {
+	w, _ := fleet(100)
+	q := Question{
+		Selectors: selectors(b, `fs_avail{fstype!="tmpfs"}`, "fs_size"), At: at(15*23 + 1),
+		Labels: labels.FromStrings("instance", "web7", "device", "sda3", "mountpoint", "/data/3"),
+	}
+	for b.Loop() {
+		if st := w.Look(q); st.State != Live {
+			b.Fatal(st)
+		}
+	}
+}

@@ -232,7 +232,7 @@ func TestRecordSaysWhyThereIsNothing(t *testing.T) {
 	for got, want := range map[string]string{
 		text(rec.Errors):  "none, because systemd is not PID 1 on this host",
 		text(rec.Actions): "none, because no restart",
-		text(rec.Users):   "nobody is logged in: there is no utmp",
+		text(rec.Users):   "no sessions: there is no utmp",
 		text(rec.Symptom): "no curve of the last hour",
 	} {
 		if !strings.Contains(got, want) {
@@ -420,7 +420,7 @@ func (fullStore) Update(context.Context, string, func(store.Tx) error) error {
 
 func TestConfigErrors(t *testing.T) {
 	for name, tc := range map[string]struct{ yaml, want string }{
-		"unknown key":      {"storage: {path: x}\nwep: {}\n", "line 2"},
+		"unknown key":      {"storage: {path: x}\nwep: {}\n", `line 2: unknown key "wep"`},
 		"bad address":      {"web: {listen_address: here}\n", `web.listen_address: want host:port, got "here"`},
 		"bad duration":     {"evaluation: {interval: soon}\n", "not a valid duration"},
 		"no interval":      {"evaluation: {interval: 0s}\n", "evaluation.interval: must be positive"},

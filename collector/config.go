@@ -1,20 +1,18 @@
 package collector
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/prometheus/common/model"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/notify"
+	"github.com/watchbill/watchbill/collector/policy"
 )
 
 // Config is what a collector runs with. Its YAML is strict: an unknown key is an error with its line.
@@ -88,10 +86,8 @@ func LoadConfig(file string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("read configuration: %w", err)
 	}
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, fmt.Errorf("%s: %w", file, err)
+	if err := policy.Decode(file, b, &c); err != nil {
+		return c, err
 	}
 	c.resolve(filepath.Dir(file))
 	if err := c.Validate(); err != nil {

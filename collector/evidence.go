@@ -273,7 +273,7 @@ func (g gatherer) users(a incident.Alert, host hostFacts, heard bool) ticket.Evi
 	case !ok && a.Asset != "":
 		add("who is logged in is unknown: "+unheard(heard, "sessions"), "agent on "+a.Asset, a.FiredAt)
 	case ok && len(t.Rows) == 0:
-		add("nobody is logged in: "+or(t.NoneBecause, "the session list is empty"), "agent on "+a.Asset, t.SampledAt)
+		add("no sessions: "+or(t.NoneBecause, "nobody is logged in"), "agent on "+a.Asset, t.SampledAt)
 	case ok:
 		ev.Entries = append(ev.Entries, tableEntry(fmt.Sprintf("%d logged in", len(t.Rows)), t))
 	}

@@ -168,7 +168,7 @@ func (a *API) createToken(r *http.Request, who fleet.Operator) (any, error) {
 		return nil, err
 	}
 	if in.TTLSeconds < 0 || in.TTLSeconds > (365*24*time.Hour).Seconds() {
-		return nil, badRequest("give seconds, up to a year; 0 means 24 hours", "ttl_seconds: got %v", in.TTLSeconds)
+		return nil, badRequest("give seconds; 0 means 24 hours", "ttl_seconds: got %v", in.TTLSeconds)
 	}
 	t, text, err := a.o.Fleet.CreateToken(r.Context(), fleet.TokenRequest{Customer: in.Customer, Site: in.Site,
 		Asset: in.Asset, TTL: time.Duration(in.TTLSeconds * float64(time.Second)),

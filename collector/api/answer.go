@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -208,9 +209,12 @@ func reserved(what string) http.Handler {
 	})
 }
 
-// guard sets the headers that keep a browser from doing anything with an answer but show it, and turns a panic into 500.
+// guard sets the headers that keep a browser from doing anything with an answer but show it, turns a panic into 500, and
+// counts answers.
 func (a *API) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(under http.ResponseWriter, r *http.Request) {
+		w := &counted{ResponseWriter: under, code: http.StatusOK}
+		defer func() { a.gauges.requests.WithLabelValues(strconv.Itoa(w.code)).Inc() }()
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
@@ -233,6 +237,21 @@ func (a *API) guard(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// counted remembers the status of an answer.
+type counted struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (c *counted) WriteHeader(code int) {
+	c.code = code
+	c.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 func splitPattern(p string) (method, path string) {
 	method, path, _ = strings.Cut(p, " ")

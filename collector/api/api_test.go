@@ -243,9 +243,11 @@ func TestGauges(t *testing.T) {
 	h.openTicket(1001, "web1")
 	h.message("m1", outbox.Buried)
 	h.report("web1", noon, window.OK, map[string]float64{`node_load1`: 1})
-	expect := func(tickets string) {
+	expect := func(requests, tickets string) {
 		t.Helper()
-		want := `# HELP watchbill_assets Assets of the fleet, by whether they report (reporting, silent, never).
+		want := fmt.Sprintf(`# HELP watchbill_api_requests_total Requests on the operators' listener, by the HTTP status of the answer.
+# TYPE watchbill_api_requests_total counter
+%s# HELP watchbill_assets Assets of the fleet, by whether they report (reporting, silent, never).
 # TYPE watchbill_assets gauge
 watchbill_assets{state="never"} 2
 watchbill_assets{state="reporting"} 1
@@ -259,17 +261,20 @@ watchbill_outbox_messages{state="buried"} 1
 watchbill_outbox_messages{state="queued"} 0
 # HELP watchbill_tickets Open tickets.
 # TYPE watchbill_tickets gauge
-` + tickets
+%s`, requests, tickets)
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
 			t.Error(err)
 		}
 	}
-	expect("watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"new\"} 1\n")
+	h.do("", "GET", Root+"/tickets", "")
+	refused := "watchbill_api_requests_total{code=\"401\"} 1\n"
+	expect(refused, "watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"new\"} 1\n")
 	h.want(200, "POST", Root+"/tickets/WB-1001/ack", `{}`)
+	both := "watchbill_api_requests_total{code=\"200\"} 1\n" + refused
 	now = now.Add(900 * time.Millisecond)
-	expect("watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"new\"} 1\n") // within the second: as read before
+	expect(both, "watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"new\"} 1\n") // within the second: as read before
 	now = now.Add(200 * time.Millisecond)
-	expect("watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"acknowledged\"} 1\n")
+	expect(both, "watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"acknowledged\"} 1\n")
 }
 
 func TestGaugesOfABrokenStore(t *testing.T) {

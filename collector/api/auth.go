@@ -51,7 +51,6 @@ func (a *API) scrape(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.o.Loopback || !fromLoopback(r) {
 			if _, err := a.authenticate(r, fleet.MayScrape); err != nil {
-				w.Header().Set("WWW-Authenticate", `Basic realm="watchbill"`)
 				a.fail(w, r, err)
 				return
 			}

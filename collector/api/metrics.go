@@ -26,6 +26,8 @@ type gauges struct {
 	api *API
 
 	tickets, assets, messages, build *prometheus.Desc
+	// requests counts answers by status: 401 and 403 show who knocks without a right.
+	requests *prometheus.CounterVec
 
 	mu    sync.Mutex
 	last  reading
@@ -53,6 +55,8 @@ func newGauges(a *API) *gauges {
 		messages: desc("watchbill_outbox_messages", "Messages not delivered yet, by state (queued, buried).", "state"),
 		build: desc("watchbill_build_info", "Always 1; the labels say which program this is.",
 			"version", "revision", "goversion", "platform"),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "watchbill_api_requests_total",
+			Help: "Requests on the operators' listener, by the HTTP status of the answer."}, []string{"code"}),
 	}
 }
 
@@ -61,6 +65,7 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{g.tickets, g.assets, g.messages, g.build} {
 		ch <- d
 	}
+	g.requests.Describe(ch)
 }
 
 // Collect implements prometheus.Collector. A store that cannot be read makes the gauges that need it fail, with the
@@ -68,6 +73,7 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	b := g.api.o.Build
 	ch <- prometheus.MustNewConstMetric(g.build, prometheus.GaugeValue, 1, b.Version, b.Revision, b.GoVersion, b.Platform)
+	g.requests.Collect(ch)
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	r, err := g.read(ctx)

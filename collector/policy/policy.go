@@ -3,14 +3,11 @@
 package policy
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"github.com/prometheus/common/model"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/watchbill/watchbill/rules/policies"
 )
@@ -76,11 +73,9 @@ func (s Set) Validate() error {
 
 // Parse reads one set. An unknown key, a missing field or a bad value is an error that names file, line and field.
 func Parse(file string, content []byte) (Set, error) {
-	d := yaml.NewDecoder(bytes.NewReader(content))
-	d.KnownFields(true)
 	var s Set
-	if err := d.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-		return Set{}, fmt.Errorf("%s: %w", file, err)
+	if err := Decode(file, content, &s); err != nil {
+		return Set{}, err
 	}
 	if err := s.Validate(); err != nil {
 		return Set{}, fmt.Errorf("%s: %w", file, err)

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -82,6 +83,8 @@ type engine struct {
 	path string
 	o    Options
 	db   *bbolt.DB
+	// committed is the number of the last transaction that is known to be durable.
+	committed atomic.Int64
 
 	mu sync.Mutex
 	// queue are the updates that wait; busy while one of their callers commits; idle is told when none does.
@@ -187,9 +190,6 @@ func (e *engine) begin(write bool) (*bbolt.Tx, error) {
 	err := e.guard(func() (err error) {
 		tx, err = e.db.Begin(write)
 		began = true
-		if err == nil && tx.Bucket(bucket) == nil {
-			err = errors.Join(store.Damaged(e.path, "the list of records"), tx.Rollback())
-		}
 		return err
 	})
 	if !began {
@@ -198,9 +198,25 @@ func (e *engine) begin(write bool) (*bbolt.Tx, error) {
 		e.mu.Unlock()
 	}
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		err = store.ErrClosed
+		return nil, store.ErrClosed
 	}
-	return tx, err
+	if err != nil {
+		return nil, err
+	}
+	err = e.guard(func() error {
+		// When the newest meta page is damaged while the file is open, bbolt goes back to the one before.
+		if at := tx.ID(); at < int(e.committed.Load()) {
+			return store.Damaged(e.path, fmt.Sprintf("the head of the file fell back to transaction %d", at))
+		}
+		if tx.Bucket(bucket) == nil {
+			return store.Damaged(e.path, "the list of records is missing")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, e.guard(tx.Rollback))
+	}
+	return tx, nil
 }
 
 func (e *engine) backup(ctx context.Context, w io.Writer) error {

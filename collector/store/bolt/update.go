@@ -161,8 +161,12 @@ func (e *engine) commit(batch []*call) error {
 		if err := k.bucket.SetSequence(k.total); err != nil {
 			return err
 		}
+		id := tx.ID()
 		err := tx.Commit()
 		finished = true
+		if err == nil {
+			e.committed.Store(int64(id))
+		}
 		return err
 	})
 	return e.outcome(err)

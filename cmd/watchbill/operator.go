@@ -36,7 +36,12 @@ The first administrator is made on the collector's own host, before it first run
   watchbill operator remove alice`)
 	cmd.Aliases = []string{"operators"}
 	c := connect(cmd)
-	cmd.AddCommand(newOperatorAddCmd(c), &cobra.Command{
+	cmd.AddCommand(newOperatorAddCmd(c), newOperatorListCmd(c), newOperatorRemoveCmd(c))
+	return cmd
+}
+
+func newOperatorListCmd(c *connection) *cobra.Command {
+	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List operators and their roles",
 		Long:    "Lists everybody who has a token, with their role. Tokens themselves are nowhere.",
 		Example: "  watchbill operator list",
@@ -55,7 +60,11 @@ The first administrator is made on the collector's own host, before it first run
 				{title: "ADDED BY", stretch: true}}, rows)
 			return nil
 		},
-	}, &cobra.Command{
+	}
+}
+
+func newOperatorRemoveCmd(c *connection) *cobra.Command {
+	return &cobra.Command{
 		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Remove an operator: their token stops working at once",
 		Long:    "Removes an operator. Their token stops working at once; what they did stays in the tickets.",
 		Example: "  watchbill operator remove alice",
@@ -69,8 +78,7 @@ The first administrator is made on the collector's own host, before it first run
 			fmt.Fprintf(screenOf(cmd).w, "Removed operator %s.\n", clean(gone.Removed))
 			return nil
 		},
-	})
-	return cmd
+	}
 }
 
 func newOperatorAddCmd(c *connection) *cobra.Command {

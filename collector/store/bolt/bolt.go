@@ -83,8 +83,8 @@ type engine struct {
 	path string
 	o    Options
 	db   *bbolt.DB
-	// committed is the number of the last transaction that is known to be durable.
-	committed atomic.Int64
+	// newest is the number of the newest transaction that was seen.
+	newest atomic.Int64
 
 	mu sync.Mutex
 	// queue are the updates that wait; busy while one of their callers commits; idle is told when none does.
@@ -204,9 +204,8 @@ func (e *engine) begin(write bool) (*bbolt.Tx, error) {
 		return nil, err
 	}
 	err = e.guard(func() error {
-		// When the newest meta page is damaged while the file is open, bbolt goes back to the one before.
-		if at := tx.ID(); at < int(e.committed.Load()) {
-			return store.Damaged(e.path, fmt.Sprintf("the head of the file fell back to transaction %d", at))
+		if err := e.follows(tx); err != nil {
+			return err
 		}
 		if tx.Bucket(bucket) == nil {
 			return store.Damaged(e.path, "the list of records is missing")
@@ -217,6 +216,24 @@ func (e *engine) begin(write bool) (*bbolt.Tx, error) {
 		return nil, errors.Join(err, e.guard(tx.Rollback))
 	}
 	return tx, nil
+}
+
+// follows tells whether a transaction stands on the newest one that was seen. When the newer meta page is damaged
+// while the file is open, bbolt goes back to the other and what it had before.
+func (e *engine) follows(tx *bbolt.Tx) error {
+	base := int64(tx.ID())
+	if tx.Writable() {
+		base-- // its own number is the next
+	}
+	for {
+		seen := e.newest.Load()
+		if base < seen {
+			return store.Damaged(e.path, fmt.Sprintf("the head fell back from transaction %d to %d", seen, base))
+		}
+		if e.newest.CompareAndSwap(seen, base) {
+			return nil
+		}
+	}
 }
 
 func (e *engine) backup(ctx context.Context, w io.Writer) error {

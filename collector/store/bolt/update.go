@@ -161,12 +161,8 @@ func (e *engine) commit(batch []*call) error {
 		if err := k.bucket.SetSequence(k.total); err != nil {
 			return err
 		}
-		id := tx.ID()
 		err := tx.Commit()
 		finished = true
-		if err == nil {
-			e.committed.Store(int64(id))
-		}
 		return err
 	})
 	return e.outcome(err)
@@ -250,27 +246,3 @@ func (e *engine) full(cause error) error {
 	}
 	return err
 }
-
-// checkTotal reads every record once and compares their total with the one that was written with the last change.
-func (e *engine) checkTotal() error {
-	return e.View(context.Background(), func(k store.KV) error {
-		var total, want uint64
-		b := k.(*kv).bucket
-		if err := e.guard(func() error { want = b.Sequence(); return nil }); err != nil {
-			return err
-		}
-		err := k.Scan(nil, nil, false, func(key, value []byte) (bool, error) {
-			if err := store.CheckRecord(key, value); err != nil {
-				return false, store.Damaged(e.path, err.Error())
-			}
-			total += share(key, value)
-			return true, nil
-		})
-		if err == nil && total != want {
-			err = store.Damaged(e.path, "some records are missing or not the newest (the total over all of them differs)")
-		}
-		return err
-	})
-}
-
-var _ store.Engine = (*engine)(nil)

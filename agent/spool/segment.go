@@ -126,7 +126,7 @@ func (g *segment) index(b []byte) (end int, err error) {
 	return end, err
 }
 
-// loadSegments indexes what is on the disk. The last segment goes on being written to when it is sound.
+// loadSegments indexes what is on the disk. The last segment goes on being written to.
 func (s *Spool) loadSegments() error {
 	names, err := s.disk.List()
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *Spool) loadSegment(g *segment, buf []byte, last bool) ([]byte, error) {
 		s.note("segment %s: %d damaged places were stepped over; its other %d reports are whole", g.name(), g.lost,
 			len(g.entries)-g.lost)
 	}
-	if keep = last && g.lost == 0 && g.size < s.o.SegmentBytes; keep {
+	if keep = last && g.size < s.o.SegmentBytes; keep {
 		s.current = f
 	}
 	return buf, nil

@@ -9,6 +9,8 @@
 //   application/vnd.watchbill.enrol.v0+protobuf      POST /agent/v0/enrol     Enrol   -> Enrolled
 //   application/vnd.watchbill.enrol.v0+protobuf      POST /agent/v0/renew     Enrol   -> Enrolled
 //
+// A body may be zstd (Content-Encoding, RFC 8878) with a window of at most 128 KiB; nothing else.
+//
 // Times are Unix milliseconds UTC. An agent stamps time already corrected to the collector's clock (see Ack.now_ms);
 // nothing re-stamps it later. Generated code: `go generate ./agent/wire`.
 
@@ -169,8 +171,8 @@ type Report struct {
 	Tables []*Table `protobuf:"bytes,8,rep,name=tables,proto3" json:"tables,omitempty"`
 	// The agent is stopping in an orderly way; silence after this report has a cause.
 	Goodbye *Goodbye `protobuf:"bytes,9,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
-	// Time of the oldest report the agent still holds in its spool; 0 when it has never dropped one, so that what it
-	// holds is all there ever was.
+	// Time of the oldest report in the agent's spool behind which none is missing; 0 when none was ever dropped or
+	// damaged, so that what it holds is all there ever was.
 	HeldSinceMs   int64 `protobuf:"varint,10,opt,name=held_since_ms,json=heldSinceMs,proto3" json:"held_since_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -291,7 +293,7 @@ type Block struct {
 	Status     Block_Status `protobuf:"varint,6,opt,name=status,proto3,enum=watchbill.agent.v0.Block_Status" json:"status,omitempty"`
 	// Why the sampler failed, for a person to read.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
-	// SHA-256 of the canonical encoding of the shape (see Canonical).
+	// SHA-256 of the canonical encoding of the shape (see ShapeID).
 	ShapeId []byte `protobuf:"bytes,8,opt,name=shape_id,json=shapeId,proto3" json:"shape_id,omitempty"`
 	// One value per series of the shape, in its order.
 	Values        []float64 `protobuf:"fixed64,9,rep,packed,name=values,proto3" json:"values,omitempty"`

@@ -127,9 +127,7 @@ func unpack(r io.Reader, buf []byte, max Limits, name string) ([]byte, error) {
 	if err == nil {
 		buf, err = readAll(d, buf, max.DecodedBytes)
 	}
-	if e := d.Reset(nil); err == nil && e != nil && !errors.Is(e, zstd.ErrDecoderNilInput) {
-		err = e
-	}
+	_ = d.Reset(nil) // so that the pool does not hold on to r; this cannot fail
 	switch {
 	case errors.Is(in.err, errTooLong):
 		return buf, tooMany(ReasonOversized, "bytes of the body of a "+name, fmt.Sprintf("more than %d", max.BodyBytes),

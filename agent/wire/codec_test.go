@@ -142,7 +142,7 @@ func allocated() uint64 {
 // The reckoning of memory is true: a message that is just let through takes no more than was reckoned, and reading it
 // takes at most 4 MiB at any time. The latter is measured as live bytes, message and all buffers together.
 func TestDecodeCostsWhatIsReckoned(t *testing.T) {
-	for name, make := range map[string]func(n int) []byte{
+	for name, bodyOf := range map[string]func(n int) []byte{
 		"blocks":  func(n int) []byte { return repeated(4, nil, n) },
 		"events":  func(n int) []byte { return repeated(6, nil, n) },
 		"tables":  func(n int) []byte { return repeated(8, repeated(4, nil, n), 1) },
@@ -163,13 +163,13 @@ func TestDecodeCostsWhatIsReckoned(t *testing.T) {
 			low, high := 1, 400_000 // the most elements that are let through
 			for low < high {
 				n := (low + high + 1) / 2
-				if err := wire.Decode(bytes.NewReader(make(n)), "", wire.DefaultLimits(), &wire.Report{}); err == nil {
+				if err := wire.Decode(bytes.NewReader(bodyOf(n)), "", wire.DefaultLimits(), &wire.Report{}); err == nil {
 					low = n
 				} else {
 					high = n - 1
 				}
 			}
-			body := make(low)
+			body := bodyOf(low)
 			limit := wire.DefaultLimits().MemoryBytes
 			runtime.GC()
 			runtime.GC() // empties the pools

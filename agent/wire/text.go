@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -17,12 +16,12 @@ import (
 // shapes of the blocks: Builder.Shape.
 func WriteText(w io.Writer, blocks []*Block, shapes func(id []byte) (*Shape, bool)) error {
 	families := map[string]*bytes.Buffer{}
-	out := bufio.NewWriter(w)
+	var out bytes.Buffer
 	for _, b := range blocks {
 		if b.GetStatus() != Block_STATUS_OK {
 			// The format ends a comment at the line's end.
 			reason := strings.NewReplacer("\n", " ", "\r", " ").Replace(b.GetReason())
-			fmt.Fprintf(out, "# source %s: %s: %s\n", b.GetSource(), statusWord(b.GetStatus()), reason)
+			fmt.Fprintf(&out, "# source %s: %s: %s\n", b.GetSource(), statusWord(b.GetStatus()), reason)
 			continue
 		}
 		if err := writeBlock(families, b, shapes); err != nil {
@@ -34,10 +33,10 @@ func WriteText(w io.Writer, blocks []*Block, shapes func(id []byte) (*Shape, boo
 		if strings.HasSuffix(name, "_total") {
 			kind = "counter"
 		}
-		fmt.Fprintf(out, "# TYPE %s %s\n", name, kind)
+		fmt.Fprintf(&out, "# TYPE %s %s\n", name, kind)
 		out.Write(families[name].Bytes())
 	}
-	if err := out.Flush(); err != nil { // bufio keeps the first error for here
+	if _, err := w.Write(out.Bytes()); err != nil {
 		return fmt.Errorf("write samples as text: %w", err)
 	}
 	return nil

@@ -110,7 +110,7 @@ func fillProgram(dir, rounds, seed string) error {
 
 // TestFullDisk needs the right to mount in a namespace of its own.
 func TestFullDisk(t *testing.T) {
-	n := rounds(10, 500)
+	n := rounds(6, 500)
 	cmd := program("fill", t.TempDir(), strconv.Itoa(n), strconv.FormatUint(dice(t).Uint64(), 10))
 	isolate(cmd)
 	out, err := cmd.CombinedOutput()

@@ -208,6 +208,26 @@ func TestInventoryIsToldWhenItChanges(t *testing.T) {
 	})
 }
 
+// A collector that started anew has forgotten the host: it is told again, once.
+func TestInventoryIsToldAgainToANewCollector(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *host) {
+		h.run(nil, func() {
+			time.Sleep(30 * time.Second)
+			h.set(func() { h.ack = func(a *wire.Ack) { a.Incarnation = 2 } })
+			time.Sleep(2 * time.Minute)
+		})
+		told := 0
+		for _, r := range h.sent() {
+			if r.Inventory != nil {
+				told++
+			}
+		}
+		if told != 2 {
+			t.Errorf("told %d times, want once to each collector", told)
+		}
+	})
+}
+
 func TestKeepIsWhatTheCollectorSays(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *host) {
 		h.ack = func(a *wire.Ack) { a.KeepSeconds = 3600 }

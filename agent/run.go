@@ -45,6 +45,7 @@ type run struct {
 	events                 []*wire.Event // waiting for a report
 	inventory              *wire.Inventory
 	inventoryAt            time.Time
+	incarnation            uint64 // of the collector that was told the inventory
 	reports                uint64
 	unspooled              uint64 // reports sent from memory
 	full                   bool   // the spool took the last report badly
@@ -178,8 +179,12 @@ func (r *run) watchClock(ctx context.Context) {
 	}
 }
 
-// obey keeps reports for as long as the collector's rules look back.
+// obey keeps reports for as long as the collector's rules look back, and tells a collector that started anew, which has
+// forgotten, about the host again.
 func (r *run) obey(a *wire.Ack) {
+	if a.Incarnation != r.incarnation {
+		r.incarnation, r.inventory = a.Incarnation, nil
+	}
 	if keep := time.Duration(a.KeepSeconds) * time.Second; keep > 0 && keep != r.keep {
 		r.spool.SetKeep(keep)
 		r.keep = keep
@@ -223,7 +228,7 @@ func (r *run) queue(e *wire.Event) {
 	r.events = append(r.events, e)
 }
 
-// facts is the inventory when it has not been told in this epoch or has changed since.
+// facts is the inventory when it has not been told in this epoch, or to this collector, or has changed since.
 func (r *run) facts(ctx context.Context) *wire.Inventory {
 	now := r.clock.now()
 	if r.inventory != nil && now.Sub(r.inventoryAt) < inventoryEvery {

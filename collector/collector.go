@@ -68,6 +68,8 @@ type Collector struct {
 	started     time.Time
 	incarnation uint64
 	web, agents net.Listener
+	// running is true while Run serves.
+	running atomic.Bool
 	// lookback is how far back the loaded rules look, in nanoseconds.
 	lookback atomic.Int64
 }
@@ -252,7 +254,7 @@ func (c *Collector) openIngest(ctx context.Context) error {
 func (c *Collector) openAPI() {
 	c.api = api.New(api.Options{
 		Store: c.store, Desk: c.pipeline, Fleet: c.fleet, Rules: rulesView{c}, Window: c.window,
-		Gatherer: c.reg, Ready: func() []string { return nil }, Reload: c.Reload, Resent: c.outbox.Wake,
+		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake,
 		Build: api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
 		Loopback: isLoopback(c.web.Addr()), Logger: c.log.With("part", "api"),
 	})
@@ -261,6 +263,8 @@ func (c *Collector) openAPI() {
 
 // Run serves, evaluates, delivers and watches until ctx ends; it returns when all of that has stopped.
 func (c *Collector) Run(ctx context.Context) error {
+	c.running.Store(true)
+	defer c.running.Store(false)
 	g, ctx := errgroup.WithContext(ctx)
 	parts := map[string]func(context.Context) error{
 		"agents' listener":    c.serveAgents,
@@ -284,6 +288,14 @@ func (c *Collector) Run(ctx context.Context) error {
 	c.log.Info("collector runs", "version", api.ReadBuild().Version, "incarnation", c.incarnation,
 		"operators", c.WebAddress(), "agents", c.AgentAddress(), "storage", c.StoragePath())
 	return g.Wait()
+}
+
+// unready says why the collector should not be asked now.
+func (c *Collector) unready() []string {
+	if !c.running.Load() {
+		return []string{"it is starting or stopping"}
+	}
+	return nil
 }
 
 // Close closes what New opened. Call it when Run has returned.

@@ -100,7 +100,7 @@ func (p *pipeline) transition(tx store.Tx, t rules.Transition, ev []ticket.Evide
 	case t.Alert.State == rules.Firing && t.From != rules.Firing:
 		did.alerts = append(did.alerts, a)
 		return p.fire(tx, a, ev, now, did)
-	case t.From == rules.Firing && t.Alert.State == rules.Inactive:
+	case t.Alert.State == rules.Inactive: // from pending too: it may have fired before its rule's for was lengthened
 		return p.end(tx, a, now, did)
 	}
 	return nil

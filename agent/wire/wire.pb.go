@@ -165,7 +165,7 @@ type Report struct {
 	// Shapes in full, only those the collector said it does not know (Ack.unknown_shapes).
 	Shapes []*Shape `protobuf:"bytes,5,rep,name=shapes,proto3" json:"shapes,omitempty"`
 	Events []*Event `protobuf:"bytes,6,rep,name=events,proto3" json:"events,omitempty"`
-	// Facts about the host; sent in the first report of an epoch and when they change.
+	// Facts about the host; sent in the first report of an epoch, when they change, and when the collector started anew.
 	Inventory *Inventory `protobuf:"bytes,7,opt,name=inventory,proto3" json:"inventory,omitempty"`
 	// Small tables of text: what a person would otherwise log in to look at.
 	Tables []*Table `protobuf:"bytes,8,rep,name=tables,proto3" json:"tables,omitempty"`

@@ -87,7 +87,7 @@ Customers, sites and assets come from the fleet directory of the configuration; 
 the storage directory, where the other commands find it. SIGHUP and POST /-/reload read rules and fleet again.`,
 		Example: `  watchbill serve --config.file /etc/watchbill/watchbill.yml
   watchbill check config /etc/watchbill/watchbill.yml`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd, o) },
 	}
 	o.register(cmd)

@@ -43,7 +43,7 @@ that "watchbill token create" prints. Ctrl-C stops both in order.`,
 		Example: `  watchbill up
   watchbill up --interval 1s --rules.file my-rules.yml
   watchbill up --watch.process nginx     # a ticket opens when no process called nginx is left`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runUp(cmd, o) },
 	}
 	o.register(cmd)

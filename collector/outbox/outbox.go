@@ -34,6 +34,9 @@ type MessageState string
 const (
 	Queued MessageState = "queued"
 	Buried MessageState = "buried"
+	// Parked: it was queued in a backup that was restored. It may have been delivered since the backup was written, so
+	// only a person has it sent.
+	Parked MessageState = "parked"
 )
 
 // Message is a notice on one channel.

@@ -53,6 +53,10 @@ func (x *tx) PutShape(customer string, id [32]byte, encoded []byte) error {
 	return x.putBytes(tableShape.key().str(customer).str(string(id[:])), encoded)
 }
 
+func (x *tx) DeleteShape(customer string, id [32]byte) error {
+	return x.remove(tableShape.key().str(customer).str(string(id[:])))
+}
+
 func (x *tx) Shapes(fn func(customer string, id [32]byte, encoded []byte) error) error {
 	return x.scan(tableShape.key(), tableShape.key().after(), false, func(k key, payload []byte) (bool, error) {
 		p := split(k)

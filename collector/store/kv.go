@@ -35,6 +35,6 @@ type Engine interface {
 // Damaged is the error for bytes that are not what was written: what it was, where it was found and what a person can
 // do. It wraps ErrDamaged.
 func Damaged(where, what string) error {
-	return fmt.Errorf("%w: %s in %s; nothing of it was used. Stop the collector, keep a copy of %s, put the newest good "+
-		"backup in its place and start again", ErrDamaged, what, where, where)
+	return fmt.Errorf("%w: %s in %s; nothing of it was used. Stop the collector, put the newest good backup in its place "+
+		"with `watchbill restore BACKUP`, which keeps %s aside, and start again", ErrDamaged, what, where, where)
 }

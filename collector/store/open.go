@@ -15,39 +15,33 @@ const Format = 1
 type Options struct {
 	// Now is the clock that decisions age by; time.Now when nil.
 	Now func() time.Time
+	// BeforeMigration is called once before a store in an older format is changed, so that it can be backed up; an
+	// error leaves it as it is. Nothing is called when nil.
+	BeforeMigration func(from, to int) error
+
+	// formats are the known ones; released when its newest is 0.
+	formats formats
 }
 
-// New puts the typed layer on an engine: an empty one gets this release's format version; a newer one is refused with
-// ErrNewer. It starts nothing. Closing the Store closes the engine; when New fails, the engine stays open.
+// New puts the typed layer on an engine: an empty one gets this release's format version; an older one is brought to it
+// step by step, after BeforeMigration; a newer one is refused with ErrNewer. It starts nothing. Closing the Store closes
+// the engine; when New fails, the engine stays open.
 func New(e Engine, o Options) (Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &layer{engine: e, now: o.Now}
-	fresh := false
-	err := e.View(context.Background(), func(kv KV) error {
-		x := newTx(kv, e.Name())
-		format, ok, err := load[int](x, metaKey("format"))
-		switch {
-		case err != nil:
-			return err
-		case !ok:
-			fresh = true
-			return x.mustBeEmpty()
-		case format > Format:
-			return fmt.Errorf("%w: %s has format %d, this release reads up to %d; start the release that wrote it, or "+
-				"give another --storage.path", ErrNewer, e.Name(), format, Format)
-		case format < 1:
-			return x.damaged(fmt.Sprintf("format version %d", format))
-		}
-		return nil
-	})
-	if err != nil || !fresh {
-		return s.orNil(err)
+	if o.formats.newest == 0 {
+		o.formats = released()
 	}
-	return s.orNil(e.Update(context.Background(), func(kv KV) error {
-		return newTx(kv, e.Name()).put(metaKey("format"), Format)
-	}))
+	s := &layer{engine: e, now: o.Now}
+	format, err := s.format(o.formats)
+	switch {
+	case err != nil:
+		return s.orNil(err)
+	case format == 0:
+		return s.orNil(s.setFormat(o.formats.newest, nil))
+	}
+	return s.orNil(s.migrate(format, o))
 }
 
 // mustBeEmpty: a store without a format version holds nothing, or it has lost something.

@@ -150,4 +150,11 @@ type Tx interface {
 
 	// Incarnation counts the collector's starts; NextIncarnation adds one and returns it.
 	NextIncarnation() (uint64, error)
+
+	// Reincarnate makes a store that was restored from a backup safe to work with beside what the world saw since: ticket
+	// numbers and incarnations continue where none can have been issued before, queued messages are parked, unused
+	// enrolment tokens are void. It answers what it did, which LastRestore tells from then on.
+	Reincarnate(Reincarnation) (Restore, error)
+	// LastRestore is the newest restore of this store, false when there was none.
+	LastRestore() (Restore, bool, error)
 }

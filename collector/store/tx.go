@@ -152,25 +152,38 @@ func atMost(limit int) int {
 	return limit
 }
 
+// The counters, by name, and what the first ticket number follows.
+const (
+	counterNumber      = "ticket number"
+	counterIncarnation = "incarnation"
+	numberStart        = 1000
+)
+
+// counted is how far a counter has come; a new one stands at start.
+func (x *tx) counted(name string, start uint64) (uint64, error) {
+	n, ok, err := load[uint64](x, metaKey(name))
+	if err == nil && !ok {
+		n = start
+	}
+	return n, err
+}
+
 // counter adds one to a counter and returns it; a new one begins after start.
 func (x *tx) counter(name string, start uint64) (uint64, error) {
-	n, ok, err := load[uint64](x, metaKey(name))
+	n, err := x.counted(name, start)
 	if err != nil {
 		return 0, err
-	}
-	if !ok {
-		n = start
 	}
 	n++
 	return n, x.put(metaKey(name), n)
 }
 
 func (x *tx) NextNumber() (int, error) {
-	n, err := x.counter("ticket number", 1000)
+	n, err := x.counter(counterNumber, numberStart)
 	return int(n), err
 }
 
-func (x *tx) NextIncarnation() (uint64, error) { return x.counter("incarnation", 0) }
+func (x *tx) NextIncarnation() (uint64, error) { return x.counter(counterIncarnation, 0) }
 
 // ended is the KV of a transaction that is over.
 type ended struct{}

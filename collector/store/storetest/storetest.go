@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 		"events":                    testEvents,
 		"messages":                  testMessages,
 		"queue":                     testQueue,
+		"restored":                  testReincarnate,
 		"fleet":                     testFleet,
 		"strange names":             testNames,
 		"closed":                    testClosed,

@@ -4,10 +4,15 @@
 // only). The media type carries the version of the encoding, so that a collector reads older agents and an agent learns
 // from a 415 what the collector reads:
 //
+//   application/vnd.watchbill.report.v1+protobuf     POST /agent/v0/report    Report  -> Ack
 //   application/vnd.watchbill.report.v0+protobuf     POST /agent/v0/report    Report  -> Ack
+//   application/vnd.watchbill.bulk.v1+protobuf       POST /agent/v0/bulk      Bulk    -> Ack
 //   application/vnd.watchbill.hello.v0+protobuf      POST /agent/v0/hello     Hello   -> Ack
 //   application/vnd.watchbill.enrol.v0+protobuf      POST /agent/v0/enrol     Enrol   -> Enrolled
 //   application/vnd.watchbill.enrol.v0+protobuf      POST /agent/v0/renew     Enrol   -> Enrolled
+//
+// Version 0 of a report has its blocks in Report.blocks; version 1 has them in Report.packed, whose layout is in README.md,
+// and may have Report.shape_changes.
 //
 // A body may be zstd (Content-Encoding, RFC 8878) with a window of at most 128 KiB; nothing else.
 //
@@ -89,7 +94,7 @@ func (x Block_Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Block_Status.Descriptor instead.
 func (Block_Status) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{1, 0}
+	return file_wire_proto_rawDescGZIP(), []int{3, 0}
 }
 
 type Ack_Result int32
@@ -98,7 +103,7 @@ const (
 	Ack_RESULT_UNSPECIFIED Ack_Result = 0
 	// Durable: what the report caused or carried will survive a crash of the collector. The agent may let go of it.
 	Ack_RESULT_ACCEPTED Ack_Result = 1
-	// Nothing was applied: send the same report again with unknown_shapes in full.
+	// Nothing was applied: send the same report again with unknown_shapes in full, and as in_full says.
 	Ack_RESULT_NEED_SHAPES Ack_Result = 2
 	// Nothing was applied and nothing ever will be: error says why. The agent counts it and lets go.
 	Ack_RESULT_REFUSED Ack_Result = 3
@@ -148,7 +153,7 @@ func (x Ack_Result) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Ack_Result.Descriptor instead.
 func (Ack_Result) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{10, 0}
+	return file_wire_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // Report is what one agent has to say at one time. The collector applies it whole or not at all.
@@ -173,7 +178,11 @@ type Report struct {
 	Goodbye *Goodbye `protobuf:"bytes,9,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
 	// Time of the oldest report in the agent's spool behind which none is missing; 0 when none was ever dropped or
 	// damaged, so that what it holds is all there ever was.
-	HeldSinceMs   int64 `protobuf:"varint,10,opt,name=held_since_ms,json=heldSinceMs,proto3" json:"held_since_ms,omitempty"`
+	HeldSinceMs int64 `protobuf:"varint,10,opt,name=held_since_ms,json=heldSinceMs,proto3" json:"held_since_ms,omitempty"`
+	// From version 1: the blocks, packed (README.md has the layout byte by byte); then `blocks` is empty.
+	Packed []byte `protobuf:"bytes,11,opt,name=packed,proto3" json:"packed,omitempty"`
+	// From version 1: shapes that are nearly one the collector knows; like `shapes`, only those it asked for.
+	ShapeChanges  []*ShapeChange `protobuf:"bytes,12,rep,name=shape_changes,json=shapeChanges,proto3" json:"shape_changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +287,131 @@ func (x *Report) GetHeldSinceMs() int64 {
 	return 0
 }
 
+func (x *Report) GetPacked() []byte {
+	if x != nil {
+		return x.Packed
+	}
+	return nil
+}
+
+func (x *Report) GetShapeChanges() []*ShapeChange {
+	if x != nil {
+		return x.ShapeChanges
+	}
+	return nil
+}
+
+// Bulk is what is behind: reports of one agent, oldest first, each applied whole or not at all, in this order. The first
+// has its blocks as a key frame, every other one as the difference to the one before. An agent sends it only on credits
+// (Ack.credits). The Ack that answers it names the last report that the collector disposed of.
+type Bulk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reports       []*Report              `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bulk) Reset() {
+	*x = Bulk{}
+	mi := &file_wire_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bulk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bulk) ProtoMessage() {}
+
+func (x *Bulk) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bulk.ProtoReflect.Descriptor instead.
+func (*Bulk) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Bulk) GetReports() []*Report {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+// ShapeChange is a shape as the difference to another one.
+type ShapeChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID of a shape that the collector knows for this customer. When it does not, it asks for the shape in full.
+	Base []byte `protobuf:"bytes,1,opt,name=base,proto3" json:"base,omitempty"`
+	// Indices into the base's series, ascending: those that are gone.
+	Removed []uint32 `protobuf:"varint,2,rep,packed,name=removed,proto3" json:"removed,omitempty"`
+	// The series that are new. The changed shape has them in their places by order, as ReadShape has it.
+	Added         *Shape `protobuf:"bytes,3,opt,name=added,proto3" json:"added,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShapeChange) Reset() {
+	*x = ShapeChange{}
+	mi := &file_wire_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShapeChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShapeChange) ProtoMessage() {}
+
+func (x *ShapeChange) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShapeChange.ProtoReflect.Descriptor instead.
+func (*ShapeChange) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ShapeChange) GetBase() []byte {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *ShapeChange) GetRemoved() []uint32 {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *ShapeChange) GetAdded() *Shape {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
 // Block is what one sampler or probe produced for one asset at one time.
 type Block struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -296,14 +430,18 @@ type Block struct {
 	// SHA-256 of the canonical encoding of the shape (see ShapeID).
 	ShapeId []byte `protobuf:"bytes,8,opt,name=shape_id,json=shapeId,proto3" json:"shape_id,omitempty"`
 	// One value per series of the shape, in its order.
-	Values        []float64 `protobuf:"fixed64,9,rep,packed,name=values,proto3" json:"values,omitempty"`
+	Values []float64 `protobuf:"fixed64,9,rep,packed,name=values,proto3" json:"values,omitempty"`
+	// From version 1, with STATUS_UNCHANGED: sampled_at_ms of the ok block of this source whose values these are, bit for
+	// bit. A collector that has not that very block as the newest asks for the report in full (Ack.in_full). 0 when the
+	// sampler only means to say that it knows of no change.
+	SameAsMs      int64 `protobuf:"varint,10,opt,name=same_as_ms,json=sameAsMs,proto3" json:"same_as_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_wire_proto_msgTypes[1]
+	mi := &file_wire_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +453,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[1]
+	mi := &file_wire_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +466,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{1}
+	return file_wire_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Block) GetKind() string {
@@ -394,6 +532,13 @@ func (x *Block) GetValues() []float64 {
 	return nil
 }
 
+func (x *Block) GetSameAsMs() int64 {
+	if x != nil {
+		return x.SameAsMs
+	}
+	return 0
+}
+
 // Shape is the ordered label sets of a block, without the asset's identity.
 type Shape struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -406,7 +551,7 @@ type Shape struct {
 
 func (x *Shape) Reset() {
 	*x = Shape{}
-	mi := &file_wire_proto_msgTypes[2]
+	mi := &file_wire_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +563,7 @@ func (x *Shape) String() string {
 func (*Shape) ProtoMessage() {}
 
 func (x *Shape) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[2]
+	mi := &file_wire_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +576,7 @@ func (x *Shape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shape.ProtoReflect.Descriptor instead.
 func (*Shape) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{2}
+	return file_wire_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Shape) GetSymbols() []string {
@@ -458,7 +603,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_wire_proto_msgTypes[3]
+	mi := &file_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +615,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[3]
+	mi := &file_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +628,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{3}
+	return file_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Series) GetLabels() []uint32 {
@@ -510,7 +655,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +667,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +680,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{4}
+	return file_wire_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Event) GetId() uint64 {
@@ -598,7 +743,7 @@ type Inventory struct {
 
 func (x *Inventory) Reset() {
 	*x = Inventory{}
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +755,7 @@ func (x *Inventory) String() string {
 func (*Inventory) ProtoMessage() {}
 
 func (x *Inventory) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +768,7 @@ func (x *Inventory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inventory.ProtoReflect.Descriptor instead.
 func (*Inventory) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{5}
+	return file_wire_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Inventory) GetHostname() string {
@@ -733,7 +878,7 @@ type Table struct {
 
 func (x *Table) Reset() {
 	*x = Table{}
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +890,7 @@ func (x *Table) String() string {
 func (*Table) ProtoMessage() {}
 
 func (x *Table) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +903,7 @@ func (x *Table) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Table.ProtoReflect.Descriptor instead.
 func (*Table) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{6}
+	return file_wire_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Table) GetKind() string {
@@ -805,7 +950,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +962,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +975,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{7}
+	return file_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Row) GetCells() []string {
@@ -850,7 +995,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -862,7 +1007,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -875,7 +1020,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{8}
+	return file_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -895,7 +1040,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1052,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1065,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{9}
+	return file_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Hello) GetAgentVersion() string {
@@ -954,16 +1099,26 @@ type Ack struct {
 	// Once this connection breaks, spread the return over this long.
 	ReturnSpreadMs uint32 `protobuf:"varint,12,opt,name=return_spread_ms,json=returnSpreadMs,proto3" json:"return_spread_ms,omitempty"`
 	// Who the collector takes this agent to be, from its certificate.
-	Customer      string `protobuf:"bytes,13,opt,name=customer,proto3" json:"customer,omitempty"`
-	Site          string `protobuf:"bytes,14,opt,name=site,proto3" json:"site,omitempty"`
-	Asset         string `protobuf:"bytes,15,opt,name=asset,proto3" json:"asset,omitempty"`
+	Customer string `protobuf:"bytes,13,opt,name=customer,proto3" json:"customer,omitempty"`
+	Site     string `protobuf:"bytes,14,opt,name=site,proto3" json:"site,omitempty"`
+	Asset    string `protobuf:"bytes,15,opt,name=asset,proto3" json:"asset,omitempty"`
+	// With RESULT_NEED_SHAPES: the report leans on something this collector has not heard from this agent (an outline, or
+	// the block that same_as_ms names). Send it with everything written out.
+	InFull bool `protobuf:"varint,16,opt,name=in_full,json=inFull,proto3" json:"in_full,omitempty"`
+	// How many reports of its backlog the agent may send from now on, until an Ack says otherwise; 0: none.
+	Credits uint32 `protobuf:"varint,17,opt,name=credits,proto3" json:"credits,omitempty"`
+	// In answer to a Bulk: of its reports, from the first on, so many are disposed of: durable, or refused for good. result
+	// is about the next one, or about all when there is no next one; so are epoch and sequence.
+	Disposed uint32 `protobuf:"varint,18,opt,name=disposed,proto3" json:"disposed,omitempty"`
+	// In answer to a Bulk: how many of those that are disposed of were refused; error says why the last of them was.
+	Refused       uint32 `protobuf:"varint,19,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1130,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1143,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{10}
+	return file_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Ack) GetResult() Ack_Result {
@@ -1096,6 +1251,34 @@ func (x *Ack) GetAsset() string {
 	return ""
 }
 
+func (x *Ack) GetInFull() bool {
+	if x != nil {
+		return x.InFull
+	}
+	return false
+}
+
+func (x *Ack) GetCredits() uint32 {
+	if x != nil {
+		return x.Credits
+	}
+	return 0
+}
+
+func (x *Ack) GetDisposed() uint32 {
+	if x != nil {
+		return x.Disposed
+	}
+	return 0
+}
+
+func (x *Ack) GetRefused() uint32 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Index into Report.blocks.
@@ -1103,14 +1286,16 @@ type Refusal struct {
 	// Counted under this word: reserved_label, clock_ahead, quota …
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// For a person.
-	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// In answer to a Bulk: index into Bulk.reports.
+	Report        uint32 `protobuf:"varint,4,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1307,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1320,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{11}
+	return file_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refusal) GetBlock() uint32 {
@@ -1159,6 +1344,13 @@ func (x *Refusal) GetError() string {
 	return ""
 }
 
+func (x *Refusal) GetReport() uint32 {
+	if x != nil {
+		return x.Report
+	}
+	return 0
+}
+
 // Enrol asks for a certificate: with a token the first time, with the present certificate at renewal.
 type Enrol struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1173,7 +1365,7 @@ type Enrol struct {
 
 func (x *Enrol) Reset() {
 	*x = Enrol{}
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1377,7 @@ func (x *Enrol) String() string {
 func (*Enrol) ProtoMessage() {}
 
 func (x *Enrol) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1390,7 @@ func (x *Enrol) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enrol.ProtoReflect.Descriptor instead.
 func (*Enrol) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Enrol) GetToken() string {
@@ -1242,7 +1434,7 @@ type Enrolled struct {
 
 func (x *Enrolled) Reset() {
 	*x = Enrolled{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1446,7 @@ func (x *Enrolled) String() string {
 func (*Enrolled) ProtoMessage() {}
 
 func (x *Enrolled) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1459,7 @@ func (x *Enrolled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enrolled.ProtoReflect.Descriptor instead.
 func (*Enrolled) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Enrolled) GetCertificates() [][]byte {
@@ -1324,7 +1516,7 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x12watchbill.agent.v0\"\xbc\x03\n" +
+	"wire.proto\x12\x12watchbill.agent.v0\"\x9a\x04\n" +
 	"\x06Report\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1c\n" +
@@ -1337,7 +1529,15 @@ const file_wire_proto_rawDesc = "" +
 	"\x06tables\x18\b \x03(\v2\x19.watchbill.agent.v0.TableR\x06tables\x125\n" +
 	"\agoodbye\x18\t \x01(\v2\x1b.watchbill.agent.v0.GoodbyeR\agoodbye\x12\"\n" +
 	"\rheld_since_ms\x18\n" +
-	" \x01(\x03R\vheldSinceMs\"\xef\x02\n" +
+	" \x01(\x03R\vheldSinceMs\x12\x16\n" +
+	"\x06packed\x18\v \x01(\fR\x06packed\x12D\n" +
+	"\rshape_changes\x18\f \x03(\v2\x1f.watchbill.agent.v0.ShapeChangeR\fshapeChanges\"<\n" +
+	"\x04Bulk\x124\n" +
+	"\areports\x18\x01 \x03(\v2\x1a.watchbill.agent.v0.ReportR\areports\"l\n" +
+	"\vShapeChange\x12\x12\n" +
+	"\x04base\x18\x01 \x01(\fR\x04base\x12\x18\n" +
+	"\aremoved\x18\x02 \x03(\rR\aremoved\x12/\n" +
+	"\x05added\x18\x03 \x01(\v2\x19.watchbill.agent.v0.ShapeR\x05added\"\x8d\x03\n" +
 	"\x05Block\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x16\n" +
@@ -1348,7 +1548,10 @@ const file_wire_proto_rawDesc = "" +
 	"\x06status\x18\x06 \x01(\x0e2 .watchbill.agent.v0.Block.StatusR\x06status\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x19\n" +
 	"\bshape_id\x18\b \x01(\fR\ashapeId\x12\x16\n" +
-	"\x06values\x18\t \x03(\x01R\x06values\"X\n" +
+	"\x06values\x18\t \x03(\x01R\x06values\x12\x1c\n" +
+	"\n" +
+	"same_as_ms\x18\n" +
+	" \x01(\x03R\bsameAsMs\"X\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSTATUS_OK\x10\x01\x12\x11\n" +
@@ -1397,7 +1600,7 @@ const file_wire_proto_rawDesc = "" +
 	"\aGoodbye\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\",\n" +
 	"\x05Hello\x12#\n" +
-	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\"\xf4\x04\n" +
+	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\"\xdd\x05\n" +
 	"\x03Ack\x126\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x1e.watchbill.agent.v0.Ack.ResultR\x06result\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -1414,17 +1617,22 @@ const file_wire_proto_rawDesc = "" +
 	"\x10return_spread_ms\x18\f \x01(\rR\x0ereturnSpreadMs\x12\x1a\n" +
 	"\bcustomer\x18\r \x01(\tR\bcustomer\x12\x12\n" +
 	"\x04site\x18\x0e \x01(\tR\x04site\x12\x14\n" +
-	"\x05asset\x18\x0f \x01(\tR\x05asset\"s\n" +
+	"\x05asset\x18\x0f \x01(\tR\x05asset\x12\x17\n" +
+	"\ain_full\x18\x10 \x01(\bR\x06inFull\x12\x18\n" +
+	"\acredits\x18\x11 \x01(\rR\acredits\x12\x1a\n" +
+	"\bdisposed\x18\x12 \x01(\rR\bdisposed\x12\x18\n" +
+	"\arefused\x18\x13 \x01(\rR\arefused\"s\n" +
 	"\x06Result\x12\x16\n" +
 	"\x12RESULT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fRESULT_ACCEPTED\x10\x01\x12\x16\n" +
 	"\x12RESULT_NEED_SHAPES\x10\x02\x12\x12\n" +
 	"\x0eRESULT_REFUSED\x10\x03\x12\x10\n" +
-	"\fRESULT_LATER\x10\x04\"M\n" +
+	"\fRESULT_LATER\x10\x04\"e\n" +
 	"\aRefusal\x12\x14\n" +
 	"\x05block\x18\x01 \x01(\rR\x05block\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\"l\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12\x16\n" +
+	"\x06report\x18\x04 \x01(\rR\x06report\"l\n" +
 	"\x05Enrol\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x10\n" +
 	"\x03csr\x18\x02 \x01(\fR\x03csr\x12;\n" +
@@ -1451,45 +1659,50 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_wire_proto_goTypes = []any{
-	(Block_Status)(0), // 0: watchbill.agent.v0.Block.Status
-	(Ack_Result)(0),   // 1: watchbill.agent.v0.Ack.Result
-	(*Report)(nil),    // 2: watchbill.agent.v0.Report
-	(*Block)(nil),     // 3: watchbill.agent.v0.Block
-	(*Shape)(nil),     // 4: watchbill.agent.v0.Shape
-	(*Series)(nil),    // 5: watchbill.agent.v0.Series
-	(*Event)(nil),     // 6: watchbill.agent.v0.Event
-	(*Inventory)(nil), // 7: watchbill.agent.v0.Inventory
-	(*Table)(nil),     // 8: watchbill.agent.v0.Table
-	(*Row)(nil),       // 9: watchbill.agent.v0.Row
-	(*Goodbye)(nil),   // 10: watchbill.agent.v0.Goodbye
-	(*Hello)(nil),     // 11: watchbill.agent.v0.Hello
-	(*Ack)(nil),       // 12: watchbill.agent.v0.Ack
-	(*Refusal)(nil),   // 13: watchbill.agent.v0.Refusal
-	(*Enrol)(nil),     // 14: watchbill.agent.v0.Enrol
-	(*Enrolled)(nil),  // 15: watchbill.agent.v0.Enrolled
-	nil,               // 16: watchbill.agent.v0.Event.FieldsEntry
+	(Block_Status)(0),   // 0: watchbill.agent.v0.Block.Status
+	(Ack_Result)(0),     // 1: watchbill.agent.v0.Ack.Result
+	(*Report)(nil),      // 2: watchbill.agent.v0.Report
+	(*Bulk)(nil),        // 3: watchbill.agent.v0.Bulk
+	(*ShapeChange)(nil), // 4: watchbill.agent.v0.ShapeChange
+	(*Block)(nil),       // 5: watchbill.agent.v0.Block
+	(*Shape)(nil),       // 6: watchbill.agent.v0.Shape
+	(*Series)(nil),      // 7: watchbill.agent.v0.Series
+	(*Event)(nil),       // 8: watchbill.agent.v0.Event
+	(*Inventory)(nil),   // 9: watchbill.agent.v0.Inventory
+	(*Table)(nil),       // 10: watchbill.agent.v0.Table
+	(*Row)(nil),         // 11: watchbill.agent.v0.Row
+	(*Goodbye)(nil),     // 12: watchbill.agent.v0.Goodbye
+	(*Hello)(nil),       // 13: watchbill.agent.v0.Hello
+	(*Ack)(nil),         // 14: watchbill.agent.v0.Ack
+	(*Refusal)(nil),     // 15: watchbill.agent.v0.Refusal
+	(*Enrol)(nil),       // 16: watchbill.agent.v0.Enrol
+	(*Enrolled)(nil),    // 17: watchbill.agent.v0.Enrolled
+	nil,                 // 18: watchbill.agent.v0.Event.FieldsEntry
 }
 var file_wire_proto_depIdxs = []int32{
-	3,  // 0: watchbill.agent.v0.Report.blocks:type_name -> watchbill.agent.v0.Block
-	4,  // 1: watchbill.agent.v0.Report.shapes:type_name -> watchbill.agent.v0.Shape
-	6,  // 2: watchbill.agent.v0.Report.events:type_name -> watchbill.agent.v0.Event
-	7,  // 3: watchbill.agent.v0.Report.inventory:type_name -> watchbill.agent.v0.Inventory
-	8,  // 4: watchbill.agent.v0.Report.tables:type_name -> watchbill.agent.v0.Table
-	10, // 5: watchbill.agent.v0.Report.goodbye:type_name -> watchbill.agent.v0.Goodbye
-	0,  // 6: watchbill.agent.v0.Block.status:type_name -> watchbill.agent.v0.Block.Status
-	5,  // 7: watchbill.agent.v0.Shape.series:type_name -> watchbill.agent.v0.Series
-	16, // 8: watchbill.agent.v0.Event.fields:type_name -> watchbill.agent.v0.Event.FieldsEntry
-	9,  // 9: watchbill.agent.v0.Table.rows:type_name -> watchbill.agent.v0.Row
-	1,  // 10: watchbill.agent.v0.Ack.result:type_name -> watchbill.agent.v0.Ack.Result
-	13, // 11: watchbill.agent.v0.Ack.refusals:type_name -> watchbill.agent.v0.Refusal
-	7,  // 12: watchbill.agent.v0.Enrol.inventory:type_name -> watchbill.agent.v0.Inventory
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	5,  // 0: watchbill.agent.v0.Report.blocks:type_name -> watchbill.agent.v0.Block
+	6,  // 1: watchbill.agent.v0.Report.shapes:type_name -> watchbill.agent.v0.Shape
+	8,  // 2: watchbill.agent.v0.Report.events:type_name -> watchbill.agent.v0.Event
+	9,  // 3: watchbill.agent.v0.Report.inventory:type_name -> watchbill.agent.v0.Inventory
+	10, // 4: watchbill.agent.v0.Report.tables:type_name -> watchbill.agent.v0.Table
+	12, // 5: watchbill.agent.v0.Report.goodbye:type_name -> watchbill.agent.v0.Goodbye
+	4,  // 6: watchbill.agent.v0.Report.shape_changes:type_name -> watchbill.agent.v0.ShapeChange
+	2,  // 7: watchbill.agent.v0.Bulk.reports:type_name -> watchbill.agent.v0.Report
+	6,  // 8: watchbill.agent.v0.ShapeChange.added:type_name -> watchbill.agent.v0.Shape
+	0,  // 9: watchbill.agent.v0.Block.status:type_name -> watchbill.agent.v0.Block.Status
+	7,  // 10: watchbill.agent.v0.Shape.series:type_name -> watchbill.agent.v0.Series
+	18, // 11: watchbill.agent.v0.Event.fields:type_name -> watchbill.agent.v0.Event.FieldsEntry
+	11, // 12: watchbill.agent.v0.Table.rows:type_name -> watchbill.agent.v0.Row
+	1,  // 13: watchbill.agent.v0.Ack.result:type_name -> watchbill.agent.v0.Ack.Result
+	15, // 14: watchbill.agent.v0.Ack.refusals:type_name -> watchbill.agent.v0.Refusal
+	9,  // 15: watchbill.agent.v0.Enrol.inventory:type_name -> watchbill.agent.v0.Inventory
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -1503,7 +1716,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

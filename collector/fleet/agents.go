@@ -34,6 +34,7 @@ func (g *Registry) AuthenticateCert(c *x509.Certificate) (Agent, error) {
 	now := g.now()
 	g.mu.RLock()
 	a, ok := g.agents[id]
+	by, cameOver := g.shows(a, c)
 	g.mu.RUnlock()
 	switch {
 	case !ok:
@@ -48,8 +49,35 @@ func (g *Registry) AuthenticateCert(c *x509.Certificate) (Agent, error) {
 	case now.After(c.NotAfter):
 		return Agent{}, refuse(ErrExpired, "the certificate expired on %s: enrol this host with a new token from "+
 			"`watchbill token create`", c.NotAfter.UTC().Format(time.RFC3339))
+	case by == nil:
+		return Agent{}, refuse(ErrCertificate, "the authority that signed the certificate was retired: enrol this host with a "+
+			"new token from `watchbill token create`")
+	}
+	if cameOver {
+		g.prove(id, by)
 	}
 	return a, nil
+}
+
+// shows is the authority in force that signed c, nil when none did, and whether this is the first sign that a knows it
+// beside the one that vouches for the listener. The caller holds mu.
+func (g *Registry) shows(a Agent, c *x509.Certificate) (by *Authority, cameOver bool) {
+	if g.trust == nil {
+		return nil, false
+	}
+	by = g.trust.of(c)
+	if by == nil || by == g.trust.listener() {
+		return by, false
+	}
+	return by, a.Authority != by.fingerprint && g.proven[a.ID] != by.fingerprint
+}
+
+// Outdated says whether the agent that shows this certificate should renew it now because authorities have changed since
+// it was made.
+func (g *Registry) Outdated(c *x509.Certificate) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.trust != nil && g.trust.outdated(c)
 }
 
 // Renew gives the agent that holds a certificate the next one, on a new or the same key. The present one stays good
@@ -66,7 +94,7 @@ func (g *Registry) Renew(ctx context.Context, present *x509.Certificate, csr []b
 		return Enrolment{}, fmt.Errorf("renew certificate: %w", err)
 	}
 	now := g.now().UTC()
-	leaf, err := g.authority.agentLeaf(a.ID, key.public, now)
+	leaf, err := g.trust.signer().agentLeaf(a.ID, key.public, now)
 	if err != nil {
 		return Enrolment{}, fmt.Errorf("renew certificate of %s: %w", a.Asset, err)
 	}

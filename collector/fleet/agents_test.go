@@ -83,13 +83,13 @@ func TestAuthenticateCertRefusals(t *testing.T) {
 	e, _ := s.mustEnrol("acme", "york", "web1")
 	key := newKey(t)
 	forged := func(id string) *x509.Certificate {
-		c, err := s.authority.agentLeaf(id, key.Public(), s.clock.now())
+		c, err := s.trust.signer().agentLeaf(id, key.Public(), s.clock.now())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	server, err := s.authority.serverLeaf([]string{"localhost"}, key.Public(), s.clock.now())
+	server, err := s.trust.listener().serverLeaf([]string{"localhost"}, key.Public(), s.clock.now())
 	if err != nil {
 		t.Fatal(err)
 	}

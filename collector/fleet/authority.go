@@ -42,6 +42,8 @@ const (
 type Authority struct {
 	cert *x509.Certificate
 	key  crypto.Signer
+	// fingerprint is the SHA-256 of the certificate, hexadecimal.
+	fingerprint string
 }
 
 // NewAuthority makes a key and a self-signed certificate that are valid for ten years from now.
@@ -105,7 +107,8 @@ func newAuthority(der []byte, key crypto.Signer) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authority's certificate: %w", err)
 	}
-	return &Authority{cert: cert, key: key}, nil
+	sum := sha256.Sum256(cert.Raw)
+	return &Authority{cert: cert, key: key, fingerprint: hex.EncodeToString(sum[:])}, nil
 }
 
 // PEM is the certificate and the private key (PKCS#8) for the store.
@@ -119,17 +122,7 @@ func (a *Authority) PEM() (certPEM, keyPEM []byte, err error) {
 }
 
 // Fingerprint is the SHA-256 of the certificate's DER in lower-case hexadecimal, by which an enrolling agent knows it.
-func (a *Authority) Fingerprint() string {
-	sum := sha256.Sum256(a.cert.Raw)
-	return hex.EncodeToString(sum[:])
-}
-
-// Pool holds the authority alone.
-func (a *Authority) Pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(a.cert)
-	return p
-}
+func (a *Authority) Fingerprint() string { return a.fingerprint }
 
 // DER is the authority's certificate.
 func (a *Authority) DER() []byte { return bytes.Clone(a.cert.Raw) }

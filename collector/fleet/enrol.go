@@ -50,7 +50,7 @@ func (g *Registry) Enrol(ctx context.Context, q Request) (Enrolment, error) {
 	if err != nil {
 		return Enrolment{}, fmt.Errorf("enrol: %w", err)
 	}
-	leaf, err := g.authority.agentLeaf(agent.ID, key.public, now)
+	leaf, err := g.trust.signer().agentLeaf(agent.ID, key.public, now)
 	if err != nil {
 		return Enrolment{}, fmt.Errorf("enrol %s: %w", agent.Asset, err)
 	}
@@ -77,8 +77,8 @@ func (g *Registry) Enrol(ctx context.Context, q Request) (Enrolment, error) {
 func (g *Registry) enrolment(a Agent, leaf *x509.Certificate, now time.Time) Enrolment {
 	return Enrolment{
 		Agent:        a,
-		Certificates: [][]byte{leaf.Raw, g.authority.DER()},
-		Authorities:  [][]byte{g.authority.DER()},
+		Certificates: [][]byte{leaf.Raw, g.trust.signer().DER()},
+		Authorities:  g.trust.ders(),
 		RenewAt:      now.Add(leafRenew),
 	}
 }
@@ -88,7 +88,7 @@ func (g *Registry) enrolment(a Agent, leaf *x509.Certificate, now time.Time) Enr
 func (g *Registry) admit(q Request, key request, now time.Time) (a Agent, again bool, err error) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	if g.authority == nil {
+	if g.trust == nil {
 		return Agent{}, false, errNotLoaded
 	}
 	t := g.tokens[tokenID(q.Token)]

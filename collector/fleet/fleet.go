@@ -65,8 +65,11 @@ type Agent struct {
 	EnrolledAt time.Time `json:"enrolled_at"`
 	RenewedAt  time.Time `json:"renewed_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at"`
-	RevokedAt  time.Time `json:"revoked_at,omitzero"`
-	RevokedBy  string    `json:"revoked_by,omitempty"`
+	// Authority is the fingerprint of the newest authority that the agent has shown to know, by a certificate of it; empty
+	// while there has only been one.
+	Authority string    `json:"authority,omitempty"`
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	RevokedBy string    `json:"revoked_by,omitempty"`
 }
 
 // Token lets one agent enrol once.

@@ -112,4 +112,5 @@ func (r *records) Authority() (cert, key []byte, ok bool, err error) {
 }
 func (r *records) PutAuthority(cert, key []byte) error               { r.cert, r.key = cert, key; return nil }
 func (r *records) PutShape(string, [32]byte, []byte) error           { return nil }
+func (r *records) DeleteShape(string, [32]byte) error                { return nil }
 func (r *records) Shapes(func(string, [32]byte, []byte) error) error { return nil }

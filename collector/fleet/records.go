@@ -23,12 +23,15 @@ type Records interface {
 	DeleteOperator(name string) error
 	Operators() ([]Operator, error)
 
-	// Authority is the CA's certificate and key in PEM; false before the first start.
+	// Authority is the CA's certificate and key in PEM, several of each while one takes over from another; false before
+	// the first start.
 	Authority() (certPEM, keyPEM []byte, ok bool, err error)
 	PutAuthority(certPEM, keyPEM []byte) error
 
 	// PutShape keeps a shape known for a customer; encoded is wire's protobuf of it.
 	PutShape(customer string, id [32]byte, encoded []byte) error
+	// DeleteShape forgets one; forgetting an unknown one is no error.
+	DeleteShape(customer string, id [32]byte) error
 	// Shapes calls fn for every known shape.
 	Shapes(fn func(customer string, id [32]byte, encoded []byte) error) error
 }

@@ -51,7 +51,10 @@ type Registry struct {
 	agents    map[string]Agent
 	tokens    map[string]Token
 	operators map[string]Operator // by digest
-	authority *Authority
+	trust     *trust              // nil before Load
+	// proven is the fingerprint of the newer authority that an agent has shown a certificate of, where its record does not
+	// say so yet.
+	proven map[string]string
 }
 
 // NewRegistry makes an empty registry; Load fills it.
@@ -62,7 +65,7 @@ func NewRegistry(k Keeper, o Options) *Registry {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Registry{keeper: k, now: o.Now, log: o.Logger, address: o.AgentAddress}
+	g := &Registry{keeper: k, now: o.Now, log: o.Logger, address: o.AgentAddress, proven: map[string]string{}}
 	g.forget()
 	g.declare(Directory{})
 	return g
@@ -73,7 +76,7 @@ func (g *Registry) forget() {
 	g.tokens, g.operators = map[string]Token{}, map[string]Operator{}
 }
 
-// Load reads agents, tokens and operators from the Keeper, and the authority, which it makes at the first start; of
+// Load reads agents, tokens and operators from the Keeper, and the authorities, the first of which it makes at the first start; of
 // two starts at once one authority wins and both use it. Calling it again reads everything anew.
 func (g *Registry) Load(ctx context.Context) error {
 	g.change.Lock()
@@ -107,7 +110,7 @@ func (g *Registry) update(ctx context.Context, kind string, fn func(Records) err
 
 // load reads everything. The caller holds change.
 func (g *Registry) load(ctx context.Context) error {
-	authority, err := g.loadAuthority(ctx)
+	trust, err := g.loadTrust(ctx)
 	if err != nil {
 		return fmt.Errorf("load fleet: %w", err)
 	}
@@ -134,7 +137,7 @@ func (g *Registry) load(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.forget()
-	g.authority = authority
+	g.trust = trust
 	for _, a := range assets {
 		g.enrolled[a.Name] = a
 	}
@@ -152,7 +155,7 @@ func (g *Registry) load(ctx context.Context) error {
 	return nil
 }
 
-func (g *Registry) loadAuthority(ctx context.Context) (*Authority, error) {
+func (g *Registry) loadTrust(ctx context.Context) (*trust, error) {
 	var certPEM, keyPEM []byte
 	var there bool
 	err := g.keeper.ViewFleet(ctx, func(r Records) (err error) {
@@ -163,7 +166,7 @@ func (g *Registry) loadAuthority(ctx context.Context) (*Authority, error) {
 		return nil, err
 	}
 	if there {
-		return ParseAuthority(certPEM, keyPEM)
+		return parseTrust(certPEM, keyPEM)
 	}
 	made, err := NewAuthority(g.now())
 	if err != nil {
@@ -184,7 +187,7 @@ func (g *Registry) loadAuthority(ctx context.Context) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ParseAuthority(certPEM, keyPEM)
+	return parseTrust(certPEM, keyPEM)
 }
 
 // SetDirectory puts another directory in place of the present one, at once and whole. An invalid directory changes
@@ -302,24 +305,25 @@ func (g *Registry) Assets() []Asset {
 	return slices.SortedFunc(maps.Values(g.assets), func(a, b Asset) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// Fingerprint is the authority's, empty before Load.
+// Fingerprint is that of the authority which vouches for the agents' listener, empty before Load.
 func (g *Registry) Fingerprint() string {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	if g.authority == nil {
+	if g.trust == nil {
 		return ""
 	}
-	return g.authority.Fingerprint()
+	return g.trust.listener().Fingerprint()
 }
 
-// ClientCAs are the authorities whose agents are listened to; nil before Load.
+// ClientCAs are the authorities whose agents are listened to, now: the same pool until one comes or goes. Do not change
+// it. Nil before Load.
 func (g *Registry) ClientCAs() *x509.CertPool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	if g.authority == nil {
+	if g.trust == nil {
 		return nil
 	}
-	return g.authority.Pool()
+	return g.trust.pool
 }
 
 // newSecret is 130 random bits as a lower-case word.

@@ -15,26 +15,21 @@ import (
 )
 
 // ServerCertificate is the certificate of the agents' listener. It lives in memory alone and is made anew, with a new
-// key, when two thirds of its 90 days have passed; connections that stand are not touched.
+// key, when two thirds of its 90 days have passed or another authority has come to vouch for it; connections that stand
+// are not touched.
 type ServerCertificate struct {
-	authority *Authority
-	names     []string
-	now       func() time.Time
+	registry *Registry
+	names    []string
 
 	mu      sync.Mutex
 	current *tls.Certificate
+	by      *Authority
 	renewAt time.Time
 }
 
 // ServerCertificate makes the certificate under these names and addresses (see ServerNames). It needs Load first.
 func (g *Registry) ServerCertificate(names []string) (*ServerCertificate, error) {
-	g.mu.RLock()
-	authority := g.authority
-	g.mu.RUnlock()
-	if authority == nil {
-		return nil, errNotLoaded
-	}
-	s := &ServerCertificate{authority: authority, names: names, now: g.now}
+	s := &ServerCertificate{registry: g, names: names}
 	if _, err := s.GetCertificate(nil); err != nil {
 		return nil, err
 	}
@@ -44,23 +39,30 @@ func (g *Registry) ServerCertificate(names []string) (*ServerCertificate, error)
 // GetCertificate is for tls.Config. The chain includes the authority, so that an enrolling agent, which knows only its
 // fingerprint, can check it.
 func (s *ServerCertificate) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	s.registry.mu.RLock()
+	t := s.registry.trust
+	s.registry.mu.RUnlock()
+	if t == nil {
+		return nil, errNotLoaded
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
-	if s.current != nil && now.Before(s.renewAt) {
+	now := s.registry.now()
+	if s.current != nil && s.by == t.listener() && now.Before(s.renewAt) {
 		return s.current, nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make key of the agents' listener: %w", err)
 	}
-	leaf, err := s.authority.serverLeaf(s.names, key.Public(), now)
+	leaf, err := t.listener().serverLeaf(s.names, key.Public(), now)
 	if err != nil {
 		return nil, fmt.Errorf("make certificate of the agents' listener: %w", err)
 	}
 	s.current = &tls.Certificate{
-		Certificate: [][]byte{leaf.Raw, s.authority.cert.Raw}, PrivateKey: key, Leaf: leaf,
+		Certificate: [][]byte{leaf.Raw, t.listener().cert.Raw}, PrivateKey: key, Leaf: leaf,
 	}
+	s.by = t.listener()
 	s.renewAt = now.Add(leafRenew)
 	return s.current, nil
 }

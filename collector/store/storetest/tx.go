@@ -257,4 +257,22 @@ func testNames(t *testing.T, s store.Store) {
 		}
 		return errors.Join(err, err2)
 	})
+	update(t, s, func(tx store.Tx) error {
+		id := [32]byte{0, 0xff, 1}
+		return errors.Join(tx.DeleteShape(names[1], id), tx.DeleteShape(names[0], id)) // the second was never there
+	})
+	view(t, s, func(tx store.Tx) error {
+		left := 0
+		err := tx.Shapes(func(customer string, _ [32]byte, _ []byte) error {
+			left++
+			if customer == names[1] {
+				t.Error("a deleted shape is still there")
+			}
+			return nil
+		})
+		if left != len(names)-1 {
+			t.Errorf("%d shapes left, want %d", left, len(names)-1)
+		}
+		return err
+	})
 }

@@ -35,7 +35,7 @@ func CheckReport(r *Report, max Limits) error {
 			return err
 		}
 	}
-	for _, check := range []func(*Report, Limits) error{checkBlocks, checkEvents, checkTables} {
+	for _, check := range []func(*Report, Limits) error{checkBlocks, checkEvents, checkTables, checkBundles} {
 		if err := check(r, max); err != nil {
 			return err
 		}
@@ -157,29 +157,59 @@ func checkTables(r *Report, max Limits) error {
 		return err
 	}
 	for _, t := range r.GetTables() {
-		if err := checkWord("kind of a table", t.GetKind(), max); err != nil {
+		if err := checkTable(t, max); err != nil {
 			return err
 		}
-		if err := checkTime("sampled_at_ms of table "+t.GetKind(), t.GetSampledAtMs()); err != nil {
+	}
+	return nil
+}
+
+func checkTable(t *Table, max Limits) error {
+	if err := checkWord("kind of a table", t.GetKind(), max); err != nil {
+		return err
+	}
+	if err := checkTime("sampled_at_ms of table "+t.GetKind(), t.GetSampledAtMs()); err != nil {
+		return err
+	}
+	if err := checkText("none_because of table "+t.GetKind(), t.GetNoneBecause(), max.TextBytes, "text_bytes"); err != nil {
+		return err
+	}
+	if err := over("rows of table "+t.GetKind(), len(t.GetRows()), max.Rows, "rows"); err != nil {
+		return err
+	}
+	if err := checkCells("columns of table "+t.GetKind(), t.GetColumns(), max); err != nil {
+		return err
+	}
+	for i, row := range t.GetRows() {
+		if err := checkCells("cells of table "+t.GetKind(), row.GetCells(), max); err != nil {
 			return err
 		}
-		if err := checkText("none_because of table "+t.GetKind(), t.GetNoneBecause(), max.TextBytes, "text_bytes"); err != nil {
+		if len(row.GetCells()) != len(t.GetColumns()) {
+			return refuse(ReasonMalformed, "row %d of table %s has %d cells for %d columns", i, t.GetKind(),
+				len(row.GetCells()), len(t.GetColumns()))
+		}
+	}
+	return nil
+}
+
+// checkBundles holds answered requests to the limits of tables, which they are.
+func checkBundles(r *Report, max Limits) error {
+	if err := over("tables and bundles of a report", len(r.GetTables())+len(r.GetBundles()), max.Tables, "tables"); err != nil {
+		return err
+	}
+	for _, b := range r.GetBundles() {
+		name := b.GetRequest().GetName()
+		if err := checkWord("name of a bundle", name, max); err != nil {
 			return err
 		}
-		if err := over("rows of table "+t.GetKind(), len(t.GetRows()), max.Rows, "rows"); err != nil {
+		if err := checkText("argument of bundle "+name, b.GetRequest().GetArgument(), max.LabelValueBytes, "label_value_bytes"); err != nil {
 			return err
 		}
-		if err := checkCells("columns of table "+t.GetKind(), t.GetColumns(), max); err != nil {
-			return err
+		if kind := b.GetTable().GetKind(); kind != name {
+			return refuse(ReasonMalformed, "bundle %q has a table of kind %q: want the bundle's name", name, shorten(kind))
 		}
-		for i, row := range t.GetRows() {
-			if err := checkCells("cells of table "+t.GetKind(), row.GetCells(), max); err != nil {
-				return err
-			}
-			if len(row.GetCells()) != len(t.GetColumns()) {
-				return refuse(ReasonMalformed, "row %d of table %s has %d cells for %d columns", i, t.GetKind(),
-					len(row.GetCells()), len(t.GetColumns()))
-			}
+		if err := checkTable(b.GetTable(), max); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -62,6 +62,13 @@ func fullReport() *wire.Report {
 			{Kind: "failed_units", SampledAtMs: ms, NoneBecause: "no systemd"},
 		},
 		Goodbye: &wire.Goodbye{Reason: "stopped by the service manager"},
+		Bundles: []*wire.Bundle{{
+			Request: &wire.BundleRequest{Name: "disk_usage", Argument: "/var"},
+			Table: &wire.Table{
+				Kind: "disk_usage", SampledAtMs: ms, Columns: []string{"size", "path"},
+				Rows: []*wire.Row{{Cells: []string{"1.5 GiB", "/var/log"}}},
+			},
+		}},
 	}
 }
 
@@ -74,6 +81,7 @@ func messages() map[string]proto.Message {
 			Error: "shape is not known", Refusals: []*wire.Refusal{{Block: 2, Reason: "quota", Error: "too many series"}},
 			NowMs: at.UnixMilli(), Incarnation: 4, KeepSeconds: 86_400, ReplaySinceMs: at.UnixMilli() - 1, RetryAfterMs: 500,
 			ReturnSpreadMs: 20_000, Customer: "acme", Site: "london", Asset: "web-1",
+			Bundles: []*wire.BundleRequest{{Name: "logs", Argument: "nginx.service"}},
 		},
 		"enrol": &wire.Enrol{Token: "secret", Csr: []byte{0x30, 0x03, 1, 2, 3}, Inventory: inventory()},
 		"enrolled": &wire.Enrolled{
@@ -127,6 +135,7 @@ func TestGoldenIsComplete(t *testing.T) {
 	ack := messages()["ack"].ProtoReflect()
 	for _, m := range []proto.Message{
 		fullReport(), inventory(), messages()["enrol"], messages()["enrolled"], ack.Interface(), fullReport().Events[0],
+		fullReport().Bundles[0], fullReport().Bundles[0].Request,
 	} {
 		fields := m.ProtoReflect().Descriptor().Fields()
 		for i := range fields.Len() {

@@ -153,7 +153,7 @@ func (x Ack_Result) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Ack_Result.Descriptor instead.
 func (Ack_Result) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12, 0}
+	return file_wire_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // Report is what one agent has to say at one time. The collector applies it whole or not at all.
@@ -182,7 +182,9 @@ type Report struct {
 	// From version 1: the blocks, packed (README.md has the layout byte by byte); then `blocks` is empty.
 	Packed []byte `protobuf:"bytes,11,opt,name=packed,proto3" json:"packed,omitempty"`
 	// From version 1: shapes that are nearly one the collector knows; like `shapes`, only those it asked for.
-	ShapeChanges  []*ShapeChange `protobuf:"bytes,12,rep,name=shape_changes,json=shapeChanges,proto3" json:"shape_changes,omitempty"`
+	ShapeChanges []*ShapeChange `protobuf:"bytes,12,rep,name=shape_changes,json=shapeChanges,proto3" json:"shape_changes,omitempty"`
+	// Evidence the collector asked for (Ack.bundles); such a report goes out of turn.
+	Bundles       []*Bundle `protobuf:"bytes,20,rep,name=bundles,proto3" json:"bundles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -297,6 +299,13 @@ func (x *Report) GetPacked() []byte {
 func (x *Report) GetShapeChanges() []*ShapeChange {
 	if x != nil {
 		return x.ShapeChanges
+	}
+	return nil
+}
+
+func (x *Report) GetBundles() []*Bundle {
+	if x != nil {
+		return x.Bundles
 	}
 	return nil
 }
@@ -643,7 +652,8 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique within (asset, epoch).
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Kind: agent_started, agent_stopping, host_rebooted, unit_restarted, unit_failed, clock_stepped, spool_dropped …
+	// Kind: agent_started, agent_stopping, host_rebooted, unit_restarted, unit_failed, clock_stepped, spool_dropped,
+	// kernel_oom, kernel_io_error, log_error, package_upgraded, port_opened, session_began …
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	AtMs int64  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	// One sentence for a person.
@@ -865,7 +875,7 @@ func (x *Inventory) GetZone() string {
 // Table is evidence: the newest table of a kind replaces the one before.
 type Table struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// processes, sessions, failed_units.
+	// processes, sessions, failed_units, kernel_messages, log_files.
 	Kind        string   `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	SampledAtMs int64    `protobuf:"varint,2,opt,name=sampled_at_ms,json=sampledAtMs,proto3" json:"sampled_at_ms,omitempty"`
 	Columns     []string `protobuf:"bytes,3,rep,name=columns,proto3" json:"columns,omitempty"`
@@ -985,6 +995,116 @@ func (x *Row) GetCells() []string {
 	return nil
 }
 
+// BundleRequest asks for evidence by a name out of the fixed list that is built into the agent. It is data: the agent
+// looks both words up among what it knows and does nothing about others but count them (DESIGN D8).
+type BundleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// disk_usage, processes, deleted_files, sockets, kernel, logs.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// A mount point or unit that this agent has reported, exactly as it did; empty where the bundle takes none.
+	Argument      string `protobuf:"bytes,2,opt,name=argument,proto3" json:"argument,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BundleRequest) Reset() {
+	*x = BundleRequest{}
+	mi := &file_wire_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BundleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BundleRequest) ProtoMessage() {}
+
+func (x *BundleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BundleRequest.ProtoReflect.Descriptor instead.
+func (*BundleRequest) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BundleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BundleRequest) GetArgument() string {
+	if x != nil {
+		return x.Argument
+	}
+	return ""
+}
+
+// Bundle answers a BundleRequest.
+type Bundle struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Request *BundleRequest         `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// Its kind is the request's name.
+	Table         *Table `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bundle) Reset() {
+	*x = Bundle{}
+	mi := &file_wire_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bundle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bundle) ProtoMessage() {}
+
+func (x *Bundle) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bundle.ProtoReflect.Descriptor instead.
+func (*Bundle) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Bundle) GetRequest() *BundleRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *Bundle) GetTable() *Table {
+	if x != nil {
+		return x.Table
+	}
+	return nil
+}
+
 type Goodbye struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why the agent stops: "stopped by the service manager", "host is shutting down".
@@ -995,7 +1115,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1127,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1140,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{10}
+	return file_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -1040,7 +1160,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1172,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1185,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{11}
+	return file_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Hello) GetAgentVersion() string {
@@ -1111,14 +1231,16 @@ type Ack struct {
 	// is about the next one, or about all when there is no next one; so are epoch and sequence.
 	Disposed uint32 `protobuf:"varint,18,opt,name=disposed,proto3" json:"disposed,omitempty"`
 	// In answer to a Bulk: how many of those that are disposed of were refused; error says why the last of them was.
-	Refused       uint32 `protobuf:"varint,19,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused uint32 `protobuf:"varint,19,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Evidence wanted about this host, because an alert about it is pending or firing. Data, not a command: see BundleRequest.
+	Bundles       []*BundleRequest `protobuf:"bytes,24,rep,name=bundles,proto3" json:"bundles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1252,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1265,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Ack) GetResult() Ack_Result {
@@ -1279,6 +1401,13 @@ func (x *Ack) GetRefused() uint32 {
 	return 0
 }
 
+func (x *Ack) GetBundles() []*BundleRequest {
+	if x != nil {
+		return x.Bundles
+	}
+	return nil
+}
+
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Index into Report.blocks.
@@ -1295,7 +1424,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1436,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1449,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Refusal) GetBlock() uint32 {
@@ -1365,7 +1494,7 @@ type Enrol struct {
 
 func (x *Enrol) Reset() {
 	*x = Enrol{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1506,7 @@ func (x *Enrol) String() string {
 func (*Enrol) ProtoMessage() {}
 
 func (x *Enrol) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1519,7 @@ func (x *Enrol) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enrol.ProtoReflect.Descriptor instead.
 func (*Enrol) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Enrol) GetToken() string {
@@ -1434,7 +1563,7 @@ type Enrolled struct {
 
 func (x *Enrolled) Reset() {
 	*x = Enrolled{}
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1575,7 @@ func (x *Enrolled) String() string {
 func (*Enrolled) ProtoMessage() {}
 
 func (x *Enrolled) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1588,7 @@ func (x *Enrolled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enrolled.ProtoReflect.Descriptor instead.
 func (*Enrolled) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{15}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Enrolled) GetCertificates() [][]byte {
@@ -1516,7 +1645,7 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x12watchbill.agent.v0\"\x9a\x04\n" +
+	"wire.proto\x12\x12watchbill.agent.v0\"\xd0\x04\n" +
 	"\x06Report\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1c\n" +
@@ -1531,7 +1660,8 @@ const file_wire_proto_rawDesc = "" +
 	"\rheld_since_ms\x18\n" +
 	" \x01(\x03R\vheldSinceMs\x12\x16\n" +
 	"\x06packed\x18\v \x01(\fR\x06packed\x12D\n" +
-	"\rshape_changes\x18\f \x03(\v2\x1f.watchbill.agent.v0.ShapeChangeR\fshapeChanges\"<\n" +
+	"\rshape_changes\x18\f \x03(\v2\x1f.watchbill.agent.v0.ShapeChangeR\fshapeChanges\x124\n" +
+	"\abundles\x18\x14 \x03(\v2\x1a.watchbill.agent.v0.BundleR\abundles\"<\n" +
 	"\x04Bulk\x124\n" +
 	"\areports\x18\x01 \x03(\v2\x1a.watchbill.agent.v0.ReportR\areports\"l\n" +
 	"\vShapeChange\x12\x12\n" +
@@ -1596,11 +1726,17 @@ const file_wire_proto_rawDesc = "" +
 	"\x04rows\x18\x04 \x03(\v2\x17.watchbill.agent.v0.RowR\x04rows\x12!\n" +
 	"\fnone_because\x18\x05 \x01(\tR\vnoneBecause\"\x1b\n" +
 	"\x03Row\x12\x14\n" +
-	"\x05cells\x18\x01 \x03(\tR\x05cells\"!\n" +
+	"\x05cells\x18\x01 \x03(\tR\x05cells\"?\n" +
+	"\rBundleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bargument\x18\x02 \x01(\tR\bargument\"v\n" +
+	"\x06Bundle\x12;\n" +
+	"\arequest\x18\x01 \x01(\v2!.watchbill.agent.v0.BundleRequestR\arequest\x12/\n" +
+	"\x05table\x18\x02 \x01(\v2\x19.watchbill.agent.v0.TableR\x05table\"!\n" +
 	"\aGoodbye\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\",\n" +
 	"\x05Hello\x12#\n" +
-	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\"\xdd\x05\n" +
+	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\"\x9a\x06\n" +
 	"\x03Ack\x126\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x1e.watchbill.agent.v0.Ack.ResultR\x06result\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -1621,7 +1757,8 @@ const file_wire_proto_rawDesc = "" +
 	"\ain_full\x18\x10 \x01(\bR\x06inFull\x12\x18\n" +
 	"\acredits\x18\x11 \x01(\rR\acredits\x12\x1a\n" +
 	"\bdisposed\x18\x12 \x01(\rR\bdisposed\x12\x18\n" +
-	"\arefused\x18\x13 \x01(\rR\arefused\"s\n" +
+	"\arefused\x18\x13 \x01(\rR\arefused\x12;\n" +
+	"\abundles\x18\x18 \x03(\v2!.watchbill.agent.v0.BundleRequestR\abundles\"s\n" +
 	"\x06Result\x12\x16\n" +
 	"\x12RESULT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fRESULT_ACCEPTED\x10\x01\x12\x16\n" +
@@ -1659,27 +1796,29 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_wire_proto_goTypes = []any{
-	(Block_Status)(0),   // 0: watchbill.agent.v0.Block.Status
-	(Ack_Result)(0),     // 1: watchbill.agent.v0.Ack.Result
-	(*Report)(nil),      // 2: watchbill.agent.v0.Report
-	(*Bulk)(nil),        // 3: watchbill.agent.v0.Bulk
-	(*ShapeChange)(nil), // 4: watchbill.agent.v0.ShapeChange
-	(*Block)(nil),       // 5: watchbill.agent.v0.Block
-	(*Shape)(nil),       // 6: watchbill.agent.v0.Shape
-	(*Series)(nil),      // 7: watchbill.agent.v0.Series
-	(*Event)(nil),       // 8: watchbill.agent.v0.Event
-	(*Inventory)(nil),   // 9: watchbill.agent.v0.Inventory
-	(*Table)(nil),       // 10: watchbill.agent.v0.Table
-	(*Row)(nil),         // 11: watchbill.agent.v0.Row
-	(*Goodbye)(nil),     // 12: watchbill.agent.v0.Goodbye
-	(*Hello)(nil),       // 13: watchbill.agent.v0.Hello
-	(*Ack)(nil),         // 14: watchbill.agent.v0.Ack
-	(*Refusal)(nil),     // 15: watchbill.agent.v0.Refusal
-	(*Enrol)(nil),       // 16: watchbill.agent.v0.Enrol
-	(*Enrolled)(nil),    // 17: watchbill.agent.v0.Enrolled
-	nil,                 // 18: watchbill.agent.v0.Event.FieldsEntry
+	(Block_Status)(0),     // 0: watchbill.agent.v0.Block.Status
+	(Ack_Result)(0),       // 1: watchbill.agent.v0.Ack.Result
+	(*Report)(nil),        // 2: watchbill.agent.v0.Report
+	(*Bulk)(nil),          // 3: watchbill.agent.v0.Bulk
+	(*ShapeChange)(nil),   // 4: watchbill.agent.v0.ShapeChange
+	(*Block)(nil),         // 5: watchbill.agent.v0.Block
+	(*Shape)(nil),         // 6: watchbill.agent.v0.Shape
+	(*Series)(nil),        // 7: watchbill.agent.v0.Series
+	(*Event)(nil),         // 8: watchbill.agent.v0.Event
+	(*Inventory)(nil),     // 9: watchbill.agent.v0.Inventory
+	(*Table)(nil),         // 10: watchbill.agent.v0.Table
+	(*Row)(nil),           // 11: watchbill.agent.v0.Row
+	(*BundleRequest)(nil), // 12: watchbill.agent.v0.BundleRequest
+	(*Bundle)(nil),        // 13: watchbill.agent.v0.Bundle
+	(*Goodbye)(nil),       // 14: watchbill.agent.v0.Goodbye
+	(*Hello)(nil),         // 15: watchbill.agent.v0.Hello
+	(*Ack)(nil),           // 16: watchbill.agent.v0.Ack
+	(*Refusal)(nil),       // 17: watchbill.agent.v0.Refusal
+	(*Enrol)(nil),         // 18: watchbill.agent.v0.Enrol
+	(*Enrolled)(nil),      // 19: watchbill.agent.v0.Enrolled
+	nil,                   // 20: watchbill.agent.v0.Event.FieldsEntry
 }
 var file_wire_proto_depIdxs = []int32{
 	5,  // 0: watchbill.agent.v0.Report.blocks:type_name -> watchbill.agent.v0.Block
@@ -1687,22 +1826,26 @@ var file_wire_proto_depIdxs = []int32{
 	8,  // 2: watchbill.agent.v0.Report.events:type_name -> watchbill.agent.v0.Event
 	9,  // 3: watchbill.agent.v0.Report.inventory:type_name -> watchbill.agent.v0.Inventory
 	10, // 4: watchbill.agent.v0.Report.tables:type_name -> watchbill.agent.v0.Table
-	12, // 5: watchbill.agent.v0.Report.goodbye:type_name -> watchbill.agent.v0.Goodbye
+	14, // 5: watchbill.agent.v0.Report.goodbye:type_name -> watchbill.agent.v0.Goodbye
 	4,  // 6: watchbill.agent.v0.Report.shape_changes:type_name -> watchbill.agent.v0.ShapeChange
-	2,  // 7: watchbill.agent.v0.Bulk.reports:type_name -> watchbill.agent.v0.Report
-	6,  // 8: watchbill.agent.v0.ShapeChange.added:type_name -> watchbill.agent.v0.Shape
-	0,  // 9: watchbill.agent.v0.Block.status:type_name -> watchbill.agent.v0.Block.Status
-	7,  // 10: watchbill.agent.v0.Shape.series:type_name -> watchbill.agent.v0.Series
-	18, // 11: watchbill.agent.v0.Event.fields:type_name -> watchbill.agent.v0.Event.FieldsEntry
-	11, // 12: watchbill.agent.v0.Table.rows:type_name -> watchbill.agent.v0.Row
-	1,  // 13: watchbill.agent.v0.Ack.result:type_name -> watchbill.agent.v0.Ack.Result
-	15, // 14: watchbill.agent.v0.Ack.refusals:type_name -> watchbill.agent.v0.Refusal
-	9,  // 15: watchbill.agent.v0.Enrol.inventory:type_name -> watchbill.agent.v0.Inventory
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	13, // 7: watchbill.agent.v0.Report.bundles:type_name -> watchbill.agent.v0.Bundle
+	2,  // 8: watchbill.agent.v0.Bulk.reports:type_name -> watchbill.agent.v0.Report
+	6,  // 9: watchbill.agent.v0.ShapeChange.added:type_name -> watchbill.agent.v0.Shape
+	0,  // 10: watchbill.agent.v0.Block.status:type_name -> watchbill.agent.v0.Block.Status
+	7,  // 11: watchbill.agent.v0.Shape.series:type_name -> watchbill.agent.v0.Series
+	20, // 12: watchbill.agent.v0.Event.fields:type_name -> watchbill.agent.v0.Event.FieldsEntry
+	11, // 13: watchbill.agent.v0.Table.rows:type_name -> watchbill.agent.v0.Row
+	12, // 14: watchbill.agent.v0.Bundle.request:type_name -> watchbill.agent.v0.BundleRequest
+	10, // 15: watchbill.agent.v0.Bundle.table:type_name -> watchbill.agent.v0.Table
+	1,  // 16: watchbill.agent.v0.Ack.result:type_name -> watchbill.agent.v0.Ack.Result
+	17, // 17: watchbill.agent.v0.Ack.refusals:type_name -> watchbill.agent.v0.Refusal
+	12, // 18: watchbill.agent.v0.Ack.bundles:type_name -> watchbill.agent.v0.BundleRequest
+	9,  // 19: watchbill.agent.v0.Enrol.inventory:type_name -> watchbill.agent.v0.Inventory
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -1716,7 +1859,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

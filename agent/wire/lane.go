@@ -1,0 +1,22 @@
+package wire
+
+// What a request says about its report that the report itself, made long before and kept in the spool, cannot know. An
+// agent of an earlier release says neither.
+const (
+	// HeaderLane is why the report is sent: one of the Lane words.
+	HeaderLane = "Watchbill-Lane"
+	// HeaderWaiting is how many reports of the agent, beside those in this request, the collector has not had yet: a
+	// decimal number. The collector grants credits (Ack.credits) to those that have some, and knows at 0 that nothing is
+	// missing any more.
+	HeaderWaiting = "Watchbill-Waiting"
+)
+
+// The lanes.
+const (
+	// LaneLive is the newest report; it goes ahead of everything else and needs no credit.
+	LaneLive = "live"
+	// LaneBacklog is a report that the collector never had, or never acknowledged. It costs a credit.
+	LaneBacklog = "backlog"
+	// LaneReplay is a report that was acknowledged once and that the collector asked to see again. It costs a credit.
+	LaneReplay = "replay"
+)

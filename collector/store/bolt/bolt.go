@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -56,23 +55,29 @@ type Store struct {
 // Open opens the store in the file at path, which it creates if it is not there (with its directory, but not that
 // directory's parents: a disk that is not mounted is not mistaken for an empty store). It reads the whole file once and
 // refuses one that is damaged (store.ErrDamaged), newer (store.ErrNewer), in use (store.ErrLocked) or readable by
-// others. It starts no goroutine.
+// others. One in an older format is backed up beside it, under MigrationBackup's name, and brought to this release's.
+// It starts no goroutine.
 func Open(path string, o Options) (*Store, error) {
+	return openStore(path, o, func(e *engine) func(from, to int) error {
+		return func(from, _ int) error { return e.backUpBeside(MigrationBackup(path, from)) }
+	})
+}
+
+// openStore is Open; backUp makes what is called before a migration, none when nil.
+func openStore(path string, o Options, backUp func(*engine) func(from, to int) error) (*Store, error) {
 	e, err := openEngine(path, o.withDefaults())
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s, err := store.New(e, store.Options{Now: o.Now})
+	so := store.Options{Now: o.Now}
+	if backUp != nil {
+		so.BeforeMigration = backUp(e)
+	}
+	s, err := store.New(e, so)
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return &Store{Store: s, engine: e}, nil
-}
-
-// Backup writes a copy of the store as it is now to w while work goes on; the copy opens as a store. A growing store
-// waits for a backup under way, so w should be a local file.
-func (s *Store) Backup(ctx context.Context, w io.Writer) error {
-	return s.engine.backup(ctx, w)
 }
 
 // bucket is bbolt's bucket with all records; its sequence number holds their total.
@@ -104,8 +109,7 @@ func openEngine(path string, o Options) (*engine, error) {
 	if err := inspect(path, o); err != nil {
 		return nil, err
 	}
-	e := &engine{path: path, o: o}
-	e.idle = sync.NewCond(&e.mu)
+	e := newEngine(path, o)
 	err := guard(path, func() (err error) {
 		e.db, err = openFile(path, bbolt.Options{Timeout: o.LockTimeout, InitialMmapSize: mapSize()})
 		return err
@@ -119,10 +123,30 @@ func openEngine(path string, o Options) (*engine, error) {
 	return e, nil
 }
 
+func newEngine(path string, o Options) *engine {
+	e := &engine{path: path, o: o}
+	e.idle = sync.NewCond(&e.mu)
+	return e
+}
+
 // openFile opens path with the settings of this house; an error names the file and what can be done.
 func openFile(path string, o bbolt.Options) (*bbolt.DB, error) {
 	o.FreelistType, o.NoFreelistSync, o.NoStatistics = bbolt.FreelistMapType, true, true
+	var file *os.File
+	open := o.OpenFile
+	if open == nil {
+		open = os.OpenFile
+	}
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		file, err = open(name, flag, mode)
+		return file, err
+	}
 	db, err := bbolt.Open(path, 0o600, &o)
+	if err == nil && !stillAt(file, path) {
+		// A restore held the lock, and the file that was waited for is now the old one.
+		return nil, errors.Join(fmt.Errorf("%w: %s was replaced while it was being opened; start again", store.ErrLocked, path),
+			db.Close())
+	}
 	switch {
 	case err == nil:
 		// Growing the file costs a sync of its own: 256 pages at a time make that rare, and the file small.
@@ -131,12 +155,27 @@ func openFile(path string, o bbolt.Options) (*bbolt.DB, error) {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: another collector (or `watchbill operator add`) uses %s; stop it, or give another "+
 			"--storage.path", store.ErrLocked, path)
+	case cutShort(path):
+		return nil, store.Damaged(path, "the file is shorter than any store")
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("%w; run as the user who owns it, or give another --storage.path", err)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
 		return nil, store.Damaged(path, fmt.Sprintf("the file's head (%v)", err))
 	}
 	return nil, err
+}
+
+// cutShort tells whether there is a file that is too short to be a store: bbolt fails on it in many ways.
+func cutShort(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Size() < int64(2*os.Getpagesize())
+}
+
+// stillAt tells whether an open file is the one that has this name.
+func stillAt(file *os.File, path string) bool {
+	opened, err := file.Stat()
+	named, err2 := os.Stat(path)
+	return err == nil && err2 == nil && os.SameFile(opened, named)
 }
 
 func (e *engine) Name() string { return e.path }
@@ -234,24 +273,6 @@ func (e *engine) follows(tx *bbolt.Tx) error {
 			return nil
 		}
 	}
-}
-
-func (e *engine) backup(ctx context.Context, w io.Writer) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	defer faultsPanic()()
-	tx, err := e.begin(false)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = e.guard(tx.Rollback) }() // nothing was changed
-	return e.guard(func() error {
-		if _, err := tx.WriteTo(w); err != nil {
-			return fmt.Errorf("back up store %s: %w", e.path, err)
-		}
-		return nil
-	})
 }
 
 // stop refuses updates from now on: cause says why.

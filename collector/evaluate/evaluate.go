@@ -86,6 +86,8 @@ type Evaluator struct {
 	mu     sync.Mutex
 	loaded bool
 	groups []*group
+	// local are the rules of groups that a review of one asset can judge by.
+	local []rules.Group
 	// orphans are states whose rule is not loaded. Once rules are, they end as rules.RuleGone.
 	orphans map[string]*state
 }
@@ -122,6 +124,7 @@ func (e *Evaluator) Load(groups []rules.Group) {
 	e.turn.Lock()
 	defer e.turn.Unlock()
 	e.opts.Window.SetLookback(rules.Lookback(groups))
+	local := rules.Local(groups)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, g := range e.groups {
@@ -130,7 +133,7 @@ func (e *Evaluator) Load(groups []rules.Group) {
 		}
 	}
 	old := e.groups
-	e.groups, e.loaded = nil, true
+	e.groups, e.loaded, e.local = nil, true, local
 	for _, g := range groups {
 		made := &group{Group: g, every: g.Interval}
 		if made.every <= 0 {

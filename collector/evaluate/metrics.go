@@ -72,3 +72,24 @@ func (c alertCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(c.alerts, prometheus.GaugeValue, firing, "firing")
 	ch <- prometheus.MustNewConstMetric(c.frozen, prometheus.GaugeValue, unknown)
 }
+
+type reviewMetrics struct{ reports, reviews, found prometheus.Counter }
+
+func newReviewMetrics(reg prometheus.Registerer, count func() (open int, bytes int64)) reviewMetrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m := reviewMetrics{
+		reports: counter("watchbill_review_reports_total", "Late reports judged apart from the live alerts."),
+		reviews: counter("watchbill_reviews_total", "Reviews of what happened while an asset could not be seen that came to their end."),
+		found:   counter("watchbill_review_alerts_total", "Alerts that began and ended while their asset could not be seen."),
+	}
+	reg.MustRegister(m.reports, m.reviews, m.found,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "watchbill_reviews_open", Help: "Assets whose late reports are being judged.",
+		}, func() float64 { open, _ := count(); return float64(open) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "watchbill_reviews_bytes", Help: "Memory that reviews take, about.",
+		}, func() float64 { _, bytes := count(); return float64(bytes) }))
+	return m
+}

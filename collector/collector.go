@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,7 @@ type Collector struct {
 	reg *prometheus.Registry
 
 	store     store.Store
+	backups   *backups
 	fleet     *fleet.Registry
 	window    *window.Window
 	history   *history.History
@@ -67,6 +69,9 @@ type Collector struct {
 
 	started     time.Time
 	incarnation uint64
+	// restore is the store's last restore, when it was restored.
+	restore     store.Restore
+	restored    bool
 	web, agents net.Listener
 	// running is true while Run serves.
 	running atomic.Bool
@@ -136,11 +141,18 @@ func (c *Collector) openStore(ctx context.Context) error {
 	}
 	s, err := bolt.Open(filepath.Join(c.cfg.Storage.Path, StoreName), bolt.Options{})
 	if err != nil {
-		return err
+		return explainDamage(err, c.cfg.Storage.Path, c.cfg.BackupPath())
 	}
 	c.store = s
+	c.backups = newBackups(backups{
+		store: s, dir: c.cfg.BackupPath(), every: time.Duration(c.cfg.Backup.Every), keep: c.cfg.Backup.Keep,
+		release: api.ReadBuild().Version, now: c.now, log: c.log.With("part", "backup"),
+	}, c.reg)
 	return c.store.Update(ctx, "", func(tx store.Tx) (err error) {
-		c.incarnation, err = tx.NextIncarnation()
+		if c.incarnation, err = tx.NextIncarnation(); err != nil {
+			return err
+		}
+		c.restore, c.restored, err = tx.LastRestore()
 		return err
 	})
 }
@@ -188,6 +200,9 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 	c.pipeline = &pipeline{
 		store: c.store, fleet: c.fleet, policy: set, url: c.cfg.Web.ExternalURL,
 		wake: c.outbox.Wake, metrics: newMetrics(c.reg), log: c.log, now: c.now,
+	}
+	if c.restored {
+		c.pipeline.line = strconv.FormatInt(c.restore.At.Unix(), 36)
 	}
 	c.pipeline.tell(c.cfg.Receivers)
 	c.pipeline.evidence = gatherer{
@@ -240,9 +255,12 @@ func (c *Collector) setRules(groups []rules.Group) {
 func (c *Collector) openIngest(ctx context.Context) error {
 	in, err := ingest.New(ingest.Options{
 		Registry: c.fleet, Keeper: store.Keeper(c.store), Logger: c.log.With("part", "ingest"), Registerer: c.reg,
+		Quotas: c.cfg.Quotas, Door: c.cfg.Agents.Door,
 		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts},
 		Incarnation: c.incarnation,
-		KeepFor:     func() time.Duration { return time.Duration(c.lookback.Load()) },
+		KeepFor: func() time.Duration {
+			return askAgain(time.Duration(c.lookback.Load()), c.restore, c.restored, c.now())
+		},
 	})
 	if err != nil {
 		return err
@@ -255,6 +273,7 @@ func (c *Collector) openAPI() {
 	c.api = api.New(api.Options{
 		Store: c.store, Desk: c.pipeline, Fleet: c.fleet, Rules: rulesView{c}, Window: c.window,
 		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake,
+		Backup: c.backups.Download,
 		Build: api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
 		Loopback: isLoopback(c.web.Addr()), Logger: c.log.With("part", "api"),
 	})
@@ -276,6 +295,9 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 	if c.history != nil {
 		parts["history"] = c.history.Run
+	}
+	if c.cfg.Backup.Every > 0 {
+		parts["backup"] = c.backups.Run
 	}
 	for name, run := range parts {
 		g.Go(func() error {

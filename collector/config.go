@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/policy"
 )
@@ -21,6 +22,15 @@ type Config struct {
 		// Path is the directory of the store, the history and the operator's token.
 		Path string `yaml:"path"`
 	} `yaml:"storage"`
+	// Backup is when the store is copied and where to.
+	Backup struct {
+		// Every is how often the store is backed up; 0 switches scheduled backups off.
+		Every model.Duration `yaml:"every"`
+		// Keep is how many scheduled backups are kept, the newest.
+		Keep int `yaml:"keep"`
+		// Path is their directory; "backups" in the storage's when empty.
+		Path string `yaml:"path"`
+	} `yaml:"backup"`
 	// Web is the operators' listener.
 	Web struct {
 		ListenAddress string `yaml:"listen_address"`
@@ -36,8 +46,12 @@ type Config struct {
 		ExternalAddress string `yaml:"external_address"`
 		// Names are further host names and addresses the listener's certificate is good for.
 		Names []string `yaml:"names"`
+		// Door bounds connections and handshakes.
+		Door ingest.Door `yaml:"door"`
 	} `yaml:"agents"`
-	Fleet struct {
+	// Quotas bound what agents and customers may cost over time.
+	Quotas ingest.Quotas `yaml:"quotas"`
+	Fleet  struct {
 		// Directory of YAML with customers, sites and assets.
 		Directory string `yaml:"directory"`
 	} `yaml:"fleet"`
@@ -68,8 +82,12 @@ type Config struct {
 func DefaultConfig() Config {
 	var c Config
 	c.Storage.Path = DefaultStoragePath()
+	c.Backup.Every = model.Duration(6 * time.Hour)
+	c.Backup.Keep = 8
 	c.Web.ListenAddress = "127.0.0.1:9720"
 	c.Agents.ListenAddress = "127.0.0.1:9721"
+	c.Agents.Door = ingest.DefaultDoor()
+	c.Quotas = ingest.DefaultQuotas()
 	c.Rules.Packs = true
 	c.Evaluation.Interval = model.Duration(5 * time.Second)
 	c.History.Retention = model.Duration(2 * time.Hour)
@@ -98,7 +116,7 @@ func LoadConfig(file string) (Config, error) {
 
 // resolve makes relative paths relative to dir.
 func (c *Config) resolve(dir string) {
-	paths := []*string{&c.Storage.Path, &c.Web.ConfigFile, &c.Fleet.Directory}
+	paths := []*string{&c.Storage.Path, &c.Backup.Path, &c.Web.ConfigFile, &c.Fleet.Directory}
 	for i := range c.Rules.Files {
 		paths = append(paths, &c.Rules.Files[i])
 	}
@@ -116,6 +134,12 @@ func (c Config) Validate() error {
 	if c.Storage.Path == "" {
 		fault("storage.path: must name a directory")
 	}
+	if every := time.Duration(c.Backup.Every); every != 0 && every < time.Minute {
+		fault("backup.every: must be 0 (off) or at least 1m, got %v", every)
+	}
+	if c.Backup.Keep < 1 {
+		fault("backup.keep: must be at least 1, got %d", c.Backup.Keep)
+	}
 	for _, l := range []struct{ key, addr string }{
 		{"web.listen_address", c.Web.ListenAddress}, {"agents.listen_address", c.Agents.ListenAddress},
 	} {
@@ -128,6 +152,7 @@ func (c Config) Validate() error {
 			fault("agents.external_address: want host:port, got %q", a)
 		}
 	}
+	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate())
 	if c.Evaluation.Interval <= 0 {
 		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
 	}
@@ -147,4 +172,12 @@ func (c Config) patience() incident.Patience {
 	return incident.Patience{
 		Intervals: c.Silence.Intervals, Least: time.Duration(c.Silence.Least), AfterGoodbye: time.Duration(c.Silence.AfterGoodbye),
 	}
+}
+
+// BackupPath is the directory of scheduled backups.
+func (c Config) BackupPath() string {
+	if c.Backup.Path != "" {
+		return c.Backup.Path
+	}
+	return filepath.Join(c.Storage.Path, BackupsName)
 }

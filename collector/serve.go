@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/ingest"
@@ -18,14 +19,38 @@ import (
 // drain is how long requests under way may take to end when the collector stops.
 const drain = 5 * time.Second
 
+// authoritiesEvery is how often it is looked at whether an authority may retire or needs a successor.
+const authoritiesEvery = time.Minute
+
 // serveAgents serves the agents' listener over mutual TLS, HTTP/1.1 only: for one request per interval that is cheaper.
+// Beside it run what ends connections of revoked agents and what carries authorities over.
 func (c *Collector) serveAgents(ctx context.Context) error {
 	cert, err := c.fleet.ServerCertificate(c.agentNames())
 	if err != nil {
 		return err
 	}
-	srv, listener := c.ingest.Server(c.agents, ingest.TLSConfig(cert.GetCertificate, c.fleet.ClientCAs(), nil), ingest.Door{})
-	return serve(ctx, srv, func() error { return srv.Serve(listener) })
+	srv, listener := c.ingest.Server(c.agents, ingest.TLSConfig(cert.GetCertificate, c.fleet.ClientCAs, nil))
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return serve(ctx, srv, func() error { return srv.Serve(listener) }) })
+	g.Go(func() error { return c.ingest.Run(ctx) })
+	g.Go(func() error { return c.watchAuthorities(ctx) })
+	return g.Wait()
+}
+
+// watchAuthorities does what is due about the fleet's authorities. A failure is logged and tried again.
+func (c *Collector) watchAuthorities(ctx context.Context) error {
+	tick := time.NewTicker(authoritiesEvery)
+	defer tick.Stop()
+	for {
+		if err := c.fleet.AdvanceAuthorities(ctx); err != nil && ctx.Err() == nil {
+			c.log.Error("authorities could not be looked after; trying again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // serveWeb serves the operators' listener; TLS and client certificates as a Prometheus web configuration says.

@@ -13,7 +13,8 @@ import (
 // free lifts the quotas that a benchmark would run into, and keeps no report.
 func free(o *Options) {
 	o.Quotas = DefaultQuotas()
-	o.Quotas.ReportsPerMinute, o.Quotas.BytesPerMinute = 1e9, 1e9
+	o.Quotas.Agent.ReportsPerMinute, o.Quotas.Agent.BytesPerMinute = 1e9, 1e9
+	o.Quotas.Customer.ReportsPerMinute, o.Quotas.Customer.BytesPerMinute = 1e9, 1e9
 	o.Sink = nowhere{}
 }
 
@@ -90,7 +91,7 @@ func BenchmarkReportHandler(b *testing.B) {
 
 // BenchmarkHandshake is a new connection and one hello, both sides in this process: what a fleet costs that comes back.
 func BenchmarkHandshake(b *testing.B) {
-	w := newWorld(b, free).serve(Door{PerSecond: 1e6, Connections: 1e5, Strangers: 1e4})
+	w := newWorld(b, free).serve(Door{PerSecond: 1e6, Connections: 1e5, Handshakes: 1e4, PerAddress: 1e6, AddressBurst: 1e6})
 	c := w.enrol("acme", "leeds", "web1")
 	c.http.Transport.(*http.Transport).DisableKeepAlives = true
 	from := cpuTime(b)

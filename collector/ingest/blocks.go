@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/watchbill/watchbill/agent/wire"
@@ -42,12 +43,13 @@ type sorting struct {
 	broken *wire.Error
 	stray  bool
 
+	// full is the quota that kept a shape out.
+	full map[shapeID]string
+
 	blocks   []window.Block
 	refusals []*wire.Refusal
 	// refused are the blocks that need not be looked at again.
 	refused map[int]bool
-	// full says why a shape was not taken in.
-	full map[shapeID]bool
 	// events is how many events the quota lets through.
 	events int
 }
@@ -56,8 +58,8 @@ type sorting struct {
 func (i *Ingest) sort(who fleet.Agent, a *agent, m *wire.Report, now time.Time) *sorting {
 	s := &sorting{
 		i: i, who: who, a: a, m: m, now: now, replayed: a.seen.behind(m.GetEpoch(), m.GetSequence()),
-		offered: map[shapeID]wire.Layout{}, refused: map[int]bool{}, full: map[shapeID]bool{},
-		events: min(len(m.GetEvents()), max(int(a.events.TokensAt(now)), 0)),
+		offered: map[shapeID]wire.Layout{}, refused: map[int]bool{}, full: map[shapeID]string{},
+		events: min(len(m.GetEvents()), a.eventsLeft(now)),
 	}
 	s.readShapes()
 	tooOld := now.Add(-i.o.KeepFor() - maxOutage)
@@ -120,9 +122,10 @@ func idOf(b *wire.Block) (id shapeID) {
 	return id
 }
 
-// unknown are the shapes to ask for. A block whose shape is missing although the report brought one that is broken or
-// fits nothing is refused instead, for asking again would bring the same.
-func (s *sorting) unknown() (ids [][]byte) {
+// unknown are the shapes to ask this agent for; elsewhere is closed when one comes that another agent was asked for and
+// that this report needs, nil when it needs none such. A block whose shape is missing although the report brought one
+// that is broken or fits nothing is refused instead, for asking again would bring the same.
+func (s *sorting) unknown() (ids [][]byte, elsewhere <-chan struct{}) {
 	asked := map[shapeID]bool{}
 	for n, b := range s.m.GetBlocks() {
 		id := idOf(b)
@@ -132,27 +135,40 @@ func (s *sorting) unknown() (ids [][]byte) {
 		if _, ok := s.offered[id]; ok {
 			continue
 		}
-		if _, ok := s.i.shapes.find(s.who.Customer, id); ok {
+		if _, ok := s.i.shapes.find(s.who.Customer, id, s.now); ok {
 			continue
 		}
 		switch {
 		case s.broken != nil:
 			s.refuse(n, s.broken.Reason, fmt.Sprintf("%s: %s", clean(b.GetSource()), s.broken.Text))
+			continue
 		case s.stray:
 			s.refuse(n, reasonShapeID, fmt.Sprintf("%s: no shape in the report has the ID %s that this block names: agent and "+
 				"collector compute IDs differently, update the older", clean(b.GetSource()), hex.EncodeToString(id[:])))
-		default:
-			asked[id] = true
-			ids = append(ids, id[:])
+			continue
 		}
+		asked[id] = true
+		if len(s.a.asked) >= maxAsked {
+			s.i.answered(s.who, s.a) // it has been asked for more than a report has blocks, and brought nothing
+		}
+		k := askKey{s.who.Customer, id}
+		mine, wait := s.i.asks.turn(k, s.who.ID, s.now)
+		if !mine {
+			elsewhere = wait
+			continue
+		}
+		if !slices.Contains(s.a.asked, k) {
+			s.a.asked = append(s.a.asked, k)
+		}
+		ids = append(ids, id[:])
 	}
-	return ids
+	return ids, elsewhere
 }
 
 // keepShapes makes the shapes that came along and are needed known to the customer, durably, within the quotas.
 func (s *sorting) keepShapes(ctx context.Context) error {
 	var fresh []wire.Layout
-	total := s.i.shapes.bytes(s.who.Customer)
+	c := s.a.customer
 	for n, b := range s.m.GetBlocks() {
 		id := idOf(b)
 		l, ok := s.offered[id]
@@ -160,22 +176,22 @@ func (s *sorting) keepShapes(ctx context.Context) error {
 			continue
 		}
 		delete(s.offered, id) // once is enough
-		if _, ok := s.i.shapes.find(s.who.Customer, id); ok {
+		if _, ok := s.i.shapes.find(s.who.Customer, id, s.now); ok {
 			continue
 		}
-		bytes := size(l)
-		total += bytes
-		if total > s.i.o.Quotas.ShapeBytesPerCustomer || wait(s.a.shapes, 1, s.now) > 0 || wait(s.a.shapeBytes, bytes, s.now) > 0 {
-			total -= bytes
-			s.full[id] = true
-			continue
+		s.full[id] = pay(s.now,
+			price{s.a.shapes, 1, "quotas.agent.shapes_per_hour"}, price{c.shapes, 1, c.key + "shapes_per_hour"},
+			price{s.a.shapeBytes, size(l), "quotas.agent.shape_bytes_per_hour"},
+			price{c.shapeBytes, size(l), c.key + "shape_bytes_per_hour"})
+		if s.full[id] == "" {
+			s.full[id] = c.key + "shapes or shape_bytes" // unless there is room
+			fresh = append(fresh, l)
 		}
-		fresh = append(fresh, l)
 	}
 	if len(fresh) == 0 {
 		return nil
 	}
-	return s.i.shapes.keep(ctx, s.who.Customer, fresh)
+	return s.i.shapes.keep(ctx, s.who.Customer, c.quotas, fresh, s.now)
 }
 
 // result is the report for the Sink, with every block that is not refused.
@@ -213,9 +229,10 @@ func (s *sorting) block(n int, b *wire.Block) {
 		out.Status = window.Unchanged
 	default:
 		out.Status, out.Reason = window.OK, ""
-		layout, ok := s.i.shapes.find(s.who.Customer, idOf(b))
+		layout, ok := s.i.shapes.find(s.who.Customer, idOf(b), s.now)
 		if !ok {
-			s.refuse(n, reasonShapeQuota, s.shapesFull(out.Source))
+			s.refuse(n, reasonShapeQuota, fmt.Sprintf("%s has a new set of series, and there have been more of those than %s "+
+				"allows: look for a label whose value changes all the time, or raise it", out.Source, s.full[idOf(b)]))
 			return
 		}
 		if len(layout.Series) != len(b.GetValues()) {
@@ -225,22 +242,23 @@ func (s *sorting) block(n int, b *wire.Block) {
 		}
 		out.Layout, out.Values, src.series = layout, b.GetValues(), len(layout.Series)
 	}
-	if quota, found, limit := s.a.room(s.i.o.Quotas, out.Source, src.series, s.now); quota != "" {
-		s.refuse(n, quota+"_quota", fmt.Sprintf("%s would be %d %s of this host, at most %d are taken: watch less, or raise "+
-			"quotas.%s", out.Source, found, quota, limit, quota))
+	if quota, found, limit := s.a.room(s.i.o.Quotas.Agent, out.Source, src.series, s.now); quota != "" {
+		s.refuse(n, quota+"_quota", s.tooMuch(out.Source, quota, found, limit))
 		return
 	}
 	age := s.now.Sub(out.At)
 	out.Late = s.replayed || age > max(2*min(out.Interval, maxInterval), lateFrom) || !out.At.After(src.newest)
 	src.seenAt = s.now
-	s.a.sources[out.Source] = src
+	s.a.put(out.Source, src)
 	s.blocks = append(s.blocks, out)
 }
 
-func (s *sorting) shapesFull(source string) string {
-	q := s.i.o.Quotas
-	return fmt.Sprintf("%s has a new set of series, and this agent or its customer has had too many of those (%d and %d "+
-		"bytes an hour for an agent, %d bytes for a customer): look for a label whose value changes all the time, or raise "+
-		"quotas.shapes_per_hour, quotas.shape_bytes_per_hour or quotas.shape_bytes_per_customer", source, q.ShapesPerHour,
-		q.ShapeBytesPerHour, q.ShapeBytesPerCustomer)
+// tooMuch says which quota of series or sources is full, and what to do.
+func (s *sorting) tooMuch(source, quota string, found, limit int) string {
+	if quota == "customer_series" {
+		return fmt.Sprintf("%s would bring the customer to %d series, at most %d are taken: watch less, or raise %sseries",
+			source, found, limit, s.a.customer.key)
+	}
+	return fmt.Sprintf("%s would be %d %s of this host, at most %d are taken: watch less, or raise quotas.agent.%s", source,
+		found, quota, limit, quota)
 }

@@ -40,11 +40,18 @@ func (i *Ingest) renew(w http.ResponseWriter, r *http.Request) {
 		i.enrolled(w, fleet.Enrolment{}, err)
 		return
 	}
-	if wait(i.agents.get(who.ID).renewals, 1, i.o.Now()) > 0 {
+	a := i.agents.get(who)
+	if text := i.seat(r, a); text != "" {
+		out := i.crowded(w, who, text)
+		w.Header().Set("Retry-After", "30")
+		i.answer(w, http.StatusTooManyRequests, wire.TypeEnrol, &wire.Enrolled{Error: out.ack.GetError()})
+		return
+	}
+	if wait(a.renewals, 1, i.o.Now()) > 0 {
 		i.metrics.refused(reasonRenewals)
 		w.Header().Set("Retry-After", "600")
 		i.answer(w, http.StatusTooManyRequests, wire.TypeEnrol, &wire.Enrolled{
-			Error: "this agent has renewed its certificate too often: try again in an hour, or raise quotas.renewals_per_hour",
+			Error: "this agent has renewed its certificate too often: try again in an hour, or raise quotas.agent.renewals_per_hour",
 		})
 		return
 	}

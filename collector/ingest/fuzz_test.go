@@ -21,7 +21,8 @@ import (
 func FuzzReport(f *testing.F) {
 	w := newWorld(f, func(o *Options) {
 		o.Quotas = DefaultQuotas()
-		o.Quotas.ReportsPerMinute, o.Quotas.BytesPerMinute = 1e9, 1e9
+		o.Quotas.Agent.ReportsPerMinute, o.Quotas.Agent.BytesPerMinute = 1e9, 1e9
+		o.Quotas.Customer.ReportsPerMinute, o.Quotas.Customer.BytesPerMinute = 1e9, 1e9
 		o.KeepFor = func() time.Duration { return time.Hour }
 	})
 	c := w.enrol("acme", "leeds", "web1")

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -101,8 +100,13 @@ func (i *Ingest) hello(w http.ResponseWriter, r *http.Request) {
 		i.unidentified(w, wire.TypeHello, err)
 		return
 	}
-	if d := wait(i.agents.get(who.ID).reports, 1, i.o.Now()); d > 0 {
-		out := i.later(who, reasonReports, d, "this agent asks more often than quotas.reports_per_minute allows")
+	a := i.agents.get(who)
+	if text := i.seat(r, a); text != "" {
+		i.answer(w, http.StatusOK, wire.TypeHello, i.crowded(w, who, text).ack)
+		return
+	}
+	if d := wait(a.reports, 1, i.o.Now()); d > 0 {
+		out := i.later(who, reasonReports, d, "this agent asks more often than quotas.agent.reports_per_minute allows")
 		i.answer(w, out.status, wire.TypeHello, out.ack)
 		return
 	}
@@ -139,8 +143,18 @@ func (i *Ingest) ack(result wire.Ack_Result, text string) *wire.Ack {
 		NowMs:          i.o.Now().UnixMilli(),
 		Incarnation:    i.o.Incarnation,
 		KeepSeconds:    uint32(min(max(i.o.KeepFor(), 0), 365*24*time.Hour) / time.Second), //nolint:gosec // a year at most
-		ReturnSpreadMs: uint32(i.o.ReturnSpread.Milliseconds()),                            //nolint:gosec // configured
+		ReturnSpreadMs: uint32(i.returnSpread().Milliseconds()),                            //nolint:gosec // bounded
 	}
+}
+
+// maxSpread bounds what agents are asked for; they would not wait longer (see agent/push).
+const maxSpread = 5 * time.Minute
+
+// returnSpread is over how long agents should spread their return: as long as the door needs to let in all that are
+// known.
+func (i *Ingest) returnSpread() time.Duration {
+	all := time.Duration(i.agents.count.Load()) * time.Second / time.Duration(i.o.Door.PerSecond)
+	return min(max(i.o.ReturnSpread, all), maxSpread)
 }
 
 // ackTo is an ack that tells the agent who it is.
@@ -216,23 +230,3 @@ func (c *counter) Read(p []byte) (int, error) {
 	c.n += n
 	return n, err
 }
-
-// enter waits for the agent's turn; false when it did not come.
-func (a *agent) enter(ctx context.Context) bool {
-	select {
-	case a.turn <- struct{}{}:
-		return true
-	default:
-	}
-	t := time.NewTimer(turnTimeout)
-	defer t.Stop()
-	select {
-	case a.turn <- struct{}{}:
-		return true
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return false
-}
-
-func (a *agent) leave() { <-a.turn }

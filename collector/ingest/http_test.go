@@ -256,10 +256,10 @@ func TestEnrolmentQuotas(t *testing.T) {
 	w := newWorld(t, nil)
 	c := w.enrol("acme", "leeds", "web1")
 	t.Run("renewals", func(t *testing.T) {
-		for n := range DefaultQuotas().RenewalsPerHour + 1 {
+		for n := range DefaultQuotas().Agent.RenewalsPerHour + 1 {
 			_, der := newCSR(t)
 			e, status := c.enrolment(wire.PathRenew, &wire.Enrol{Csr: der})
-			if refused := n == DefaultQuotas().RenewalsPerHour; refused != (status == 429) || refused != strings.Contains(e.Error, "quotas.renewals_per_hour") {
+			if refused := n == DefaultQuotas().Agent.RenewalsPerHour; refused != (status == 429) || refused != strings.Contains(e.Error, "quotas.agent.renewals_per_hour") {
 				t.Fatalf("renewal %d: %d %v", n, status, e.Error)
 			}
 		}
@@ -432,7 +432,8 @@ func TestManyAgents(t *testing.T) {
 func TestHostileBodiesCostLittle(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.Quotas = DefaultQuotas()
-		o.Quotas.ReportsPerMinute, o.Quotas.BytesPerMinute = 1e6, 1e9
+		o.Quotas.Agent.ReportsPerMinute, o.Quotas.Agent.BytesPerMinute = 1e6, 1e9
+		o.Quotas.Customer.ReportsPerMinute, o.Quotas.Customer.BytesPerMinute = 1e9, 1e9
 	})
 	c := w.enrol("acme", "leeds", "web1")
 	empties := bytes.Repeat([]byte{4<<3 | 2, 0}, 400_000) // blocks, all empty
@@ -485,9 +486,9 @@ func TestNewRefuses(t *testing.T) {
 		t.Error("without a registry")
 	}
 	quotas, limits := DefaultQuotas(), wire.DefaultLimits()
-	quotas.Series, quotas.Sources, limits.Blocks = 0, -1, 0
+	quotas.Agent.Series, quotas.Agent.Sources, limits.Blocks = 0, -1, 0
 	_, err = New(Options{Registry: (*fleet.Registry)(nil), Keeper: newMemory(), Sink: &sink{}, Quotas: quotas, Limits: limits})
-	for _, want := range []string{"quotas.series: must be positive, got 0", "quotas.sources", "limits.blocks"} {
+	for _, want := range []string{"quotas.agent.series: must be positive, got 0", "quotas.agent.sources", "limits.blocks"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}

@@ -35,6 +35,8 @@ type Registry interface {
 	// Enrol turns a token into an identity, Renew an identity into its next certificate.
 	Enrol(context.Context, fleet.Request) (fleet.Enrolment, error)
 	Renew(ctx context.Context, present *x509.Certificate, csr []byte) (fleet.Enrolment, error)
+	// Outdated says whether who holds this certificate should renew it before its time.
+	Outdated(*x509.Certificate) bool
 }
 
 // Options of New. Registry, Keeper and Sink must be set.
@@ -45,8 +47,10 @@ type Options struct {
 	Sink   Sink
 	// Limits bound one body; wire.DefaultLimits when zero.
 	Limits wire.Limits
-	// Quotas bound one agent over time; DefaultQuotas when zero.
+	// Quotas bound agents and customers over time; DefaultQuotas where zero.
 	Quotas Quotas
+	// Door bounds who may come in at a time; DefaultDoor where zero.
+	Door Door
 	// Logger gets what a person should look at; nothing is logged by default.
 	Logger *slog.Logger
 	// Registerer gets the metrics; none by default.
@@ -58,7 +62,8 @@ type Options struct {
 	// KeepFor is how far back some loaded rule looks: so long agents keep what was acknowledged, and so far back they
 	// are asked to replay after a start. Nothing is asked for by default.
 	KeepFor func() time.Duration
-	// ReturnSpread is over how long agents spread their return after a broken connection; 10 s when zero.
+	// ReturnSpread is over how long agents spread their return after a broken connection at the least; 2 s when zero. It
+	// grows with their number, to what the door needs for all of them.
 	ReturnSpread time.Duration
 }
 
@@ -68,7 +73,10 @@ type Ingest struct {
 	shapes  *shapes
 	agents  *agents
 	metrics *metrics
+	asks    *asks
 	enrols  *rate.Limiter
+	// renewals before their time, of all agents.
+	renewals *rate.Limiter
 	// bodyTimeout is the constant; tests shorten it.
 	bodyTimeout time.Duration
 }
@@ -81,12 +89,11 @@ func New(o Options) (*Ingest, error) {
 	if o.Limits == (wire.Limits{}) {
 		o.Limits = wire.DefaultLimits()
 	}
-	if o.Quotas == (Quotas{}) {
-		o.Quotas = DefaultQuotas()
-	}
-	if err := errors.Join(o.Limits.Validate(), o.Quotas.Validate()); err != nil {
+	o.Quotas = o.Quotas.orDefault()
+	if err := errors.Join(o.Limits.Validate(), o.Quotas.Validate(), o.Door.Validate()); err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)
 	}
+	o.Door = o.Door.orDefault()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -97,11 +104,12 @@ func New(o Options) (*Ingest, error) {
 		o.KeepFor = func() time.Duration { return 0 }
 	}
 	if o.ReturnSpread == 0 {
-		o.ReturnSpread = 10 * time.Second
+		o.ReturnSpread = 2 * time.Second
 	}
 	i := &Ingest{
-		o: o, shapes: newShapes(o.Keeper), agents: newAgents(o.Quotas),
-		enrols: rate.NewLimiter(enrolsPerSecond, enrolsAtOnce), bodyTimeout: bodyTimeout,
+		o: o, shapes: newShapes(o.Keeper), agents: newAgents(o.Quotas), asks: newAsks(),
+		enrols:   rate.NewLimiter(enrolsPerSecond, enrolsAtOnce),
+		renewals: rate.NewLimiter(renewalsPerSecond, renewalsPerSecond), bodyTimeout: bodyTimeout,
 	}
 	i.metrics = newMetrics(o.Registerer, i.shapes.count)
 	return i, nil
@@ -110,7 +118,7 @@ func New(o Options) (*Ingest, error) {
 // Load reads the known shapes from the Keeper, so that a restart does not ask every agent for them again. A shape that
 // does not match its ID is left out and logged: agents will be asked for it.
 func (i *Ingest) Load(ctx context.Context) error {
-	skipped, err := i.shapes.load(ctx, i.o.Limits)
+	skipped, err := i.shapes.load(ctx, i.o.Limits, i.o.Now())
 	if err != nil {
 		return fmt.Errorf("load shapes: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,7 +54,7 @@ func (h *hall) knock(host string) *from {
 
 // accepts runs Accept until the gate closes.
 func accepts(g *gate) <-chan net.Conn {
-	out := make(chan net.Conn, 100)
+	out := make(chan net.Conn, 1000)
 	go func() {
 		defer close(out)
 		for {
@@ -66,35 +68,14 @@ func accepts(g *gate) <-chan net.Conn {
 	return out
 }
 
-func TestGateStrangers(t *testing.T) {
+// atGate opens a gate in a bubble and closes it at the end; turned counts who is turned away, by reason.
+func atGate(t *testing.T, d Door, f func(h *hall, in <-chan net.Conn, g *gate, turned map[string]int)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall()
-		g := newGate(h, Door{Strangers: 16}) // 2 from one address
+		h, turned := newHall(), map[string]int{}
+		g := newGate(h, d, func(reason string) { turned[reason]++ })
 		in := accepts(g)
-		h.knock("192.0.2.1")
-		h.knock("192.0.2.1")
-		turned := h.knock("192.0.2.1")
-		h.knock("192.0.2.2")
-		synctest.Wait()
-		if len(in) != 3 || !turned.closed {
-			t.Errorf("%d let in, third of one address turned away: %v", len(in), turned.closed)
-		}
-		first := <-in
-		g.state(tls.Server(first, &tls.Config{}), http.StateActive) // has spoken
-		h.knock("192.0.2.1")
-		synctest.Wait()
-		if len(in) != 3 {
-			t.Errorf("%d waiting: an agent that has spoken is no stranger", len(in))
-		}
-		if err := first.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := first.Close(); err != nil {
-			t.Errorf("closed twice: %v", err)
-		}
-		if n := len(g.standing); n != 4 { // three inside, one place held for the next
-			t.Errorf("%d stand", n)
-		}
+		f(h, in, g, turned)
 		if err := g.Close(); err != nil {
 			t.Error(err)
 		}
@@ -103,65 +84,110 @@ func TestGateStrangers(t *testing.T) {
 	})
 }
 
-// TestGateFull: who does not fit waits outside until somebody leaves.
-func TestGateFull(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHall()
-		g := newGate(h, Door{Connections: 2})
-		in := accepts(g)
+// TestGateStrangers: who has not spoken takes a place among few; who has takes none.
+func TestGateStrangers(t *testing.T) {
+	atGate(t, Door{Handshakes: 32}, func(h *hall, in <-chan net.Conn, g *gate, turned map[string]int) { // 2 from one address
 		h.knock("192.0.2.1")
+		h.knock("192.0.2.1")
+		third := h.knock("192.0.2.1")
 		h.knock("192.0.2.2")
 		synctest.Wait()
-		select {
-		case h.conns <- nil:
-			t.Fatal("a third is let in")
-		default:
+		if len(in) != 3 || !third.closed || turned[turnedAddress] != 1 {
+			t.Errorf("%d let in, third of one address turned away: %v, counted %v", len(in), third.closed, turned)
 		}
-		if err := (<-in).Close(); err != nil {
-			t.Error(err)
-		}
-		h.knock("192.0.2.3")
+		first := <-in
+		state(tls.Server(first, &tls.Config{}), http.StateActive) // has spoken
+		h.knock("192.0.2.1")
 		synctest.Wait()
-		if len(in) != 2 {
-			t.Errorf("%d inside", len(in))
+		if len(in) != 3 {
+			t.Errorf("%d waiting: an agent that has spoken is no stranger", len(in))
 		}
-		if err := g.Close(); err != nil { // Accept waits for room: it must end all the same
-			t.Error(err)
+		for range 2 { // closing twice gives one place back
+			if err := first.Close(); err != nil {
+				t.Error(err)
+			}
 		}
-		for range in {
-		}
-	})
-}
-
-// TestGatePace: a fleet that comes back at once is let in at a pace.
-func TestGatePace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHall()
-		g := newGate(h, Door{PerSecond: 10, Strangers: 1000})
-		in := accepts(g)
-		start := time.Now()
-		for range 30 {
-			h.knock("192.0.2.1")
-		}
-		if took := time.Since(start); took < 1900*time.Millisecond || took > 2100*time.Millisecond {
-			t.Errorf("30 at 10 a second, 10 of them at once, took %v", took)
-		}
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-		for range in {
+		if g.standing != 3 || g.strangers != 3 {
+			t.Errorf("%d stand, %d strangers", g.standing, g.strangers)
 		}
 	})
 }
 
-// TestServerStops: Shutdown ends Serve although Accept waits for room.
+// TestGateFull: each bound turns away, is counted, and lets in again when there is room.
+func TestGateFull(t *testing.T) {
+	tests := []struct {
+		name   string
+		door   Door
+		hosts  []string
+		reason string
+		again  func(first net.Conn)
+	}{
+		{"connections", Door{Connections: 2}, []string{"192.0.2.1", "192.0.2.2"}, turnedConnections,
+			func(first net.Conn) { _ = first.Close() }},
+		{"handshakes", Door{Handshakes: 2}, []string{"192.0.2.1", "192.0.2.2"}, turnedHandshakes,
+			func(first net.Conn) { state(first, http.StateActive) }},
+		{"pace", Door{PerSecond: 2}, []string{"192.0.2.1", "192.0.2.2"}, turnedPace,
+			func(net.Conn) { time.Sleep(time.Second / 2) }},
+		{"pace of an address", Door{PerAddress: 1, AddressBurst: 2}, []string{"192.0.2.3", "192.0.2.3"}, turnedAddress,
+			func(net.Conn) { time.Sleep(time.Second) }},
+		{"a /64 is one address", Door{PerAddress: 1, AddressBurst: 2}, []string{"2001:db8::1", "2001:db8::ffff:1"}, turnedAddress,
+			func(net.Conn) { time.Sleep(time.Second) }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			atGate(t, test.door, func(h *hall, in <-chan net.Conn, _ *gate, turned map[string]int) {
+				last := "192.0.2.3"
+				if strings.Contains(test.hosts[0], ":") {
+					last = "2001:db8::2"
+				}
+				for _, host := range test.hosts {
+					h.knock(host)
+				}
+				out := h.knock(last)
+				synctest.Wait()
+				if len(in) != 2 || !out.closed || turned[test.reason] != 1 || len(turned) != 1 {
+					t.Fatalf("%d let in, counted %v", len(in), turned)
+				}
+				test.again(<-in)
+				h.knock(last)
+				synctest.Wait()
+				if len(in) != 2 {
+					t.Errorf("%d inside, counted %v", len(in)+1, turned)
+				}
+			})
+		})
+	}
+}
+
+// TestGateForgets addresses that have been quiet, and keeps a bound on those that have not.
+func TestGateForgets(t *testing.T) {
+	g := newGate(newHall(), Door{PerAddress: 1, AddressBurst: 1, PerSecond: 1e6, Connections: 1e6, Handshakes: 1e6}, func(string) {})
+	now := time.Now()
+	address := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}) }
+	for n := range maxAddresses {
+		if reason := g.admit(address(n), now); reason != "" {
+			t.Fatal(reason)
+		}
+		c := &guest{gate: g, from: address(n)}
+		c.introduce()
+	}
+	if reason := g.admit(address(maxAddresses), now); reason != turnedAddress {
+		t.Errorf("one too many: %q", reason)
+	}
+	if reason := g.admit(address(maxAddresses), now.Add(2*time.Second)); reason != "" || len(g.addresses) != 1 {
+		t.Errorf("%q, %d addresses remembered", reason, len(g.addresses))
+	}
+}
+
+// TestServerStops: Close ends Serve.
 func TestServerStops(t *testing.T) {
 	w := newWorld(t, nil)
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, listener := w.ingest.Server(inner, TLSConfig(nil, nil, nil), Door{Connections: 1})
+	w.ingest.o.Door.Connections = 1
+	server, listener := w.ingest.Server(inner, TLSConfig(nil, w.fleet.ClientCAs, nil))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	c, err := net.Dial("tcp", inner.Addr().String())

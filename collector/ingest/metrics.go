@@ -17,17 +17,25 @@ const (
 
 // Reasons of refusals beside those of package wire, and the quotas' "series_quota" and "sources_quota" (see room).
 const (
-	reasonDevice      = "device_not_assigned"
-	reasonAhead       = "clock_ahead"
-	reasonOld         = "too_old"
-	reasonShapeID     = "wrong_shape_id"
-	reasonShapeFit    = "values_do_not_fit_shape"
-	reasonShapeQuota  = "shapes_quota"
-	reasonEvents      = "events_quota"
-	reasonReports     = "reports_quota"
-	reasonBytes       = "bytes_quota"
-	reasonRenewals    = "renewals_quota"
-	reasonEnrols      = "enrolments_quota"
+	reasonDevice     = "device_not_assigned"
+	reasonAhead      = "clock_ahead"
+	reasonOld        = "too_old"
+	reasonShapeID    = "wrong_shape_id"
+	reasonShapeFit   = "values_do_not_fit_shape"
+	reasonShapeQuota = "shapes_quota"
+	reasonEvents     = "events_quota"
+	reasonReports    = "reports_quota"
+	reasonBytes      = "bytes_quota"
+	reasonRenewals   = "renewals_quota"
+	reasonEnrols     = "enrolments_quota"
+
+	reasonConnections         = "connections_quota" // the oldest was closed
+	reasonCustomerConnections = "customer_connections_quota"
+	reasonCustomerReports     = "customer_reports_quota"
+	reasonCustomerBytes       = "customer_bytes_quota"
+	reasonEnded               = "connection_ended" // its certificate is not good any more
+	reasonAsked               = "shape_asked_of_another"
+
 	reasonBusy        = "busy"
 	reasonSink        = "not_kept"
 	reasonMethod      = "method"
@@ -44,6 +52,7 @@ const (
 type metrics struct {
 	reports, refusals *prometheus.CounterVec
 	samples, bytes    prometheus.Counter
+	turned            *prometheus.CounterVec
 	duration          prometheus.Histogram
 }
 
@@ -66,17 +75,26 @@ func newMetrics(reg prometheus.Registerer, shapes func() float64) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
 		}),
 	}
+	m.turned = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "watchbill_ingest_turned_away_total",
+		Help: "Connections closed before their handshake, by what there was too much of: see agents.door.",
+	}, []string{"reason"})
+	for _, r := range []string{turnedConnections, turnedHandshakes, turnedPace, turnedAddress} {
+		m.turned.WithLabelValues(r)
+	}
 	for _, r := range []string{resultAccepted, resultDuplicate, resultNeedShapes, resultRefused, resultLater} {
 		m.reports.WithLabelValues(r)
 	}
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.reports, m.refusals, m.samples, m.bytes, m.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	reg.MustRegister(m.reports, m.refusals, m.samples, m.bytes, m.duration, m.turned, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "watchbill_ingest_shapes", Help: "Different shapes of blocks that are known.",
 	}, shapes))
 	return m
 }
+
+func (m *metrics) turnedAway(reason string) { m.turned.WithLabelValues(reason).Inc() }
 
 func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
 

@@ -37,22 +37,23 @@ func (i *Ingest) report(w http.ResponseWriter, r *http.Request) {
 
 // inTurn takes one report when its agent's turn has come and its quotas allow it.
 func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent) outcome {
-	a := i.agents.get(who.ID)
+	a := i.agents.get(who)
+	if text := i.seat(r, a); text != "" {
+		return i.crowded(w, who, text)
+	}
 	if !a.enter(r.Context()) {
 		return i.later(who, reasonBusy, time.Second, "another report of this agent is still being worked on: if this "+
 			"repeats, two agents may be running under one identity")
 	}
 	defer a.leave()
 	now := i.o.Now()
-	if d := wait(a.bytes, 1, now); d > 0 {
-		return i.overQuota(who, a, reasonBytes, "quotas.bytes_per_minute", d, now)
-	}
-	if d := wait(a.reports, 1, now); d > 0 {
-		return i.overQuota(who, a, reasonReports, "quotas.reports_per_minute", d, now)
+	i.tellRenew(w, r, a, now)
+	if reason, quota, d := a.over(now); reason != "" {
+		return i.overQuota(who, a, reason, quota, d, now)
 	}
 	var m wire.Report
 	n, err := i.read(w, r, i.o.Limits, &m)
-	a.bytes.ReserveN(now, min(n, a.bytes.Burst())) // may go below zero: the next one waits
+	a.spend(n, now)
 	if err != nil {
 		status, text := i.unread(err)
 		result := resultRefused
@@ -77,11 +78,20 @@ func (i *Ingest) judge(ctx context.Context, who fleet.Agent, a *agent, m *wire.R
 		return outcome{http.StatusOK, resultDuplicate, i.accepted(who, a, now)}
 	}
 	s := i.sort(who, a, m, now)
-	if unknown := s.unknown(); len(unknown) > 0 {
+	unknown, elsewhere := s.unknown()
+	for len(unknown) == 0 && elsewhere != nil {
+		if !i.asks.hold(ctx.Done(), elsewhere) {
+			return i.later(who, reasonAsked, askedAgainIn(), "another agent is being asked for a set of series that is new here: "+
+				"the report is taken as soon as it is known")
+		}
+		unknown, elsewhere = s.unknown()
+	}
+	if len(unknown) > 0 {
 		ack := i.ackTo(who, wire.Ack_RESULT_NEED_SHAPES, "")
 		ack.UnknownShapes = unknown
 		return outcome{http.StatusOK, resultNeedShapes, ack}
 	}
+	defer i.answered(who, a)
 	// From here on the work is finished even when the agent hangs up, within a bounded time.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
 	defer cancel()
@@ -98,10 +108,19 @@ func (i *Ingest) judge(ctx context.Context, who fleet.Agent, a *agent, m *wire.R
 	ack.Refusals = s.refusals
 	if r.EventsDropped > 0 {
 		ack.Error = fmt.Sprintf("%d events were left out: more than %d an hour; stop what causes them, or raise "+
-			"quotas.events_per_hour", r.EventsDropped, i.o.Quotas.EventsPerHour)
+			"quotas.agent.events_per_hour (%d for all of the customer: %sevents_per_hour)", r.EventsDropped,
+			i.o.Quotas.Agent.EventsPerHour, a.customer.quotas.EventsPerHour, a.customer.key)
 		i.tell(a, who, reasonEvents, now, ack.Error)
 	}
 	return outcome{http.StatusOK, resultAccepted, ack}
+}
+
+// answered ends what an agent alone was asked for, once its report has been judged.
+func (i *Ingest) answered(who fleet.Agent, a *agent) {
+	if len(a.asked) > 0 {
+		i.asks.done(who.ID, a.asked, i.shapes.has)
+		a.asked = nil
+	}
 }
 
 // applied remembers a report that is durable.
@@ -116,6 +135,7 @@ func (i *Ingest) applied(a *agent, m *wire.Report, s *sorting, now time.Time) {
 		i.metrics.samples.Add(float64(len(b.Values)))
 	}
 	a.events.AllowN(now, s.events)
+	a.customer.events.AllowN(now, s.events)
 	for _, f := range s.refusals {
 		i.metrics.refused(f.Reason)
 		i.tell(a, s.who, f.Reason, now, f.Error)
@@ -168,8 +188,8 @@ func (i *Ingest) notKept(who fleet.Agent, a *agent, err error, now time.Time) ou
 }
 
 func (i *Ingest) overQuota(who fleet.Agent, a *agent, reason, quota string, d time.Duration, now time.Time) outcome {
-	text := fmt.Sprintf("this agent sends more than %s allows: it waits and sends again; raise the quota if the load is "+
-		"wanted", quota)
+	text := fmt.Sprintf("more comes than %s allows: the agent waits and sends again; raise the quota if the load is wanted",
+		quota)
 	i.tell(a, who, reason, now, text)
 	return i.later(who, reason, d, text)
 }

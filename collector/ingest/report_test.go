@@ -41,7 +41,7 @@ func TestRoundTrip(t *testing.T) {
 	ack, status = c.send(c.with(m, ack.UnknownShapes))
 	want := &wire.Ack{
 		Result: wire.Ack_RESULT_ACCEPTED, Epoch: 1, Sequence: 1, NowMs: w.clock.now().UnixMilli(), Incarnation: 1,
-		KeepSeconds: 6 * 3600, ReplaySinceMs: w.clock.now().Add(-6 * time.Hour).UnixMilli(), ReturnSpreadMs: 10_000,
+		KeepSeconds: 6 * 3600, ReplaySinceMs: w.clock.now().Add(-6 * time.Hour).UnixMilli(), ReturnSpreadMs: 2_000,
 		Customer: "acme", Site: "leeds", Asset: "web1",
 	}
 	if status != http.StatusOK || !proto.Equal(ack, want) {
@@ -298,7 +298,7 @@ func TestSinkFails(t *testing.T) {
 
 // TestEventsQuota: events over the quota are counted and told, those within it arrive.
 func TestEventsQuota(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Quotas = DefaultQuotas(); o.Quotas.EventsPerHour = 3 })
+	w := newWorld(t, func(o *Options) { o.Quotas = DefaultQuotas(); o.Quotas.Agent.EventsPerHour = 3 })
 	c := w.enrol("acme", "leeds", "web1")
 	storm := func() *wire.Report {
 		m := c.report()
@@ -311,7 +311,7 @@ func TestEventsQuota(t *testing.T) {
 		t.Errorf("ack %v", ack)
 	}
 	ack := c.deliver(storm())
-	if r := w.sink.last(t); len(r.Events) != 1 || r.EventsDropped != 1 || !strings.Contains(ack.Error, "quotas.events_per_hour") {
+	if r := w.sink.last(t); len(r.Events) != 1 || r.EventsDropped != 1 || !strings.Contains(ack.Error, "quotas.agent.events_per_hour") {
 		t.Errorf("report %+v, ack %v", r, ack)
 	}
 	if got := testutil.ToFloat64(w.ingest.metrics.refusals.WithLabelValues(reasonEvents)); got != 1 {
@@ -353,10 +353,10 @@ func TestQuotas(t *testing.T) {
 		}
 	}
 	t.Run("series", func(t *testing.T) {
-		w := newWorld(t, small(func(q *Quotas) { q.Series = 10 }))
+		w := newWorld(t, small(func(q *Quotas) { q.Agent.Series = 10 }))
 		c := w.enrol("acme", "leeds", "web1")
 		c.deliver(c.report(c.block("cpu", 6, 0)))
-		refusedFor(t, c.deliver(c.report(c.block("memory", 5, 0))), "series_quota", "quotas.series")
+		refusedFor(t, c.deliver(c.report(c.block("memory", 5, 0))), "series_quota", "quotas.agent.series")
 		if ack := c.deliver(c.report(c.block("cpu", 10, 0))); len(ack.Refusals) != 0 {
 			t.Errorf("a source's own series count once: %v", ack.Refusals)
 		}
@@ -366,14 +366,14 @@ func TestQuotas(t *testing.T) {
 		}
 	})
 	t.Run("sources", func(t *testing.T) {
-		w := newWorld(t, small(func(q *Quotas) { q.Sources = 2 }))
+		w := newWorld(t, small(func(q *Quotas) { q.Agent.Sources = 2 }))
 		c := w.enrol("acme", "leeds", "web1")
-		refusedFor(t, c.deliver(c.report(c.block("a", 1, 0), c.block("b", 1, 0), c.block("c", 1, 0))), "sources_quota", "quotas.sources")
+		refusedFor(t, c.deliver(c.report(c.block("a", 1, 0), c.block("b", 1, 0), c.block("c", 1, 0))), "sources_quota", "quotas.agent.sources")
 	})
 	t.Run("shapes", func(t *testing.T) {
-		w := newWorld(t, small(func(q *Quotas) { q.ShapesPerHour = 2 }))
+		w := newWorld(t, small(func(q *Quotas) { q.Agent.ShapesPerHour = 2 }))
 		c := w.enrol("acme", "leeds", "web1")
-		refusedFor(t, c.deliver(c.report(c.block("a", 1, 0), c.block("b", 1, 0), c.block("c", 1, 0))), "shapes_quota", "quotas.shapes_per_hour")
+		refusedFor(t, c.deliver(c.report(c.block("a", 1, 0), c.block("b", 1, 0), c.block("c", 1, 0))), "shapes_quota", "quotas.agent.shapes_per_hour")
 		if w.keeper.puts != 2 {
 			t.Errorf("%d shapes kept", w.keeper.puts)
 		}
@@ -383,17 +383,17 @@ func TestQuotas(t *testing.T) {
 		}
 	})
 	t.Run("shapes of a customer", func(t *testing.T) {
-		w := newWorld(t, small(func(q *Quotas) { q.ShapeBytesPerCustomer = 100 }))
+		w := newWorld(t, small(func(q *Quotas) { q.Customer.ShapeBytes = 100 }))
 		c := w.enrol("acme", "leeds", "web1")
-		refusedFor(t, c.deliver(c.report(c.block("a", 1, 0), c.block("b", 5, 0))), "shapes_quota", "quotas.shape_bytes_per_customer")
+		refusedFor(t, c.deliver(c.report(c.block("a", 1, 0), c.block("b", 5, 0))), "shapes_quota", "quotas.customer.shapes or shape_bytes")
 		other := w.enrol("beta", "main", "beta1")
 		if ack := other.deliver(other.report(other.block("b", 2, 0))); len(ack.Refusals) != 0 {
 			t.Errorf("another customer pays: %v", ack.Refusals)
 		}
 	})
 	for name, quota := range map[string]func(*Quotas){
-		"reports_per_minute": func(q *Quotas) { q.ReportsPerMinute = 2 },
-		"bytes_per_minute":   func(q *Quotas) { q.BytesPerMinute = 100 },
+		"reports_per_minute": func(q *Quotas) { q.Agent.ReportsPerMinute = 2 },
+		"bytes_per_minute":   func(q *Quotas) { q.Agent.BytesPerMinute = 100 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, small(quota))
@@ -406,7 +406,7 @@ func TestQuotas(t *testing.T) {
 			c.deliver(long())
 			c.deliver(long())
 			ack, status := c.send(long())
-			if status != http.StatusOK || ack.Result != wire.Ack_RESULT_LATER || ack.RetryAfterMs == 0 || ack.RetryAfterMs > 60_000 || !strings.Contains(ack.Error, "quotas."+name) {
+			if status != http.StatusOK || ack.Result != wire.Ack_RESULT_LATER || ack.RetryAfterMs == 0 || ack.RetryAfterMs > 60_000 || !strings.Contains(ack.Error, "quotas.agent."+name) {
 				t.Fatalf("%d %v", status, ack)
 			}
 			other := w.enrol("acme", "leeds", "web2")
@@ -437,10 +437,10 @@ func TestShapesPerCustomer(t *testing.T) {
 	if ack, _ := b.send(liar); len(ack.Refusals) != 1 || ack.Refusals[0].Reason != reasonShapeID {
 		t.Errorf("the lie: %v", ack)
 	}
-	if l, ok := w.ingest.shapes.find("acme", known.ID); !ok || l != known || l.Series[0].Get(wire.NameLabel) == "lie" {
+	if l, ok := w.ingest.shapes.find("acme", known.ID, w.clock.now()); !ok || l != known || l.Series[0].Get(wire.NameLabel) == "lie" {
 		t.Error("acme's shape is poisoned")
 	}
-	if _, ok := w.ingest.shapes.find("beta", sha256.Sum256([]byte("lie"))); ok {
+	if _, ok := w.ingest.shapes.find("beta", sha256.Sum256([]byte("lie")), w.clock.now()); ok {
 		t.Error("the lie is known")
 	}
 	b.deliver(b.report(b.block("cpu", 3, -time.Second)))

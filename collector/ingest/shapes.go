@@ -1,9 +1,13 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"google.golang.org/protobuf/proto"
@@ -16,24 +20,43 @@ import (
 // shapeID is the SHA-256 that names a layout; the collector has always computed it itself.
 type shapeID = [32]byte
 
+// forgetShape is how long a shape must have been unused before it may make room for another.
+const forgetShape = time.Hour
+
 // shapes is the layouts known per customer: an agent cannot find out by an ID what another customer's hosts report. The
 // layouts themselves are shared by all who know them.
 type shapes struct {
 	keeper fleet.Keeper
+	// change is held from choosing which shapes make room until memory shows that they are gone.
+	change sync.Mutex
 
 	mu        sync.RWMutex
-	layouts   map[shapeID]*window.Layout
+	layouts   map[shapeID]*shared
 	customers map[string]*known
+}
+
+// shared is a layout and how many customers know it.
+type shared struct {
+	layout *window.Layout
+	by     int
 }
 
 // known is what one customer's agents have reported.
 type known struct {
-	ids   map[shapeID]bool
+	ids   map[shapeID]*use
 	bytes int
 }
 
+// use is one shape of one customer.
+type use struct {
+	layout *window.Layout
+	bytes  int
+	// last is when it was last looked up, in Unix minutes: precise enough, and seldom written.
+	last atomic.Int64
+}
+
 func newShapes(k fleet.Keeper) *shapes {
-	return &shapes{keeper: k, layouts: map[shapeID]*window.Layout{}, customers: map[string]*known{}}
+	return &shapes{keeper: k, layouts: map[shapeID]*shared{}, customers: map[string]*known{}}
 }
 
 func (s *shapes) count() float64 {
@@ -42,30 +65,87 @@ func (s *shapes) count() float64 {
 	return float64(len(s.layouts))
 }
 
-// find is the layout of an ID, if this customer has it.
-func (s *shapes) find(customer string, id shapeID) (*window.Layout, bool) {
+// find is the layout of an ID, if this customer has it; it counts as used at now.
+func (s *shapes) find(customer string, id shapeID, now time.Time) (*window.Layout, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	c, ok := s.customers[customer]
-	if !ok || !c.ids[id] {
+	if !ok {
 		return nil, false
 	}
-	l, ok := s.layouts[id]
-	return l, ok
+	u, ok := c.ids[id]
+	if !ok {
+		return nil, false
+	}
+	if m := now.Unix() / 60; u.last.Load() < m {
+		u.last.Store(m)
+	}
+	return u.layout, true
 }
 
-// bytes is what a customer's shapes take, spelled out.
-func (s *shapes) bytes(customer string) int {
+// has is find without counting as a use.
+func (s *shapes) has(k askKey) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if c, ok := s.customers[customer]; ok {
-		return c.bytes
-	}
-	return 0
+	c, ok := s.customers[k.customer]
+	return ok && c.ids[k.id] != nil
 }
 
-// keep makes shapes known for a customer, in the Keeper first.
-func (s *shapes) keep(ctx context.Context, customer string, fresh []wire.Layout) error {
+// fit is which of these shapes a customer has room for, in their order, and which of its own, longest unused first, make
+// that room.
+func (s *shapes) fit(customer string, quotas CustomerQuotas, offered []wire.Layout, now time.Time) (fresh []wire.Layout, gone []shapeID) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c, ok := s.customers[customer]
+	if !ok {
+		c = &known{}
+	}
+	count, bytes := len(c.ids), c.bytes
+	idle := sync.OnceValue(func() []shapeID { return c.idle(now) })
+	next := 0
+	for _, l := range offered {
+		count, bytes = count+1, bytes+size(l)
+		for (count > quotas.Shapes || bytes > quotas.ShapeBytes) && next < len(idle()) {
+			id := idle()[next]
+			gone, next = append(gone, id), next+1
+			count, bytes = count-1, bytes-c.ids[id].bytes
+		}
+		if count > quotas.Shapes || bytes > quotas.ShapeBytes {
+			count, bytes = count-1, bytes-size(l)
+			continue
+		}
+		fresh = append(fresh, l)
+	}
+	return fresh, gone
+}
+
+// idle are the shapes that nobody has used for long, the longest unused first.
+func (c *known) idle(now time.Time) []shapeID {
+	before := now.Add(-forgetShape).Unix() / 60
+	var out []shapeID
+	for id, u := range c.ids {
+		if u.last.Load() < before {
+			out = append(out, id)
+		}
+	}
+	slices.SortFunc(out, func(x, y shapeID) int {
+		return cmp.Or(cmp.Compare(c.ids[x].last.Load(), c.ids[y].last.Load()), slices.Compare(x[:], y[:]))
+	})
+	return out
+}
+
+// keep makes shapes known for a customer as far as its quotas allow, and forgets those that make room for them, in the
+// Keeper first.
+func (s *shapes) keep(ctx context.Context, customer string, quotas CustomerQuotas, offered []wire.Layout, now time.Time) error {
+	fresh, gone := s.fit(customer, quotas, offered, now)
+	if len(gone) > 0 { // one at a time, so that no two choose the same
+		s.change.Lock()
+		defer s.change.Unlock()
+		fresh, gone = s.fit(customer, quotas, offered, now)
+	}
+	if len(fresh) == 0 && len(gone) == 0 {
+		return nil
+	}
 	encoded := make([][]byte, len(fresh))
 	for i, l := range fresh {
 		// Encoded anew: what the agent sent may hold more than it says.
@@ -77,6 +157,11 @@ func (s *shapes) keep(ctx context.Context, customer string, fresh []wire.Layout)
 	}
 	// Putting the same shape twice is harmless, so the change needs no name.
 	err := s.keeper.UpdateFleet(ctx, "", func(r fleet.Records) error {
+		for _, id := range gone {
+			if err := r.DeleteShape(customer, id); err != nil {
+				return err
+			}
+		}
 		for i, l := range fresh {
 			if err := r.PutShape(customer, l.ID, encoded[i]); err != nil {
 				return err
@@ -89,29 +174,54 @@ func (s *shapes) keep(ctx context.Context, customer string, fresh []wire.Layout)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, id := range gone {
+		s.forget(customer, id)
+	}
 	for _, l := range fresh {
-		s.learn(customer, l)
+		s.learn(customer, l, now)
 	}
 	return nil
 }
 
-// learn puts one into memory. The caller holds mu.
-func (s *shapes) learn(customer string, l wire.Layout) {
-	if _, ok := s.layouts[l.ID]; !ok {
-		s.layouts[l.ID] = layout(l)
+// forget takes one out of memory. Reports under way keep what they have found. The caller holds mu.
+func (s *shapes) forget(customer string, id shapeID) {
+	c := s.customers[customer]
+	if c == nil || c.ids[id] == nil {
+		return
 	}
-	c, ok := s.customers[customer]
-	if !ok {
-		c = &known{ids: map[shapeID]bool{}}
-		s.customers[customer] = c
-	}
-	if !c.ids[l.ID] {
-		c.ids[l.ID] = true
-		c.bytes += size(l)
+	c.bytes -= c.ids[id].bytes
+	delete(c.ids, id)
+	if l := s.layouts[id]; l.by > 1 {
+		l.by--
+	} else {
+		delete(s.layouts, id)
 	}
 }
 
-func (s *shapes) load(ctx context.Context, max wire.Limits) (skipped int, err error) {
+// learn puts one into memory. The caller holds mu.
+func (s *shapes) learn(customer string, l wire.Layout, now time.Time) {
+	c, ok := s.customers[customer]
+	if !ok {
+		c = &known{ids: map[shapeID]*use{}}
+		s.customers[customer] = c
+	}
+	if _, ok := c.ids[l.ID]; ok {
+		return
+	}
+	one, ok := s.layouts[l.ID]
+	if !ok {
+		one = &shared{layout: layout(l)}
+		s.layouts[l.ID] = one
+	}
+	one.by++
+	u := &use{layout: one.layout, bytes: size(l)}
+	u.last.Store(now.Unix() / 60)
+	c.ids[l.ID] = u
+	c.bytes += u.bytes
+}
+
+// load reads what the Keeper has. All of it counts as used now: nothing is known of before.
+func (s *shapes) load(ctx context.Context, max wire.Limits, now time.Time) (skipped int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err = s.keeper.ViewFleet(ctx, func(r fleet.Records) error {
@@ -127,7 +237,7 @@ func (s *shapes) load(ctx context.Context, max wire.Limits) (skipped int, err er
 				skipped++
 				return nil //nolint:nilerr // counted; the agents are asked again
 			}
-			s.learn(customer, l)
+			s.learn(customer, l, now)
 			return nil
 		})
 	})

@@ -142,6 +142,10 @@ func (r *records) PutShape(customer string, id [32]byte, encoded []byte) error {
 	r.shapes[shapeKey{customer, id}] = encoded
 	return nil
 }
+func (r *records) DeleteShape(customer string, id [32]byte) error {
+	delete(r.shapes, shapeKey{customer, id})
+	return nil
+}
 func (r *records) Shapes(fn func(string, [32]byte, []byte) error) error {
 	for k, v := range r.shapes {
 		if err := fn(k.customer, k.id, v); err != nil {
@@ -273,7 +277,8 @@ func (w *world) serve(d Door) *world {
 		w.t.Fatal(err)
 	}
 	w.addr = inner.Addr().String()
-	server, listener := w.ingest.Server(inner, TLSConfig(certificate.GetCertificate, w.fleet.ClientCAs(), w.clock.now), d)
+	w.ingest.o.Door = d.orDefault()
+	server, listener := w.ingest.Server(inner, TLSConfig(certificate.GetCertificate, w.fleet.ClientCAs, w.clock.now))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	w.t.Cleanup(func() {

@@ -1,0 +1,235 @@
+package ingest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Door bounds who may come in. Zero fields have the defaults of DefaultDoor. Who does not fit is turned away by closing
+// the connection before any handshake, which costs the collector a hundredth of one; an agent comes back a while later,
+// spread over Ack.return_spread_ms. Names in the tags are keys of the configuration: agents.door.connections.
+type Door struct {
+	// Connections is how many may stand at a time.
+	Connections int `yaml:"connections"`
+	// Handshakes is how many may be between a connection's opening and its first request at a time; from one address a
+	// sixteenth of that.
+	Handshakes int `yaml:"handshakes"`
+	// PerSecond is how many connections are let in per second, with a burst as large.
+	PerSecond int `yaml:"per_second"`
+	// PerAddress is how many from one address (one /64 of IPv6) per second, AddressBurst how many at once. Raise both when
+	// agents come through a load balancer or a site is larger than that behind one address.
+	PerAddress   int `yaml:"per_address"`
+	AddressBurst int `yaml:"address_burst"`
+}
+
+// DefaultDoor holds ten thousand agents on two processors: back within 20 s after a restart, when handshakes take half of
+// one processor; a storm of one address takes no more than a twentieth of one.
+func DefaultDoor() Door {
+	return Door{Connections: 20_000, Handshakes: 1024, PerSecond: 500, PerAddress: 50, AddressBurst: 500}
+}
+
+// Validate names every bound that is negative.
+func (d Door) Validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"connections", d.Connections}, {"handshakes", d.Handshakes}, {"per_second", d.PerSecond},
+		{"per_address", d.PerAddress}, {"address_burst", d.AddressBurst},
+	} {
+		if f.value < 0 {
+			errs = append(errs, fmt.Errorf("agents.door.%s: must be positive, or 0 for the default, got %d", f.name, f.value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d Door) orDefault() Door {
+	def := DefaultDoor()
+	return Door{
+		Connections: cmp.Or(d.Connections, def.Connections), Handshakes: cmp.Or(d.Handshakes, def.Handshakes),
+		PerSecond: cmp.Or(d.PerSecond, def.PerSecond), PerAddress: cmp.Or(d.PerAddress, def.PerAddress),
+		AddressBurst: cmp.Or(d.AddressBurst, def.AddressBurst),
+	}
+}
+
+// Why a connection is turned away, as counted.
+const (
+	turnedConnections = "connections"
+	turnedHandshakes  = "handshakes"
+	turnedPace        = "pace"
+	turnedAddress     = "address"
+)
+
+// Bounds of what is remembered about addresses: a caller that has been quiet is forgotten when there are too many.
+const (
+	maxAddresses = 1 << 14
+	forgetEvery  = time.Second
+)
+
+// gate is a listener that lets in only so many.
+type gate struct {
+	net.Listener
+	door   Door
+	turned func(reason string)
+	pace   *rate.Limiter
+
+	mu        sync.Mutex
+	standing  int
+	strangers int // connections that have not spoken yet
+	addresses map[netip.Addr]*caller
+	forgotten time.Time
+}
+
+// caller is one address.
+type caller struct {
+	pace      *rate.Limiter
+	strangers int
+}
+
+func newGate(inner net.Listener, d Door, turned func(reason string)) *gate {
+	d = d.orDefault()
+	return &gate{
+		Listener: inner, door: d, turned: turned, pace: rate.NewLimiter(rate.Limit(d.PerSecond), d.PerSecond),
+		addresses: map[netip.Addr]*caller{},
+	}
+}
+
+// Accept lets the next one in that fits, and turns all others away meanwhile: nobody waits who would have given up when
+// the turn comes, and nobody is kept out by those who do not fit.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		conn, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		from := addressOf(conn.RemoteAddr())
+		reason := g.admit(from, time.Now())
+		if reason == "" {
+			return &guest{Conn: conn, gate: g, from: from}, nil
+		}
+		g.turned(reason)
+		turnAway(conn)
+	}
+}
+
+// turnAway closes at once and leaves nothing behind: a reset, no parting words, no lingering socket.
+func turnAway(conn net.Conn) {
+	if t, ok := conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0) // closing is what counts
+	}
+	_ = conn.Close()
+}
+
+// admit takes a place for one more, or says why there is none.
+func (g *gate) admit(from netip.Addr, now time.Time) (reason string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.caller(from, now)
+	switch {
+	case c == nil || c.strangers >= max(g.door.Handshakes/16, 1) || c.pace.TokensAt(now) < 1:
+		return turnedAddress
+	case g.standing >= g.door.Connections:
+		return turnedConnections
+	case g.strangers >= g.door.Handshakes:
+		return turnedHandshakes
+	case !g.pace.AllowN(now, 1):
+		return turnedPace
+	}
+	c.pace.AllowN(now, 1)
+	c.strangers++
+	g.strangers++
+	g.standing++
+	return ""
+}
+
+// caller is what is known of an address; nil when there are too many to know another. The caller holds mu.
+func (g *gate) caller(from netip.Addr, now time.Time) *caller {
+	if c, ok := g.addresses[from]; ok {
+		return c
+	}
+	if len(g.addresses) >= maxAddresses {
+		if now.Sub(g.forgotten) < forgetEvery {
+			return nil
+		}
+		g.forgotten = now
+		for a, c := range g.addresses {
+			if c.strangers == 0 && c.pace.TokensAt(now) >= float64(g.door.AddressBurst) {
+				delete(g.addresses, a)
+			}
+		}
+		if len(g.addresses) >= maxAddresses {
+			return nil
+		}
+	}
+	c := &caller{pace: rate.NewLimiter(rate.Limit(g.door.PerAddress), g.door.AddressBurst)}
+	g.addresses[from] = c
+	return c
+}
+
+// addressOf is who counts as one: an IPv4 address, or the /64 of an IPv6 one, for everybody has the whole of that.
+func addressOf(a net.Addr) netip.Addr {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	ip := t.AddrPort().Addr().Unmap().WithZone("")
+	if ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return ip
+}
+
+// guest is a connection that came through the gate.
+type guest struct {
+	net.Conn
+	gate     *gate
+	from     netip.Addr
+	known    sync.Once
+	released sync.Once
+	closed   atomic.Bool
+	// seat is whose connection it is, once it has shown that.
+	seat atomic.Pointer[seat]
+}
+
+// introduce makes a stranger one who has spoken.
+func (c *guest) introduce() {
+	c.known.Do(func() {
+		c.gate.mu.Lock()
+		defer c.gate.mu.Unlock()
+		c.gate.strangers--
+		if a, ok := c.gate.addresses[c.from]; ok {
+			a.strangers--
+		}
+	})
+}
+
+// Close gives the place back.
+func (c *guest) Close() error {
+	c.introduce()
+	c.released.Do(func() {
+		c.gate.mu.Lock()
+		c.gate.standing--
+		c.gate.mu.Unlock()
+		c.closed.Store(true)
+		if s := c.seat.Load(); s != nil {
+			s.agents.unseat(c, s)
+		}
+	})
+	err := c.Conn.Close()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

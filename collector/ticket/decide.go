@@ -52,6 +52,8 @@ type Birth struct {
 	Evidence   []Evidence
 	// Recurs is the last ticket of the same incident, when there was one and it is beyond reopening.
 	Recurs *Ticket
+	// Quiet tickets are told to nobody.
+	Quiet bool
 }
 
 // Open is a new ticket for a firing alert.
@@ -66,7 +68,7 @@ func Open(b Birth, now time.Time) (Change, error) {
 			Customer: a.Customer, Site: a.Site, Asset: a.Asset, Service: a.Service, System: a.System,
 			Title: b.Title, Owner: b.Terms.Owner,
 			Policy: b.Terms.Policy, PolicyVersion: b.Terms.Version,
-			ReopenFor: b.Terms.ReopenFor, CloseAfter: b.Terms.CloseAfter,
+			ReopenFor: b.Terms.ReopenFor, CloseAfter: b.Terms.CloseAfter, Quiet: b.Quiet,
 		},
 	})
 	if b.Recurs != nil {
@@ -93,15 +95,20 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 	d := begin(t, now)
 	known, seen := t.alert(a.ID)
 	switch {
+	case !seen && !a.Firing(): // over before anybody could know of it
+		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: or(a.Annotations["description"], a.Name+" came and went")})
 	case !seen:
 		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: a.Name + " fires as well"})
-	case !known.Firing():
+	case !known.Firing() && a.Firing():
 		d.add(Event{Kind: AlertRefired, Actor: actorOf(a), Alert: &a, Text: a.Name + " fires again"})
 	default:
 		return d.change()
 	}
 	if !t.State.Open() {
 		text := fmt.Sprintf("%s fires again %s after the ticket was resolved", a.Name, gap(t.ResolvedAt, now))
+		if !a.Firing() {
+			text = fmt.Sprintf("more became known %s after the ticket was resolved", gap(t.ResolvedAt, now))
+		}
 		d.add(Event{Kind: Reopened, Actor: actorOf(a), Text: text})
 		d.tell(Reopened, text)
 	}

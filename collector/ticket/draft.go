@@ -58,6 +58,9 @@ func (d *draft) evidence(all []Evidence) {
 }
 
 func (d *draft) tell(what Kind, text string) {
+	if d.t.Quiet {
+		return
+	}
 	d.notices = append(d.notices, Notice{What: what, Text: text})
 }
 

@@ -95,6 +95,8 @@ type Opening struct {
 	// ReopenFor and CloseAfter are that policy's windows, counted from resolution.
 	ReopenFor  time.Duration `json:"reopen_for"`
 	CloseAfter time.Duration `json:"close_after"`
+	// Quiet: nobody is told of what the house does with it. People find it in their queue.
+	Quiet bool `json:"quiet,omitempty"`
 }
 
 // Link relates a ticket to another.

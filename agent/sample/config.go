@@ -3,6 +3,7 @@ package sample
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,6 +21,9 @@ type Config struct {
 	Diskstats  DiskstatsConfig  `yaml:"diskstats"`
 	Netdev     NetdevConfig     `yaml:"netdev"`
 	Netclass   NetclassConfig   `yaml:"netclass"`
+	Netstat    NetstatConfig    `yaml:"netstat"`
+	Vmstat     VmstatConfig     `yaml:"vmstat"`
+	Textfile   TextfileConfig   `yaml:"textfile"`
 	Systemd    SystemdConfig    `yaml:"systemd"`
 	// Watch lists processes to count; a rule can tell that one is gone.
 	Watch []Watch `yaml:"watch"`
@@ -64,6 +68,22 @@ type NetclassConfig struct {
 	IgnoredDevices string `yaml:"ignored-devices"`
 }
 
+// NetstatConfig says which counters of the network protocols to report: PROTOCOL_NAME, as Tcp_RetransSegs.
+type NetstatConfig struct {
+	Fields string `yaml:"fields"`
+}
+
+// VmstatConfig says which lines of /proc/vmstat to report.
+type VmstatConfig struct {
+	Fields string `yaml:"fields"`
+}
+
+// TextfileConfig says where other programs leave metrics for the agent to report.
+type TextfileConfig struct {
+	// Directory is read for files *.prom in Prometheus' text format; nothing is when it is empty.
+	Directory string `yaml:"directory"`
+}
+
 // SystemdConfig says which units to report, each pattern anchored at both ends.
 type SystemdConfig struct {
 	UnitInclude string `yaml:"unit-include"`
@@ -78,25 +98,38 @@ type Watch struct {
 	Cmdline string `yaml:"cmdline"`
 }
 
-// DefaultConfig has node_exporter's exclusions (those of its releases 1.8 and later) and watches no process.
+// DefaultConfig has node_exporter's exclusions (those of its releases 1.8 and later) and more: what containers and
+// sessions mount and their network devices, which come and go by the hundred. It watches no process.
 func DefaultConfig() Config {
+	const containerDevices = `^(veth.+|cali[0-9a-f]+|lxc[0-9a-f]{12})$`
 	return Config{
 		Path: Path{Procfs: "/proc", Sysfs: "/sys", Rootfs: "/"},
 		Filesystem: FilesystemConfig{
-			MountPointsExclude: `^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)`,
-			FSTypesExclude: `^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|` +
-				`mqueue|nsfs|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|erofs|sysfs|tracefs)$`,
+			MountPointsExclude: `^/(dev|proc|sys|run/(containerd|credentials|docker|k3s|lock|netns|user)/.+|` +
+				`var/lib/(containerd|containers/storage|docker|kubelet/(pods|plugins))/.+)($|/)`,
+			FSTypesExclude: `^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|efivarfs|fusectl|` +
+				`fuse\.(gvfsd-fuse|lxcfs|portal)|hugetlbfs|iso9660|mqueue|nsfs|overlay|proc|procfs|pstore|ramfs|rpc_pipefs|` +
+				`securityfs|selinuxfs|squashfs|erofs|sysfs|tracefs)$`,
 			MountTimeout: 2 * time.Second,
 		},
 		Diskstats: DiskstatsConfig{DeviceExclude: `^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$`},
-		Systemd:   SystemdConfig{UnitInclude: `.+\.(service|socket|timer)`},
+		Netdev:    NetdevConfig{DeviceExclude: containerDevices},
+		Netclass:  NetclassConfig{IgnoredDevices: containerDevices},
+		Netstat: NetstatConfig{Fields: `^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|` +
+			`TcpExt_(Listen.*|Syncookies.*|TCPSynRetrans|TCPTimeouts|TCPOFOQueue|TCPRcvQDrop)|` +
+			`Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|PassiveOpens|RetransSegs|CurrEstab)|` +
+			`Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$`},
+		Vmstat:  VmstatConfig{Fields: `^(oom_kill|pgpg|pswp|pg.*fault).*`},
+		Systemd: SystemdConfig{UnitInclude: `.+\.(service|socket|timer)`},
 	}
 }
 
 // Names is every source there is on Linux, in the order they are read.
 var Names = []string{
-	"boot", "cpu", "loadavg", "meminfo", "vmstat", "filesystem", "diskstats", "netdev", "netclass", "stat", "time",
-	"uname", "filefd", "systemd", "process", "processes", "sessions", "self",
+	"boot", "cpu", "loadavg", "meminfo", "vmstat", "pressure", "filesystem", "diskstats", "mdadm", "netdev", "netclass",
+	"bonding", "netstat", "sockstat", "softnet", "conntrack", "stat", "time", "timex", "clocksource", "uname", "os", "dmi",
+	"selinux", "entropy", "filefd", "edac", "thermal_zone", "hwmon", "systemd", "process", "processes", "sessions", "textfile",
+	"self",
 }
 
 // Validate names every bad field at once, by its YAML path; it changes nothing and looks at no file.
@@ -111,6 +144,8 @@ func (c Config) Validate() error {
 		"diskstats.device-exclude":        c.Diskstats.DeviceExclude,
 		"netdev.device-exclude":           c.Netdev.DeviceExclude,
 		"netclass.ignored-devices":        c.Netclass.IgnoredDevices,
+		"netstat.fields":                  c.Netstat.Fields,
+		"vmstat.fields":                   c.Vmstat.Fields,
 		"systemd.unit-include":            c.Systemd.UnitInclude,
 		"systemd.unit-exclude":            c.Systemd.UnitExclude,
 	} {
@@ -120,6 +155,9 @@ func (c Config) Validate() error {
 	}
 	if c.Filesystem.MountTimeout < 0 {
 		bad("filesystem.mount-timeout", "must not be negative, got %v", c.Filesystem.MountTimeout)
+	}
+	if d := c.Textfile.Directory; d != "" && !filepath.IsAbs(d) {
+		bad("textfile.directory", "must be an absolute path, got %q", d)
 	}
 	errs = append(errs, c.validateWatch()...)
 	for field, names := range map[string][]string{"enabled": c.Enabled, "disabled": c.Disabled} {
@@ -167,6 +205,14 @@ func (c Config) wants(name string) bool {
 func exclude(expr string) func(string) bool {
 	if expr == "" {
 		return func(string) bool { return false }
+	}
+	return regexp.MustCompile(expr).MatchString
+}
+
+// include compiles a pattern of things to report; the empty pattern means all.
+func include(expr string) func(string) bool {
+	if expr == "" {
+		return func(string) bool { return true }
 	}
 	return regexp.MustCompile(expr).MatchString
 }

@@ -1,56 +1,98 @@
 package sample
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"strings"
 	"time"
-
-	"github.com/shirou/gopsutil/v3/common"
-	"github.com/shirou/gopsutil/v3/cpu"
 
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
-// gopsutil points that library at this host's trees for one call.
-func (h host) gopsutil(ctx context.Context) context.Context {
-	return context.WithValue(ctx, common.EnvKey, common.EnvMap{
-		common.HostProcEnvKey: h.path.Procfs,
-		common.HostSysEnvKey:  h.path.Sysfs,
-		common.HostVarEnvKey:  h.root("var"),
-	})
+// ticks is USER_HZ, which is 100 on every architecture that Go runs Linux on.
+const ticks = 100
+
+// cpuSampler counts seconds per processor and mode: /proc/stat, see proc_stat(5).
+type cpuSampler struct {
+	stat *kept
+	cpus map[string]*cpuLabels
 }
 
-// cpuSampler counts seconds per processor and mode: /proc/stat.
-type cpuSampler struct{ host }
+// cpuLabels are the label sets of one processor, in the order of the kernel's columns.
+type cpuLabels [len(cpuModes)][]wire.Label
 
-// Read fails when /proc/stat names no processor.
-func (s cpuSampler) Read(ctx context.Context, _ time.Time) (Reading, error) {
-	times, err := cpu.TimesWithContext(s.gopsutil(ctx), true)
+// cpuModes are the columns of a processor's line. The last two are guests' time, which is counted in user and nice already
+// and, as in node_exporter, has a name of its own.
+var cpuModes = [...]string{"user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "user", "nice"}
+
+const guestModes = 2
+
+func newCPU(h host) *cpuSampler {
+	return &cpuSampler{stat: keep(h.proc("stat")), cpus: map[string]*cpuLabels{}}
+}
+
+// Read fails when /proc/stat names no processor or a value is no number.
+func (s *cpuSampler) Read(context.Context, time.Time) (Reading, error) {
+	content, err := s.stat.read()
 	if err != nil {
-		return Reading{}, fmt.Errorf("read %s: %w", s.proc("stat"), err)
+		return Reading{}, err
 	}
-	if len(times) == 0 { // the library also answers so when it could not read the file
-		return Reading{}, fmt.Errorf("read %s: it names no processor, or cannot be read; is /proc mounted?", s.proc("stat"))
-	}
-	out := make([]wire.Sample, 0, 10*len(times))
-	for _, t := range times {
-		id := strings.TrimPrefix(t.CPU, "cpu")
-		mode := func(name string, v float64) {
-			out = append(out, sample("node_cpu_seconds_total", v, "cpu", id, "mode", name))
+	out := make([]wire.Sample, 0, len(cpuModes)*max(1, len(s.cpus))+1)
+	count := 0
+	for len(content) > 0 {
+		var l []byte
+		l, content = line(content)
+		rest, ok := bytes.CutPrefix(l, []byte("cpu"))
+		if !ok {
+			break // processors come first, and the rest of the file can be long
 		}
-		mode("user", t.User)
-		mode("nice", t.Nice)
-		mode("system", t.System)
-		mode("idle", t.Idle)
-		mode("iowait", t.Iowait)
-		mode("irq", t.Irq)
-		mode("softirq", t.Softirq)
-		mode("steal", t.Steal)
-		// Already counted in user and nice, as in node_exporter.
-		out = append(out,
-			sample("node_cpu_guest_seconds_total", t.Guest, "cpu", id, "mode", "user"),
-			sample("node_cpu_guest_seconds_total", t.GuestNice, "cpu", id, "mode", "nice"))
+		id, rest := word(rest)
+		if len(id) == 0 || l[3] == ' ' { // the sum of all
+			continue
+		}
+		if count++; count > maxCPUs {
+			continue
+		}
+		if out, err = s.cpu(out, id, rest); err != nil {
+			return Reading{}, err
+		}
 	}
-	return Reading{Samples: out}, nil
+	if count == 0 {
+		return Reading{}, fmt.Errorf("%s: it names no processor; is this a Linux /proc?", s.stat.path)
+	}
+	return Reading{Samples: append(out, leftOut("cpu", max(0, count-maxCPUs)))}, nil
+}
+
+func (s *cpuSampler) cpu(out []wire.Sample, id, rest []byte) ([]wire.Sample, error) {
+	labels := s.labels(id)
+	for i := range cpuModes {
+		var w []byte
+		w, rest = word(rest)
+		if len(w) == 0 && i >= 4 {
+			break // an old kernel, which does not count the rest
+		}
+		v, ok := decimal(w)
+		if !ok {
+			return nil, fmt.Errorf("%s: cpu%s: want a number for %s, got %q", s.stat.path, id, cpuModes[i], short(w))
+		}
+		name := "node_cpu_seconds_total"
+		if i >= len(cpuModes)-guestModes {
+			name = "node_cpu_guest_seconds_total"
+		}
+		out = append(out, wire.Sample{Name: name, Labels: labels[i], Value: float64(v) / ticks})
+	}
+	return out, nil
+}
+
+func (s *cpuSampler) labels(id []byte) *cpuLabels {
+	if l := s.cpus[string(id)]; l != nil {
+		return l
+	}
+	l := &cpuLabels{}
+	cpu := wire.Label{Name: "cpu", Value: string(id)}
+	for i, mode := range cpuModes {
+		l[i] = []wire.Label{cpu, {Name: "mode", Value: mode}}
+	}
+	s.cpus[string(id)] = l
+	return l
 }

@@ -5,70 +5,102 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/procfs/blockdevice"
-
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
 // diskstatsSampler counts what block devices did: /proc/diskstats.
 // Fields: https://www.kernel.org/doc/Documentation/ABI/testing/procfs-diskstats
 type diskstatsSampler struct {
-	host
-	ignored func(device string) bool
+	file    *kept
+	ignored *choice
+	labels  *labels
+	info    *diskInfo
 }
 
-// Read fails when the file cannot be read.
-func (s diskstatsSampler) Read(context.Context, time.Time) (Reading, error) {
-	fs, err := blockdevice.NewFS(s.path.Procfs, s.path.Sysfs)
+// diskFields are the columns after major, minor and name, and what one of them counts in node_exporter's units.
+var diskFields = [...]struct {
+	name string
+	unit float64
+	over float64
+}{
+	{"node_disk_reads_completed_total", 1, 1},
+	{"node_disk_reads_merged_total", 1, 1},
+	{"node_disk_read_bytes_total", sector, 1},
+	{"node_disk_read_time_seconds_total", 1, 1000},
+	{"node_disk_writes_completed_total", 1, 1},
+	{"node_disk_writes_merged_total", 1, 1},
+	{"node_disk_written_bytes_total", sector, 1},
+	{"node_disk_write_time_seconds_total", 1, 1000},
+	{"node_disk_io_now", 1, 1},
+	{"node_disk_io_time_seconds_total", 1, 1000},
+	{"node_disk_io_time_weighted_seconds_total", 1, 1000},
+	{"node_disk_discards_completed_total", 1, 1}, // from kernel 4.18
+	{"node_disk_discards_merged_total", 1, 1},
+	{"node_disk_discarded_sectors_total", 1, 1},
+	{"node_disk_discard_time_seconds_total", 1, 1000},
+	{"node_disk_flush_requests_total", 1, 1}, // from kernel 5.5
+	{"node_disk_flush_requests_time_seconds_total", 1, 1000},
+}
+
+// sector is the kernel's unit here, whatever the device's.
+const sector = 512
+
+func newDiskstats(h host, c DiskstatsConfig) *diskstatsSampler {
+	return &diskstatsSampler{
+		file: keep(h.proc("diskstats")), ignored: newChoice(exclude(c.DeviceExclude)), labels: newLabels("device"),
+		info: newDiskInfo(h),
+	}
+}
+
+// Read fails when the file cannot be read or a line has no numbers.
+func (s *diskstatsSampler) Read(_ context.Context, now time.Time) (Reading, error) {
+	content, err := s.file.read()
 	if err != nil {
 		return Reading{}, err
 	}
-	disks, err := fs.ProcDiskstats()
-	if err != nil {
-		return Reading{}, fmt.Errorf("read %s: %w", s.proc("diskstats"), err)
-	}
 	var out []wire.Sample
-	for _, d := range disks {
-		if !s.ignored(d.DeviceName) {
-			out = append(out, diskSamples(d)...)
+	count := 0
+	for len(content) > 0 {
+		var l []byte
+		l, content = line(content)
+		major, rest := word(l)
+		minor, rest := word(rest)
+		device, rest := word(rest)
+		if len(device) == 0 {
+			return Reading{}, fmt.Errorf("%s: want a line of numbers with a device, got %q", s.file.path, short(l))
 		}
+		if s.ignored.of(device) {
+			continue
+		}
+		if count++; count > maxDisks {
+			continue
+		}
+		if out == nil {
+			out = make([]wire.Sample, 0, (len(diskFields)+1)*max(1, len(s.labels.made))+1)
+		}
+		labels := s.labels.of(device)
+		if out, err = s.disk(out, labels, rest); err != nil {
+			return Reading{}, err
+		}
+		out = append(out, s.info.of(now, major, minor, device))
 	}
-	return Reading{Samples: out}, nil
+	s.labels.sweep()
+	s.info.sweep()
+	return Reading{Samples: append(out, leftOut("diskstats", max(0, count-maxDisks)))}, nil
 }
 
-func diskSamples(d blockdevice.Diskstats) []wire.Sample {
-	const (
-		sector = 512  // the kernel's unit here, whatever the device's
-		tick   = 1000 // per second
-	)
-	n := func(v uint64) float64 { return float64(v) }
-	values := []struct {
-		name  string
-		value float64
-	}{
-		{"reads_completed_total", n(d.ReadIOs)},
-		{"reads_merged_total", n(d.ReadMerges)},
-		{"read_bytes_total", n(d.ReadSectors) * sector},
-		{"read_time_seconds_total", n(d.ReadTicks) / tick},
-		{"writes_completed_total", n(d.WriteIOs)},
-		{"writes_merged_total", n(d.WriteMerges)},
-		{"written_bytes_total", n(d.WriteSectors) * sector},
-		{"write_time_seconds_total", n(d.WriteTicks) / tick},
-		{"io_now", n(d.IOsInProgress)},
-		{"io_time_seconds_total", n(d.IOsTotalTicks) / tick},
-		{"io_time_weighted_seconds_total", n(d.WeightedIOTicks) / tick},
-		{"discards_completed_total", n(d.DiscardIOs)}, // from kernel 4.18
-		{"discards_merged_total", n(d.DiscardMerges)},
-		{"discarded_sectors_total", n(d.DiscardSectors)},
-		{"discard_time_seconds_total", n(d.DiscardTicks) / tick},
-		{"flush_requests_total", n(d.FlushRequestsCompleted)}, // from kernel 5.5
-		{"flush_requests_time_seconds_total", n(d.TimeSpentFlushing) / tick},
+func (s *diskstatsSampler) disk(out []wire.Sample, labels []wire.Label, rest []byte) ([]wire.Sample, error) {
+	for _, f := range diskFields {
+		var w []byte
+		w, rest = word(rest)
+		if len(w) == 0 { // an older kernel
+			break
+		}
+		v, err := whole(s.file.path, f.name, w)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, wire.Sample{Name: f.name, Labels: labels, Value: v * f.unit / f.over})
 	}
-	// The line begins with major, minor and name; an older kernel has fewer fields after them.
-	values = values[:max(0, min(len(values), d.IoStatsCount-3))]
-	out := make([]wire.Sample, len(values))
-	for i, v := range values {
-		out[i] = sample("node_disk_"+v.name, v.value, "device", d.DeviceName)
-	}
-	return out
+	return out, nil
 }

@@ -1,6 +1,7 @@
 package sample
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -17,19 +18,42 @@ import (
 // until it does, the mount is reported as device_error and not asked again, so at most one goroutine hangs per mount.
 type filesystemSampler struct {
 	host
-	skipMount, skipType func(string) bool
+	skipMount, skipType *choice
 	timeout             time.Duration
 	statfs              func(path string, buf *unix.Statfs_t) error
 	// pending are the calls that have not come back, by mount.
 	pending map[mount]chan usage
+	// own and hosts are the mounts that this process and PID 1 see; labels are those of the mounts measured.
+	own, hosts *mountTable
+	labels     map[mount][]wire.Label
 }
 
-// The mounts measured are bounded in number and in the bytes of their names, which each of their seven series repeats: a
-// report that holds too much is refused whole, and on some hosts any user may mount.
-const (
-	maxMounts     = 256
-	maxMountBytes = 48 << 10
-)
+// mountTable reads the mounts a process sees. They seldom change, and to compare costs less than to take apart.
+type mountTable struct {
+	file    *kept
+	content []byte
+	mounts  []mount
+}
+
+func (t *mountTable) read() ([]mount, error) {
+	content, err := t.file.read()
+	if err != nil {
+		return nil, err
+	}
+	if t.content != nil && bytes.Equal(content, t.content) {
+		return t.mounts, nil
+	}
+	mounts, err := parseMountinfo(t.file.path, string(content))
+	if err != nil {
+		return nil, err
+	}
+	t.content, t.mounts = append(t.content[:0], content...), mounts
+	return mounts, nil
+}
+
+// maxMountBytes bounds the names of the mounts measured, as maxMounts does their number: each of their seven series
+// repeats them, and on some hosts any user may mount.
+const maxMountBytes = 48 << 10
 
 // usage is what statfs answered.
 type usage struct {
@@ -43,8 +67,9 @@ func newFilesystem(h host, c FilesystemConfig) *filesystemSampler {
 	}
 	return &filesystemSampler{
 		host:      h,
-		skipMount: exclude(c.MountPointsExclude), skipType: exclude(c.FSTypesExclude),
+		skipMount: newChoice(exclude(c.MountPointsExclude)), skipType: newChoice(exclude(c.FSTypesExclude)),
 		timeout: c.MountTimeout, statfs: unix.Statfs, pending: map[mount]chan usage{},
+		own: &mountTable{file: keep(h.proc("self/mountinfo"))}, hosts: &mountTable{file: keep(h.proc("1/mountinfo"))},
 	}
 }
 
@@ -55,7 +80,7 @@ func (s *filesystemSampler) Read(ctx context.Context, _ time.Time) (Reading, err
 		return Reading{}, err
 	}
 	fit := fitting(mounts)
-	leftOut := len(mounts) - fit
+	left := len(mounts) - fit
 	mounts = mounts[:fit]
 	for _, m := range mounts {
 		if m.hidden || s.pending[m.mount] != nil {
@@ -65,7 +90,9 @@ func (s *filesystemSampler) Read(ctx context.Context, _ time.Time) (Reading, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	out := []wire.Sample{sample("watchbill_agent_mounts_left_out", float64(leftOut))}
+	out := make([]wire.Sample, 0, 7*len(mounts)+1)
+	out = append(out, leftOut("filesystem", left))
+	labels := make(map[mount][]wire.Label, len(mounts))
 	for _, m := range mounts {
 		if m.hidden {
 			out = append(out, deviceError(m.mount, "not visible to the agent")...)
@@ -79,10 +106,16 @@ func (s *filesystemSampler) Read(ctx context.Context, _ time.Time) (Reading, err
 		case u.err != nil:
 			out = append(out, deviceError(m.mount, u.err.Error())...)
 		default:
-			out = append(out, filesystemSamples(m.mount, u)...)
+			l := s.labels[m.mount]
+			if l == nil {
+				l = mountLabels(m.mount)
+			}
+			labels[m.mount] = l
+			out = filesystemSamples(out, m.mount, l, u)
 		}
 		delete(s.pending, m.mount)
 	}
+	s.labels = labels
 	s.forget()
 	return Reading{Samples: out}, nil
 }
@@ -148,8 +181,8 @@ type seen struct {
 // A mount of the host that this process sees something else in place of is hidden: to measure it would be to measure
 // the wrong file system.
 func (s *filesystemSampler) mounts() ([]seen, error) {
-	own, ownErr := s.mountinfo("self")
-	hosts, err := s.mountinfo("1")
+	own, ownErr := s.own.read()
+	hosts, err := s.hosts.read()
 	if err != nil {
 		if ownErr != nil {
 			return nil, fmt.Errorf("list mounts: %w", ownErr)
@@ -162,7 +195,7 @@ func (s *filesystemSampler) mounts() ([]seen, error) {
 	}
 	var out []seen
 	add := func(m mount, hidden bool) {
-		if !s.skipMount(m.point) && !s.skipType(m.fstype) {
+		if !s.skipMount.has(m.point) && !s.skipType.has(m.fstype) {
 			out = append(out, seen{m, hidden})
 		}
 	}
@@ -182,34 +215,31 @@ func (s *filesystemSampler) mounts() ([]seen, error) {
 	return out, nil
 }
 
-func (s *filesystemSampler) mountinfo(pid string) ([]mount, error) {
-	path := s.proc(pid, "mountinfo")
-	content, err := read(path)
-	if err != nil {
-		return nil, err
-	}
-	return parseMountinfo(path, content)
-}
-
 // deviceError has the label that node_exporter gives it from 1.8 on: why.
 func deviceError(m mount, why string) []wire.Sample {
-	l := []string{"device", m.device, "fstype", m.fstype, "mountpoint", m.point, "device_error", why}
+	l := append(mountLabels(m), wire.Label{Name: "device_error", Value: labelValue(why)})
 	return []wire.Sample{
-		sample("node_filesystem_device_error", 1, l...),
-		sample("node_filesystem_readonly", b2f(m.readOnly), l...),
+		{Name: "node_filesystem_device_error", Labels: l, Value: 1},
+		{Name: "node_filesystem_readonly", Labels: l, Value: b2f(m.readOnly)},
 	}
 }
 
-func filesystemSamples(m mount, u usage) []wire.Sample {
-	l := []string{"device", m.device, "fstype", m.fstype, "mountpoint", m.point}
-	block := float64(u.Bsize)
-	return []wire.Sample{
-		sample("node_filesystem_device_error", 0, l...),
-		sample("node_filesystem_readonly", b2f(m.readOnly), l...),
-		sample("node_filesystem_size_bytes", float64(u.Blocks)*block, l...),
-		sample("node_filesystem_free_bytes", float64(u.Bfree)*block, l...),
-		sample("node_filesystem_avail_bytes", float64(u.Bavail)*block, l...),
-		sample("node_filesystem_files", float64(u.Files), l...),
-		sample("node_filesystem_files_free", float64(u.Ffree), l...),
+func mountLabels(m mount) []wire.Label {
+	return []wire.Label{
+		{Name: "device", Value: labelValue(m.device)}, {Name: "fstype", Value: labelValue(m.fstype)},
+		{Name: "mountpoint", Value: labelValue(m.point)},
 	}
+}
+
+func filesystemSamples(out []wire.Sample, m mount, l []wire.Label, u usage) []wire.Sample {
+	block := float64(u.Bsize)
+	return append(out,
+		wire.Sample{Name: "node_filesystem_device_error", Labels: l},
+		wire.Sample{Name: "node_filesystem_readonly", Labels: l, Value: b2f(m.readOnly)},
+		wire.Sample{Name: "node_filesystem_size_bytes", Labels: l, Value: float64(u.Blocks) * block},
+		wire.Sample{Name: "node_filesystem_free_bytes", Labels: l, Value: float64(u.Bfree) * block},
+		wire.Sample{Name: "node_filesystem_avail_bytes", Labels: l, Value: float64(u.Bavail) * block},
+		wire.Sample{Name: "node_filesystem_files", Labels: l, Value: float64(u.Files)},
+		wire.Sample{Name: "node_filesystem_files_free", Labels: l, Value: float64(u.Ffree)},
+	)
 }

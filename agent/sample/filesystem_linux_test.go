@@ -148,7 +148,7 @@ func TestFilesystemBoundsMounts(t *testing.T) {
 	s := newFilesystem(h, FilesystemConfig{})
 	s.statfs = func(string, *unix.Statfs_t) error { return nil }
 	got := text(readOnce(t, s).Samples)
-	if n := strings.Count(got, "node_filesystem_size_bytes"); n != maxMounts || !strings.Contains(got, "watchbill_agent_mounts_left_out 3\n") {
+	if n := strings.Count(got, "node_filesystem_size_bytes"); n != maxMounts || !strings.Contains(got, "watchbill_agent_left_out{source=\"filesystem\"} 3\n") {
 		t.Errorf("%d mounts measured, want %d, and that 3 were left out", n, maxMounts)
 	}
 }

@@ -56,7 +56,7 @@ func TestHostileNamesFitTheWire(t *testing.T) {
 		report.Blocks = append(report.Blocks, block)
 		report.Tables = append(report.Tables, r.Tables...)
 		report.Events = append(report.Events, r.Events...)
-		if name == "filesystem" && strings.Contains(text(r.Samples), "watchbill_agent_mounts_left_out 0\n") {
+		if name == "filesystem" && strings.Contains(text(r.Samples), "watchbill_agent_left_out{source=\"filesystem\"} 0\n") {
 			t.Error("names of 401 mounts are too long together, and none is told to be left out")
 		}
 		if name == "filesystem" && !strings.Contains(text(r.Samples), `mountpoint="/"`) {
@@ -76,12 +76,21 @@ func TestHostileNamesFitTheWire(t *testing.T) {
 
 func TestSystemdTooManyUnits(t *testing.T) {
 	b := newBus(t)
-	for i := range maxUnits + 1 {
-		b.set(fmt.Sprintf("u%d.timer", i), "active", nil)
+	for i := range maxUnits + 3 {
+		b.set(fmt.Sprintf("u%03d.timer", i), "active", nil)
 	}
-	_, err := newSystemd(booted(t), DefaultConfig().Systemd).Read(t.Context(), noon)
-	if err == nil || !strings.Contains(err.Error(), "systemd.unit-exclude") {
-		t.Errorf("error %v, want one that says what to leave out", err)
+	b.set("z.timer", "failed", map[string]any{"Timer.Result": "resources", "Unit.StateChangeTimestamp": us(noon)})
+	got := text(readOnce(t, newSystemd(booted(t), DefaultConfig().Systemd)).Samples)
+	if n := strings.Count(got, `state="failed"`); n != maxUnits+1 { // and their sum
+		t.Errorf("%d units reported, want %d", n-1, maxUnits)
+	}
+	for _, want := range []string{
+		`node_systemd_unit_state{name="z.timer",state="failed",type=""} 1`, `node_systemd_units{state="active"} 403`,
+		`watchbill_agent_left_out{source="systemd"} 4`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s: what failed must be reported, and the rest be counted", want)
+		}
 	}
 }
 

@@ -40,10 +40,14 @@ func Inventory(ctx context.Context, c Config) (*wire.Inventory, error) {
 		MachineId: word(h.text("etc/machine-id")), BootId: word(bootID), BootedAtMs: boot.UnixMilli(),
 		AgentVersion: word(c.Version), Addresses: addresses(), Zone: word(h.zone()),
 	}
-	if r, err := (cpuSampler{h}).Read(ctx, time.Time{}); err == nil {
-		inv.Cpus = uint32(len(r.Samples) / 10) // ten series per processor
+	if r, err := newCPU(h).Read(ctx, time.Time{}); err == nil {
+		for _, s := range r.Samples {
+			if s.Name == "node_cpu_seconds_total" && s.Labels[1].Value == "idle" {
+				inv.Cpus++
+			}
+		}
 	}
-	if r, err := (meminfoSampler{h}).Read(ctx, time.Time{}); err == nil {
+	if r, err := newMeminfo(h).Read(ctx, time.Time{}); err == nil {
 		for _, s := range r.Samples {
 			if s.Name == "node_memory_MemTotal_bytes" {
 				inv.MemoryBytes = uint64(s.Value)
@@ -64,16 +68,11 @@ func (h host) text(name string) string {
 
 // osVersion is PRETTY_NAME of os-release(5).
 func (h host) osVersion() string {
-	content := h.text("etc/os-release")
-	if content == "" {
-		content = h.text("usr/lib/os-release")
+	r, err := h.osRelease()
+	if err != nil {
+		return ""
 	}
-	for line := range strings.Lines(content) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
-			return strings.Trim(v, `"'`)
-		}
-	}
-	return ""
+	return r["PRETTY_NAME"]
 }
 
 func kernel() string {

@@ -1,17 +1,10 @@
 package sample
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"os"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/prometheus/procfs"
 
 	"github.com/watchbill/watchbill/agent/wire"
 )
@@ -19,84 +12,98 @@ import (
 // netdevSampler counts what passed network devices: /proc/net/dev.
 type netdevSampler struct {
 	host
-	ignored func(device string) bool
+	file    *kept
+	ignored *choice
+	labels  *labels
+	// chosen are the devices reported when there are too many, nil when all are.
+	chosen map[string]bool
+	count  int
 }
 
-// Read fails when the file cannot be read.
-func (s netdevSampler) Read(context.Context, time.Time) (Reading, error) {
-	pfs, err := procfs.NewFS(s.path.Procfs)
+// netdevFields are the columns of /proc/net/dev.
+var netdevFields = [...]string{
+	"node_network_receive_bytes_total", "node_network_receive_packets_total", "node_network_receive_errs_total",
+	"node_network_receive_drop_total", "node_network_receive_fifo_total", "node_network_receive_frame_total",
+	"node_network_receive_compressed_total", "node_network_receive_multicast_total", "node_network_transmit_bytes_total",
+	"node_network_transmit_packets_total", "node_network_transmit_errs_total", "node_network_transmit_drop_total",
+	"node_network_transmit_fifo_total", "node_network_transmit_colls_total", "node_network_transmit_carrier_total",
+	"node_network_transmit_compressed_total",
+}
+
+func newNetdev(h host, c NetdevConfig) *netdevSampler {
+	return &netdevSampler{
+		host: h, file: keep(h.proc("net/dev")), ignored: newChoice(exclude(c.DeviceExclude)), labels: newLabels("device"),
+	}
+}
+
+// Read fails when the file cannot be read or a line has not its sixteen numbers.
+func (s *netdevSampler) Read(context.Context, time.Time) (Reading, error) {
+	content, err := s.file.read()
 	if err != nil {
 		return Reading{}, err
 	}
-	devs, err := pfs.NetDev()
-	if err != nil {
-		return Reading{}, fmt.Errorf("read %s: %w", s.proc("net/dev"), err)
+	for range 2 { // the head
+		_, content = line(content)
 	}
-	var out []wire.Sample
-	for _, name := range slices.Sorted(maps.Keys(devs)) {
-		if !s.ignored(name) {
-			out = append(out, netdevSamples(devs[name])...)
-		}
-	}
-	return Reading{Samples: out}, nil
-}
-
-func netdevSamples(d procfs.NetDevLine) []wire.Sample {
-	values := []struct {
-		name  string
-		value uint64
-	}{
-		{"receive_bytes", d.RxBytes},
-		{"receive_packets", d.RxPackets},
-		{"receive_errs", d.RxErrors},
-		{"receive_drop", d.RxDropped},
-		{"receive_fifo", d.RxFIFO},
-		{"receive_frame", d.RxFrame},
-		{"receive_compressed", d.RxCompressed},
-		{"receive_multicast", d.RxMulticast},
-		{"transmit_bytes", d.TxBytes},
-		{"transmit_packets", d.TxPackets},
-		{"transmit_errs", d.TxErrors},
-		{"transmit_drop", d.TxDropped},
-		{"transmit_fifo", d.TxFIFO},
-		{"transmit_colls", d.TxCollisions},
-		{"transmit_carrier", d.TxCarrier},
-		{"transmit_compressed", d.TxCompressed},
-	}
-	out := make([]wire.Sample, len(values))
-	for i, v := range values {
-		out[i] = sample("node_network_"+v.name+"_total", float64(v.value), "device", d.Name)
-	}
-	return out
-}
-
-// netclassSampler tells which network devices are up: /sys/class/net/*/operstate.
-type netclassSampler struct {
-	host
-	ignored func(device string) bool
-}
-
-// Read fails when the devices cannot be listed. A device that goes away while it looks is left out.
-func (s netclassSampler) Read(context.Context, time.Time) (Reading, error) {
-	dir := s.sys("class/net")
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return Reading{}, fmt.Errorf("list network devices: %w", err)
-	}
-	var out []wire.Sample
-	for _, e := range entries {
-		// bonding_masters is a file among the devices.
-		if e.Type().IsRegular() || s.ignored(e.Name()) {
-			continue
-		}
-		state, err := read(s.sys("class/net", e.Name(), "operstate"))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	s.choose(content)
+	out := make([]wire.Sample, 0, len(netdevFields)*min(s.count, maxNetdevs)+1)
+	for len(content) > 0 {
+		var l []byte
+		l, content = line(content)
+		device, rest, err := s.split(l)
 		if err != nil {
-			return Reading{}, fmt.Errorf("state of network device %s: %w", e.Name(), err)
+			return Reading{}, err
 		}
-		out = append(out, sample("node_network_up", b2f(strings.TrimSpace(state) == "up"), "device", e.Name()))
+		if s.ignored.of(device) || s.chosen != nil && !s.chosen[string(device)] {
+			continue
+		}
+		labels := s.labels.of(device)
+		for _, name := range netdevFields {
+			var w []byte
+			w, rest = word(rest)
+			v, err := whole(s.file.path, name, w)
+			if err != nil {
+				return Reading{}, err
+			}
+			out = append(out, wire.Sample{Name: name, Labels: labels, Value: v})
+		}
 	}
-	return Reading{Samples: out}, nil
+	s.labels.sweep()
+	return Reading{Samples: append(out, leftOut("netdev", max(0, s.count-maxNetdevs)))}, nil
+}
+
+// split parts the device's name from its numbers. A name may hold a colon, the numbers do not.
+func (s *netdevSampler) split(l []byte) (device, rest []byte, err error) {
+	i := bytes.LastIndexByte(l, ':')
+	if i < 0 {
+		return nil, nil, fmt.Errorf("%s: want a line of a device and numbers, got %q", s.file.path, short(l))
+	}
+	device, _ = word(l[:i])
+	return device, l[i+1:], nil
+}
+
+// choose counts the devices and, where there are too many, says which are reported.
+func (s *netdevSampler) choose(content []byte) {
+	s.count, s.chosen = 0, nil
+	s.each(content, func([]byte) { s.count++ })
+	if s.count <= maxNetdevs {
+		return
+	}
+	var all []string
+	s.each(content, func(device []byte) { all = append(all, string(device)) })
+	s.chosen = make(map[string]bool, maxNetdevs)
+	for _, d := range s.devices(all, maxNetdevs) {
+		s.chosen[d] = true
+	}
+}
+
+// each calls f with every device that is not ignored.
+func (s *netdevSampler) each(content []byte, f func(device []byte)) {
+	for len(content) > 0 {
+		var l []byte
+		l, content = line(content)
+		if device, _, err := s.split(l); err == nil && !s.ignored.of(device) {
+			f(device)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -12,16 +13,14 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/procfs"
-
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
 // topProcesses is how many processes the table shows by each measure.
 const topProcesses = 5
 
-// processesSampler makes the table of who uses processor and memory: /proc/PID/stat. The command's name only: command
-// lines hold secrets.
+// processesSampler counts processes by state and makes the table of who uses processor and memory: /proc/PID/stat. The
+// command's name only: command lines hold secrets.
 type processesSampler struct {
 	host
 	// before is each process's processor time at the last reading, for its share since then.
@@ -54,31 +53,69 @@ func (s *processesSampler) Read(ctx context.Context, now time.Time) (Reading, er
 	if err != nil {
 		return Reading{}, err
 	}
-	pfs, err := procfs.NewFS(s.path.Procfs)
-	if err != nil {
-		return Reading{}, err
-	}
 	used := make(map[processID]float64, len(pids))
-	var all []process
+	all := make([]process, 0, len(pids))
+	count := newStateCount()
+	buf := make([]byte, 1024)
 	for _, pid := range pids {
 		if ctx.Err() != nil {
 			return Reading{}, fmt.Errorf("list processes: %w", ctx.Err())
 		}
-		p, err := pfs.Proc(pid)
+		st, err := s.stat(pid, buf)
 		if err != nil {
 			continue // gone, or hidden from this user
 		}
-		st, err := p.Stat()
-		if err != nil {
-			continue
-		}
-		id := processID{pid, st.Starttime}
-		used[id] = float64(st.UTime+st.STime) / ticks
-		all = append(all, process{processID: id, command: st.Comm,
-			cpu: s.share(id, used[id], now, uptime), rss: uint64(max(0, st.RSS)) * uint64(os.Getpagesize())})
+		count.add(st)
+		id := processID{pid, st.start}
+		used[id] = float64(st.used) / ticks
+		all = append(all, process{processID: id, command: st.command,
+			cpu: s.share(id, used[id], now, uptime), rss: st.residentPage * uint64(os.Getpagesize())})
 	}
 	s.before, s.at = used, now
-	return Reading{Tables: []*wire.Table{s.table(now, all)}}, nil
+	samples, err := s.counts(count)
+	if err != nil {
+		return Reading{}, err
+	}
+	return Reading{Samples: samples, Tables: []*wire.Table{s.table(now, all)}}, nil
+}
+
+// stateCount counts processes by state, and threads.
+type stateCount struct {
+	pids, threads uint64
+	states        map[byte]uint64
+}
+
+// newStateCount begins with the states that there usually are, so that they are told also when no process is in them.
+func newStateCount() *stateCount {
+	return &stateCount{states: map[byte]uint64{'D': 0, 'I': 0, 'R': 0, 'S': 0, 'T': 0, 'Z': 0}}
+}
+
+func (c *stateCount) add(st procStat) {
+	c.pids++
+	c.threads += st.threads
+	c.states[st.state]++
+}
+
+// counts are the samples, with what the kernel allows of each.
+func (h host) counts(c *stateCount) ([]wire.Sample, error) {
+	out := []wire.Sample{
+		{Name: "node_processes_pids", Value: float64(c.pids)}, {Name: "node_processes_threads", Value: float64(c.threads)},
+	}
+	for _, state := range slices.Sorted(maps.Keys(c.states)) {
+		out = append(out, sample("node_processes_state", float64(c.states[state]), "state", string(rune(state))))
+	}
+	for _, f := range []struct{ file, name string }{
+		{"sys/kernel/pid_max", "node_processes_max_processes"}, {"sys/kernel/threads-max", "node_processes_max_threads"},
+	} {
+		v, ok, err := value(h.proc(f.file))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, wire.Sample{Name: f.name, Value: v})
+		}
+	}
+	return out, nil
 }
 
 func (s *processesSampler) share(id processID, used float64, now time.Time, uptime float64) float64 {

@@ -8,10 +8,20 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/shirou/gopsutil/v3/common"
 	gopsutil "github.com/shirou/gopsutil/v3/host"
 
 	"github.com/watchbill/watchbill/agent/wire"
 )
+
+// gopsutil points that library at this host's trees for one call.
+func (h host) gopsutil(ctx context.Context) context.Context {
+	return context.WithValue(ctx, common.EnvKey, common.EnvMap{
+		common.HostProcEnvKey: h.path.Procfs,
+		common.HostSysEnvKey:  h.path.Sysfs,
+		common.HostVarEnvKey:  h.root("var"),
+	})
+}
 
 // maxSessions bounds the table: utmp can hold any number.
 const maxSessions = 200

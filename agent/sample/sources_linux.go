@@ -1,14 +1,14 @@
 package sample
 
 import (
-	"bytes"
 	"fmt"
 	"hash/fnv"
-	"io"
-	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/watchbill/watchbill/agent/wire"
 )
@@ -23,29 +23,49 @@ func Sources(c Config) ([]Source, error) {
 		return nil, fmt.Errorf("samplers: %w", err)
 	}
 	h := host{c.Path.withDefaults()}
+	unread := func(name string) bool {
+		return !c.wants(name) || name == "process" && len(c.Watch) == 0 || name == "textfile" && c.Textfile.Directory == ""
+	}
 	all := map[string]Source{
-		"boot":       {Sampler: &bootSampler{host: h, dir: c.StateDir}},
-		"cpu":        {Kind: "node", Sampler: cpuSampler{h}},
-		"loadavg":    {Kind: "node", Sampler: loadavgSampler{h}},
-		"meminfo":    {Kind: "node", Sampler: meminfoSampler{h}},
-		"vmstat":     {Kind: "node", Sampler: vmstatSampler{h}},
-		"filesystem": {Kind: "node", Sampler: newFilesystem(h, c.Filesystem)},
-		"diskstats":  {Kind: "node", Sampler: diskstatsSampler{h, exclude(c.Diskstats.DeviceExclude)}},
-		"netdev":     {Kind: "node", Sampler: netdevSampler{h, exclude(c.Netdev.DeviceExclude)}},
-		"netclass":   {Kind: "node", Sampler: netclassSampler{h, exclude(c.Netclass.IgnoredDevices)}},
-		"stat":       {Kind: "node", Sampler: statSampler{h}},
-		"time":       {Kind: "node", Sampler: timeSampler{time.Now}},
-		"uname":      {Kind: "node", Sampler: unameSampler{}},
-		"filefd":     {Kind: "node", Sampler: filefdSampler{h}},
-		"systemd":    {Kind: "node", Every: systemdEvery, Sampler: newSystemd(h, c.Systemd)},
-		"process":    {Kind: "process", Sampler: newWatch(h, c.Watch)},
-		"processes":  {Every: tablesEvery, Sampler: &processesSampler{host: h}},
-		"sessions":   {Every: tablesEvery, Sampler: sessionsSampler{h}},
-		"self":       {Kind: "watchbill_agent", Sampler: selfSampler{c.Version}},
+		"boot":         {Sampler: &bootSampler{host: h, dir: c.StateDir}},
+		"cpu":          {Kind: "node", Sampler: newCPU(h)},
+		"loadavg":      {Kind: "node", Sampler: newLoadavg(h)},
+		"meminfo":      {Kind: "node", Sampler: newMeminfo(h)},
+		"vmstat":       {Kind: "node", Sampler: newVmstat(h, c.Vmstat)},
+		"pressure":     {Kind: "node", Sampler: newPressure(h)},
+		"filesystem":   {Kind: "node", Sampler: newFilesystem(h, c.Filesystem)},
+		"diskstats":    {Kind: "node", Sampler: newDiskstats(h, c.Diskstats)},
+		"mdadm":        {Kind: "node", Every: raidEvery, Sampler: mdadmSampler{h}},
+		"netdev":       {Kind: "node", Sampler: newNetdev(h, c.Netdev)},
+		"netclass":     {Kind: "node", Sampler: newNetclass(h, c.Netclass)},
+		"bonding":      {Kind: "node", Every: raidEvery, Sampler: bondingSampler{h}},
+		"netstat":      {Kind: "node", Sampler: newNetstat(h, c.Netstat)},
+		"sockstat":     {Kind: "node", Sampler: newSockstat(h)},
+		"softnet":      {Kind: "node", Sampler: newSoftnet(h)},
+		"conntrack":    {Kind: "node", Sampler: newConntrack(h)},
+		"stat":         {Kind: "node", Sampler: newStat(h)},
+		"time":         {Kind: "node", Sampler: timeSampler{time.Now}},
+		"timex":        {Kind: "node", Sampler: timexSampler{unix.Adjtimex}},
+		"clocksource":  {Kind: "node", Every: factsEvery, Sampler: clocksourceSampler{h}},
+		"uname":        {Kind: "node", Every: factsEvery, Sampler: unameSampler{}},
+		"os":           {Kind: "node", Every: factsEvery, Sampler: osSampler{h}},
+		"dmi":          {Kind: "node", Every: factsEvery, Sampler: dmiSampler{h}},
+		"selinux":      {Kind: "node", Every: factsEvery, Sampler: selinuxSampler{h}},
+		"entropy":      {Kind: "node", Sampler: newEntropy(h)},
+		"filefd":       {Kind: "node", Sampler: newFilefd(h)},
+		"edac":         {Kind: "node", Every: sensorsEvery, Sampler: edacSampler{h}},
+		"thermal_zone": {Kind: "node", Every: sensorsEvery, Sampler: thermalSampler{h}},
+		"hwmon":        {Kind: "node", Every: sensorsEvery, Sampler: hwmonSampler{h}},
+		"systemd":      {Kind: "node", Every: systemdEvery, Sampler: newSystemd(h, c.Systemd)},
+		"process":      {Kind: "process", Sampler: newWatch(h, c.Watch)},
+		"processes":    {Kind: "node", Every: tablesEvery, Sampler: &processesSampler{host: h}},
+		"sessions":     {Every: tablesEvery, Sampler: sessionsSampler{h}},
+		"textfile":     {Kind: "node", Every: textfileEvery, Sampler: newTextfile(c.Textfile, taken(slices.DeleteFunc(slices.Clone(Names), unread)))},
+		"self":         {Kind: "watchbill_agent", Sampler: newSelf(c.Version)},
 	}
 	var out []Source
 	for _, name := range Names {
-		if !c.wants(name) || name == "process" && len(c.Watch) == 0 {
+		if unread(name) {
 			continue
 		}
 		s := all[name]
@@ -90,21 +110,8 @@ const maxFile = 16 << 20
 
 // read returns the content of a small file of the kernel, and refuses one that has grown absurd.
 func read(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	var b bytes.Buffer
-	b.Grow(4096) // most are smaller, and each call of read costs the kernel the making of the content
-	n, err := b.ReadFrom(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return "", err
-	}
-	if n > maxFile {
-		return "", fmt.Errorf("%s: larger than %d bytes, which no file of the kernel should be", path, maxFile)
-	}
-	return b.String(), nil
+	content, err := slurp(path, make([]byte, 4096)) // most are smaller
+	return string(content), err
 }
 
 // number reads a decimal of a named file for an error that says where it stood.

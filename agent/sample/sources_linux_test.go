@@ -93,7 +93,15 @@ func figures(path string, buf *unix.Statfs_t) error {
 func TestSamplersOnFixture(t *testing.T) {
 	c := DefaultConfig()
 	c.Path = fixture().path
-	c.Netclass.IgnoredDevices = `^nothing$`
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/host/root/var/lib/textfile")); err != nil {
+		t.Fatal(err)
+	}
+	written := time.Unix(1763763000, 0)
+	if err := os.Chtimes(filepath.Join(dir, "backup.prom"), written, written); err != nil {
+		t.Fatal(err)
+	}
+	c.Textfile.Directory = dir
 	c.Watch = []Watch{{"nginx", `nginx`}, {"java", `^java`}, {"gone", `no such process`}}
 	sources, err := Sources(c)
 	if err != nil {
@@ -106,11 +114,11 @@ func TestSamplersOnFixture(t *testing.T) {
 			sampler.statfs = figures
 		case timeSampler:
 			s.Sampler = timeSampler{func() time.Time { return time.UnixMilli(1763763400500) }}
-		case unameSampler, selfSampler: // of this machine; see TestSamplersOnThisMachine
+		case unameSampler, *selfSampler, timexSampler: // of this machine; see TestSamplersOnThisMachine
 			continue
 		}
 		if r := readOnce(t, s.Sampler); len(r.Samples) > 0 {
-			fmt.Fprintf(&got, "# %s, job %q\n%s\n", s.Name, s.Kind, text(r.Samples))
+			fmt.Fprintf(&got, "# %s, job %q\n%s\n", s.Name, s.Kind, strings.ReplaceAll(text(r.Samples), dir, "DIRECTORY"))
 		}
 	}
 	golden := "testdata/host.prom"
@@ -124,6 +132,12 @@ func TestSamplersOnFixture(t *testing.T) {
 	if d := cmp.Diff(string(want), got.String()); d != "" {
 		t.Errorf("series of the fixture changed (-want +got); rewrite with -update if meant:\n%s", d)
 	}
+}
+
+// signedMetrics may be below zero.
+var signedMetrics = map[string]bool{
+	"node_timex_offset_seconds": true, "node_timex_tai_offset_seconds": true, "node_timex_pps_frequency_hertz": true,
+	"node_hwmon_temp_celsius": true, "node_thermal_zone_temp": true, "node_selinux_config_mode": true,
 }
 
 func TestSamplersOnThisMachine(t *testing.T) {
@@ -148,7 +162,7 @@ func TestSamplersOnThisMachine(t *testing.T) {
 			t.Errorf("%s: has samples and no kind, so no job", s.Name)
 		}
 		for _, m := range r.Samples {
-			if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) || m.Value < 0 {
+			if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) || m.Value < 0 && !signedMetrics[m.Name] {
 				t.Errorf("%s: %v is no plausible value", s.Name, m)
 			}
 			key := text([]wire.Sample{m})
@@ -192,6 +206,7 @@ func TestSourcesChoose(t *testing.T) {
 		{"these but one", []string{"cpu", "time"}, []string{"time"}, nil, []string{"cpu"}},
 		{"process only when something is watched", []string{"process"}, nil, nil, nil},
 		{"process", []string{"process"}, nil, []Watch{{"a", "b"}}, []string{"process"}},
+		{"textfile only with a directory", []string{"textfile"}, nil, nil, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -211,7 +226,7 @@ func TestSourcesChoose(t *testing.T) {
 		})
 	}
 	c := DefaultConfig()
-	c.Watch = []Watch{{"a", "b"}}
+	c.Watch, c.Textfile.Directory = []Watch{{"a", "b"}}, "/x"
 	sources, err := Sources(c)
 	if err != nil || len(sources) != len(Names) {
 		t.Errorf("all sources: %d and error %v, want %d: each name a source", len(sources), err, len(Names))
@@ -236,19 +251,19 @@ func TestSamplersFailOnBadFiles(t *testing.T) {
 		sampler func(host) Sampler
 		garbage string
 	}{
-		{"stat", func(h host) Sampler { return cpuSampler{h} }, "cpu  1 2\n"},
-		{"stat", func(h host) Sampler { return statSampler{h} }, "btime x\n"},
-		{"stat", func(h host) Sampler { return statSampler{h} }, "ctxt 12\n"},
-		{"meminfo", func(h host) Sampler { return meminfoSampler{h} }, "MemTotal: many kB\n"},
-		{"meminfo", func(h host) Sampler { return meminfoSampler{h} }, "MemFree: 1 kB\n"},
-		{"vmstat", func(h host) Sampler { return vmstatSampler{h} }, "pswpin -\n"},
-		{"vmstat", func(h host) Sampler { return vmstatSampler{h} }, "nr_free_pages 1\n"},
-		{"loadavg", func(h host) Sampler { return loadavgSampler{h} }, "1"},
-		{"sys/fs/file-nr", func(h host) Sampler { return filefdSampler{h} }, "1 2"},
-		{"sys/fs/file-nr", func(h host) Sampler { return filefdSampler{h} }, "1 0 x"},
-		{"sys/fs/file-nr", func(h host) Sampler { return filefdSampler{h} }, "x 0 1"},
-		{"diskstats", func(h host) Sampler { return diskstatsSampler{h, exclude("")} }, ""},
-		{"net/dev", func(h host) Sampler { return netdevSampler{h, exclude("")} }, "a\nb\nc\n"},
+		{"stat", func(h host) Sampler { return newCPU(h) }, "cpu  1 2\n"},
+		{"stat", func(h host) Sampler { return newStat(h) }, "btime x\n"},
+		{"stat", func(h host) Sampler { return newStat(h) }, "ctxt 12\n"},
+		{"meminfo", func(h host) Sampler { return newMeminfo(h) }, "MemTotal: many kB\n"},
+		{"meminfo", func(h host) Sampler { return newMeminfo(h) }, "MemFree: 1 kB\n"},
+		{"vmstat", func(h host) Sampler { return newVmstat(h, DefaultConfig().Vmstat) }, "pswpin -\n"},
+		{"vmstat", func(h host) Sampler { return newVmstat(h, DefaultConfig().Vmstat) }, "nr_free_pages 1\n"},
+		{"loadavg", func(h host) Sampler { return newLoadavg(h) }, "1"},
+		{"sys/fs/file-nr", func(h host) Sampler { return newFilefd(h) }, "1 2"},
+		{"sys/fs/file-nr", func(h host) Sampler { return newFilefd(h) }, "1 0 x"},
+		{"sys/fs/file-nr", func(h host) Sampler { return newFilefd(h) }, "x 0 1"},
+		{"diskstats", func(h host) Sampler { return newDiskstats(h, DiskstatsConfig{}) }, ""},
+		{"net/dev", func(h host) Sampler { return newNetdev(h, NetdevConfig{}) }, "a\nb\nc\n"},
 		{"self/mountinfo", func(h host) Sampler { return newFilesystem(h, FilesystemConfig{}) }, "1 2 3\n"},
 		{"uptime", func(h host) Sampler { return &processesSampler{host: h} }, "x y"},
 		{"sys/kernel/random/boot_id", func(h host) Sampler { return &bootSampler{host: h} }, "\n"},
@@ -288,14 +303,14 @@ func TestNetclassLeavesOutDeviceThatGoes(t *testing.T) {
 	if err := os.Remove(h.sys("class/net/eth1/operstate")); err != nil {
 		t.Fatal(err)
 	}
-	got := text(readOnce(t, netclassSampler{h, exclude("")}).Samples)
-	if want := "node_network_up{device=\"eth0\"} 1\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	got := text(readOnce(t, newNetclass(h, NetclassConfig{})).Samples)
+	if strings.Contains(got, "eth1") || !strings.Contains(got, "node_network_up{device=\"eth0\"} 1\n") {
+		t.Errorf("want eth0 and not eth1, got\n%s", got)
 	}
 	if err := os.RemoveAll(h.sys("class/net")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (netclassSampler{h, exclude("")}).Read(t.Context(), time.Now()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := newNetclass(h, NetclassConfig{}).Read(t.Context(), time.Now()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v, want one that wraps os.ErrNotExist", err)
 	}
 }

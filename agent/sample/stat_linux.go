@@ -3,14 +3,15 @@ package sample
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
 // statSampler tells of the whole kernel: boot time, processes, interrupts, context switches: /proc/stat.
-type statSampler struct{ host }
+type statSampler struct{ stat *kept }
+
+func newStat(h host) *statSampler { return &statSampler{keep(h.proc("stat"))} }
 
 // statFields are the lines of /proc/stat it reports; of intr only the first number, the total, counts.
 var statFields = map[string]string{
@@ -23,37 +24,38 @@ var statFields = map[string]string{
 }
 
 // Read fails when the file cannot be read or lacks the boot time.
-func (s statSampler) Read(context.Context, time.Time) (Reading, error) {
-	path := s.proc("stat")
-	content, err := read(path)
+func (s *statSampler) Read(context.Context, time.Time) (Reading, error) {
+	content, err := s.stat.read()
 	if err != nil {
 		return Reading{}, err
 	}
 	out := make([]wire.Sample, 0, len(statFields))
 	boot := false
-	for line := range strings.Lines(content) {
-		key, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		name, ok := statFields[key]
+	for len(content) > 0 {
+		var l []byte
+		l, content = line(content)
+		key, rest := word(l)
+		name, ok := statFields[string(key)]
 		if !ok {
 			continue
 		}
-		first, _, _ := strings.Cut(rest, " ")
-		v, err := number(path, key, first)
+		first, _ := word(rest)
+		v, err := whole(s.stat.path, name, first)
 		if err != nil {
 			return Reading{}, err
 		}
-		boot = boot || key == "btime"
-		out = append(out, sample(name, v))
+		boot = boot || name == "node_boot_time_seconds"
+		out = append(out, wire.Sample{Name: name, Value: v})
 	}
 	if !boot {
-		return Reading{}, fmt.Errorf("%s: no line btime; is this a Linux /proc?", path)
+		return Reading{}, fmt.Errorf("%s: no line btime; is this a Linux /proc?", s.stat.path)
 	}
 	return Reading{Samples: out}, nil
 }
 
 // bootTime is when the host booted, by its own clock.
 func (h host) bootTime() (time.Time, error) {
-	r, err := statSampler{h}.Read(context.Background(), time.Time{})
+	r, err := newStat(h).Read(context.Background(), time.Time{})
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,26 +28,27 @@ const (
 	systemdTimeout = 4 * time.Second
 )
 
-// maxUnits bounds the units reported, each five series: a report that holds too many is refused whole.
-const maxUnits = 1000
-
-var errTooManyUnits = errors.New("too many units match systemd.unit-include")
-
 // unitStates is every state of node_systemd_unit_state, in node_exporter's order.
-var unitStates = []string{"active", "activating", "deactivating", "inactive", "failed"}
+var unitStates = [...]string{"active", "activating", "deactivating", "inactive", "failed"}
 
 // systemdSampler tells of the units of the service manager, over D-Bus. It connects anew for every reading, so that
 // nothing of it lives on between them.
 type systemdSampler struct {
 	host
 	wanted func(unit string) bool
-	// types are the services' types; a property each, which hardly ever changes.
-	types map[string]string
+	// known are the units reported at the last reading.
+	known map[string]*unitSeries
 	// states are the units' states at the last reading, nil before the first.
 	states map[string]string
 	// runs is what is known of each service's starts, as of checked.
 	runs    map[string]run
 	checked time.Time
+}
+
+// unitSeries is a unit's type, and its label sets in the order of unitStates.
+type unitSeries struct {
+	kind   string
+	labels [len(unitStates)][]wire.Label
 }
 
 // run tells one start of a service from the next.
@@ -67,7 +69,7 @@ func newSystemd(h host, c SystemdConfig) *systemdSampler {
 	}
 	return &systemdSampler{
 		host: h, wanted: func(unit string) bool { return include(unit) && !skip(unit) },
-		types: map[string]string{}, runs: map[string]run{},
+		known: map[string]*unitSeries{}, runs: map[string]run{},
 	}
 }
 
@@ -130,38 +132,69 @@ func dialSystemd(ctx context.Context) (*systemd.Conn, error) {
 
 func (s *systemdSampler) samples(ctx context.Context, conn *systemd.Conn, units []systemd.UnitStatus) ([]wire.Sample, error) {
 	count := map[string]int{}
-	var out []wire.Sample
-	types := make(map[string]string, len(s.types))
+	var wanted []systemd.UnitStatus
 	for _, u := range units {
 		count[u.ActiveState]++
-		if u.LoadState != "loaded" || !s.wanted(u.Name) {
-			continue
-		}
-		kind, known := s.types[u.Name]
-		if !known && strings.HasSuffix(u.Name, ".service") {
-			p, err := conn.GetServicePropertyContext(ctx, u.Name, "Type")
-			switch {
-			case unitGone(err):
-				continue
-			case err != nil:
-				return nil, err
-			}
-			kind, _ = p.Value.Value().(string)
-		}
-		types[u.Name] = kind
-		if len(types) > maxUnits {
-			return nil, fmt.Errorf("%w: at most %d fit into a report", errTooManyUnits, maxUnits)
-		}
-		for _, state := range unitStates {
-			out = append(out, sample("node_systemd_unit_state", b2f(u.ActiveState == state),
-				"name", u.Name, "state", state, "type", kind))
+		if u.LoadState == "loaded" && s.wanted(u.Name) {
+			wanted = append(wanted, u)
 		}
 	}
-	s.types = types
+	chosen := choose(wanted)
+	out := make([]wire.Sample, 0, len(unitStates)*(len(chosen)+1)+1)
+	known := make(map[string]*unitSeries, len(chosen))
+	for _, u := range chosen {
+		series, err := s.series(ctx, conn, u.Name)
+		if unitGone(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		known[u.Name] = series
+		for i, state := range unitStates {
+			out = append(out, wire.Sample{Name: "node_systemd_unit_state", Labels: series.labels[i], Value: b2f(u.ActiveState == state)})
+		}
+	}
+	s.known = known
 	for _, state := range unitStates {
 		out = append(out, sample("node_systemd_units", float64(count[state]), "state", state))
 	}
-	return out, nil
+	return append(out, leftOut("systemd", len(wanted)-len(chosen))), nil
+}
+
+// choose keeps as many units as are reported, those that failed first.
+func choose(units []systemd.UnitStatus) []systemd.UnitStatus {
+	if len(units) <= maxUnits {
+		return units
+	}
+	slices.SortFunc(units, func(a, b systemd.UnitStatus) int {
+		if fa, fb := a.ActiveState == "failed", b.ActiveState == "failed"; fa != fb {
+			return map[bool]int{true: -1, false: 1}[fa]
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return units[:maxUnits]
+}
+
+// series are the label sets of a unit, made when it is first seen. A service's type hardly ever changes.
+func (s *systemdSampler) series(ctx context.Context, conn *systemd.Conn, unit string) (*unitSeries, error) {
+	if u := s.known[unit]; u != nil {
+		return u, nil
+	}
+	u := &unitSeries{}
+	if strings.HasSuffix(unit, ".service") {
+		p, err := conn.GetServicePropertyContext(ctx, unit, "Type")
+		if err != nil {
+			return nil, err
+		}
+		u.kind, _ = p.Value.Value().(string)
+	}
+	for i, state := range unitStates {
+		u.labels[i] = []wire.Label{
+			{Name: "name", Value: labelValue(unit)}, {Name: "state", Value: state}, {Name: "type", Value: labelValue(u.kind)},
+		}
+	}
+	return u, nil
 }
 
 // remember keeps the units' states for the next reading.
@@ -181,7 +214,8 @@ func (s *systemdSampler) restarted(
 	runs := make(map[string]run, len(s.runs))
 	for _, u := range units {
 		// A oneshot service that runs again does its work; that is no restart.
-		if !strings.HasSuffix(u.Name, ".service") || s.types[u.Name] == "oneshot" || !s.wanted(u.Name) {
+		series := s.known[u.Name]
+		if !strings.HasSuffix(u.Name, ".service") || series == nil || series.kind == "oneshot" {
 			continue
 		}
 		before, known := s.runs[u.Name]
@@ -273,8 +307,6 @@ func unknownProperty(err error) bool {
 func explainDBus(doing string, err error) error {
 	advice := "see whether `systemctl list-units` works as the agent's user"
 	switch {
-	case errors.Is(err, errTooManyUnits):
-		advice = "leave some out by systemd.unit-exclude"
 	case dbusError(err, "org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.AuthFailed"):
 		advice = "the bus policy denies the agent's user to ask org.freedesktop.systemd1; allow it to call " +
 			"Manager.ListUnits and Properties.Get in /etc/dbus-1/system.d"

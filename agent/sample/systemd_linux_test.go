@@ -68,6 +68,7 @@ node_systemd_units{state="activating"} 0
 node_systemd_units{state="deactivating"} 0
 node_systemd_units{state="inactive"} 1
 node_systemd_units{state="failed"} 4
+watchbill_agent_left_out{source="systemd"} 0
 `)
 	if d := cmp.Diff(want.String(), text(r.Samples)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/procfs"
-
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
@@ -22,6 +20,7 @@ import (
 type watchSampler struct {
 	host
 	groups []group
+	buf    []byte // holds the longest command line so far
 }
 
 type group struct {
@@ -30,7 +29,7 @@ type group struct {
 }
 
 func newWatch(h host, watch []Watch) *watchSampler {
-	s := &watchSampler{host: h}
+	s := &watchSampler{host: h, buf: make([]byte, 4096)}
 	for _, w := range watch {
 		s.groups = append(s.groups, group{w.Name, regexp.MustCompile(w.Cmdline)})
 	}
@@ -88,7 +87,7 @@ func (s *watchSampler) Read(ctx context.Context, _ time.Time) (Reading, error) {
 // cmdline is the process's arguments joined by spaces; empty for one that is gone.
 func (s *watchSampler) cmdline(pid int) (string, error) {
 	path := s.proc(strconv.Itoa(pid), "cmdline")
-	b, err := os.ReadFile(path)
+	b, err := slurp(path, s.buf)
 	switch {
 	case gone(err):
 		return "", nil
@@ -97,31 +96,62 @@ func (s *watchSampler) cmdline(pid int) (string, error) {
 	case err != nil:
 		return "", err
 	}
-	return string(bytes.TrimRight(bytes.ReplaceAll(b, []byte{0}, []byte{' '}), " ")), nil
+	for i, c := range b {
+		if c == 0 {
+			b[i] = ' '
+		}
+	}
+	s.buf = b
+	return string(bytes.TrimRight(b, " ")), nil
 }
 
 // started is when the process began, in seconds since 1970 by the host's clock.
 func (s *watchSampler) started(pid int, boot time.Time) (float64, error) {
-	st, err := s.stat(pid)
+	st, err := s.stat(pid, nil)
 	if err != nil {
 		return 0, err
 	}
-	return float64(boot.Unix()) + float64(st.Starttime)/ticks, nil
+	return float64(boot.Unix()) + float64(st.start)/ticks, nil
 }
 
-// ticks is USER_HZ, which is 100 on every architecture that Go runs Linux on.
-const ticks = 100
+// procStat is what is used of /proc/PID/stat, see proc_pid_stat(5).
+type procStat struct {
+	command      string
+	state        byte
+	used         uint64 // processor time in ticks
+	threads      uint64
+	start        uint64 // ticks after boot
+	residentPage uint64
+}
 
-func (h host) stat(pid int) (procfs.ProcStat, error) {
-	pfs, err := procfs.NewFS(h.path.Procfs)
+// stat reads a process's line. buf may be nil.
+func (h host) stat(pid int, buf []byte) (procStat, error) {
+	path := h.proc(strconv.Itoa(pid), "stat")
+	content, err := slurp(path, buf)
 	if err != nil {
-		return procfs.ProcStat{}, err
+		return procStat{}, err
 	}
-	p, err := pfs.Proc(pid)
-	if err != nil {
-		return procfs.ProcStat{}, err
+	// The command stands in parentheses and may hold some itself.
+	begin, end := bytes.IndexByte(content, '('), bytes.LastIndexByte(content, ')')
+	if begin < 0 || end < begin {
+		return procStat{}, fmt.Errorf("%s: want a command in parentheses, got %q", path, short(content))
 	}
-	return p.Stat()
+	s := procStat{command: string(content[begin+1 : end])}
+	rest := content[end+1:]
+	var n [25]uint64 // by the number of the field, which begins with 1 and is 3 after the command
+	for i := 3; i < len(n); i++ {
+		var w []byte
+		w, rest = word(rest)
+		if len(w) == 0 {
+			return procStat{}, fmt.Errorf("%s: want at least %d fields, got %q", path, len(n)-1, short(content))
+		}
+		if i == 3 {
+			s.state = w[0]
+		}
+		n[i], _ = decimal(w) // some may be negative; not those below
+	}
+	s.used, s.threads, s.start, s.residentPage = n[14]+n[15], n[20], n[22], n[24]
+	return s, nil
 }
 
 // pids lists the processes this user may see.

@@ -18,18 +18,19 @@ import (
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
-// transport speaks HTTP/1.1 over one kept-alive connection (DESIGN D12), through the environment's proxy if any.
-func transport(c *tls.Config) *http.Transport {
+// transport speaks HTTP/1.1 over one kept-alive connection (DESIGN D12), through proxy if there is one.
+func transport(c *tls.Config, proxy *Proxy) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
-		TLSClientConfig:       c,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second,
-		MaxIdleConnsPerHost:   1,
-		IdleConnTimeout:       5 * time.Minute,
-		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{},
+		Proxy:                  proxy.forRequest,
+		OnProxyConnectResponse: proxyAnswered,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        c,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  30 * time.Second,
+		MaxIdleConnsPerHost:    1,
+		IdleConnTimeout:        5 * time.Minute,
+		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}
 }
 

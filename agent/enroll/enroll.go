@@ -39,6 +39,8 @@ type Options struct {
 	Now func() time.Time
 	// Timeout bounds the whole exchange; 30 s when zero.
 	Timeout time.Duration
+	// Proxy is the way to the collector; what the environment says when nil.
+	Proxy *Proxy
 }
 
 // Enroll makes a key, has the collector that the token names sign a certificate for it, and writes both to Dir. It
@@ -70,7 +72,7 @@ func Enroll(ctx context.Context, o Options) (Identity, error) {
 	defer cancel()
 
 	pin := &pin{token: o.Token, now: o.Now}
-	line := transport(pin.tls())
+	line := transport(pin.tls(), o.Proxy)
 	defer line.CloseIdleConnections()
 	answer, err := ask(ctx, line, o.Token.Address, wire.PathEnrol, key, &wire.Enrol{Token: o.Token.Secret, Inventory: o.Inventory}, o.Now)
 	if err != nil {

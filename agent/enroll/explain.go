@@ -47,6 +47,8 @@ func Explain(err error, collector string, now time.Time) error {
 			ErrWrongCollector, collector, err)
 	case errors.As(err, &remote) && remote.Op == "remote error":
 		return fmt.Errorf("%w: %s ended the handshake (%w): if this agent was revoked or its certificate expired, enrol again with a new token and --replace", ErrUnwelcome, collector, err)
+	case errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("%w: %s closed the connection (%w): it may be letting in others first, or something on the way cuts it; trying again", ErrUnreachable, collector, err)
 	case errors.As(err, &dns):
 		return fmt.Errorf("%w: the name in %s does not resolve (%w): check name resolution on this host or use an address", ErrUnreachable, collector, err)
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -58,17 +60,25 @@ func Explain(err error, collector string, now time.Time) error {
 }
 
 func explained(err error) bool {
-	return errors.Is(err, ErrWrongCollector) || errors.Is(err, ErrClock) || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrUnwelcome)
+	return errors.Is(err, ErrWrongCollector) || errors.Is(err, ErrClock) || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrUnwelcome) || errors.Is(err, ErrProxy)
 }
 
 // explainClock says by how much a certificate's validity is missed; which of the two is wrong a person must decide.
 func explainClock(err error, c *x509.Certificate, collector string, now time.Time) error {
 	if now.Before(c.NotBefore) {
 		return fmt.Errorf("%w: the certificate at %s is valid from %s, %s after this host's time %s (%w): set this host's clock",
-			ErrClock, collector, stamp(c.NotBefore), c.NotBefore.Sub(now).Round(time.Second), stamp(now), err)
+			ErrClock, collector, stamp(c.NotBefore), roundly(c.NotBefore.Sub(now)), stamp(now), err)
 	}
 	return fmt.Errorf("%w: the certificate at %s ended %s, %s before this host's time %s (%w): set the clock of whichever is wrong; if both are right, the certificate was not renewed in time",
-		ErrClock, collector, stamp(c.NotAfter), now.Sub(c.NotAfter).Round(time.Second), stamp(now), err)
+		ErrClock, collector, stamp(c.NotAfter), roundly(now.Sub(c.NotAfter)), stamp(now), err)
+}
+
+// roundly is d as precisely as a person needs it.
+func roundly(d time.Duration) time.Duration {
+	if d > 10*time.Minute {
+		return d.Round(time.Minute)
+	}
+	return d.Round(time.Second)
 }
 
 // wrongCollector names the authority that was shown, so that two fingerprints can be compared.

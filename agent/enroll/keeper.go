@@ -21,15 +21,28 @@ type KeeperOptions struct {
 	Logger *slog.Logger
 	// Now is the wall clock; time.Now when nil.
 	Now func() time.Time
+	// Proxy is the way to the collector; what the environment says when nil.
+	Proxy *Proxy
 }
+
+// headerRenew on any answer tells the agent to renew its certificate before its time, because the collector's
+// authorities have changed: the next answer to a renewal names them.
+const headerRenew = "Watchbill-Renew"
+
+// renewAtMostEvery bounds how often such a wish is granted.
+const renewAtMostEvery = 5 * time.Minute
 
 // Keeper holds the identity in force, carries requests under it and renews it in time. It is an http.RoundTripper whose
 // errors are explained; all its methods are safe for concurrent use.
 type Keeper struct {
-	dir  string
-	log  *slog.Logger
-	now  func() time.Time
-	held atomic.Pointer[held]
+	dir string
+	log *slog.Logger
+	now func() time.Time
+	// proxy is the way to the collector.
+	proxy *Proxy
+	held  atomic.Pointer[held]
+	// wanted holds a token when the collector wants the certificate renewed.
+	wanted chan struct{}
 }
 
 type held struct {
@@ -43,14 +56,14 @@ func OpenKeeper(dir string, o KeeperOptions) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Keeper{dir: dir, log: o.Logger, now: o.Now}
+	k := &Keeper{dir: dir, log: o.Logger, now: o.Now, proxy: o.Proxy, wanted: make(chan struct{}, 1)}
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}
 	if k.now == nil {
 		k.now = time.Now
 	}
-	k.held.Store(&held{id: id, line: id.Transport()})
+	k.held.Store(&held{id: id, line: transport(id.TLS(), k.proxy)})
 	return k, nil
 }
 
@@ -63,6 +76,12 @@ func (k *Keeper) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := h.line.RoundTrip(req)
 	if err != nil {
 		return nil, Explain(err, h.id.Collector, k.now())
+	}
+	if resp.Header.Get(headerRenew) != "" {
+		select {
+		case k.wanted <- struct{}{}:
+		default:
+		}
 	}
 	return resp, nil
 }
@@ -93,7 +112,7 @@ func (k *Keeper) Renew(ctx context.Context) error {
 	if err := next.save(k.dir); err != nil {
 		return fmt.Errorf("keep the renewed certificate: %w", err)
 	}
-	k.held.Store(&held{id: next, line: next.Transport()})
+	k.held.Store(&held{id: next, line: transport(next.TLS(), k.proxy)})
 	old.line.CloseIdleConnections()
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove the renewed key's first copy: %w", err)
@@ -101,29 +120,41 @@ func (k *Keeper) Renew(ctx context.Context) error {
 	return nil
 }
 
-// Run renews the certificate whenever that is due, and again after a while when it fails, until ctx ends. It looks at
-// the wall clock at least every hour, so that a suspended host is not late.
+// Run renews the certificate whenever that is due or the collector wants it, and again after a while when it fails,
+// until ctx ends. It looks at the wall clock at least every hour, so that a suspended host is not late.
 func (k *Keeper) Run(ctx context.Context) error {
+	var asked time.Time // when a wish of the collector's was last granted
+	due := false
 	for {
 		wait := k.Identity().renewAt().Sub(k.now())
-		if wait <= 0 {
-			wait = retryAfter(k.Identity().Certificate.Leaf)
-			err := k.Renew(ctx)
-			leaf := k.Identity().Certificate.Leaf
-			switch {
-			case err == nil:
-				k.log.Info("certificate renewed", "valid_until", stamp(leaf.NotAfter))
-				wait = max(k.Identity().renewAt().Sub(k.now()), time.Second)
-			case ctx.Err() == nil:
-				k.log.Warn("certificate not renewed, will try again", "in", wait, "error", err, "valid_until", stamp(leaf.NotAfter))
-			}
+		if due || wait <= 0 {
+			wait, due = k.renewed(ctx)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-k.wanted:
+			if since := time.Since(asked); asked.IsZero() || since >= renewAtMostEvery {
+				due, asked = true, time.Now()
+			}
 		case <-time.After(min(wait, time.Hour)):
 		}
 	}
+}
+
+// renewed tries once and says how long to wait until the next look, and whether to try again then.
+func (k *Keeper) renewed(ctx context.Context) (wait time.Duration, again bool) {
+	err := k.Renew(ctx)
+	leaf := k.Identity().Certificate.Leaf
+	if err == nil {
+		k.log.Info("certificate renewed", "valid_until", stamp(leaf.NotAfter))
+		return max(k.Identity().renewAt().Sub(k.now()), time.Second), false
+	}
+	wait = retryAfter(leaf)
+	if ctx.Err() == nil {
+		k.log.Warn("certificate not renewed, will try again", "in", wait, "error", err, "valid_until", stamp(leaf.NotAfter))
+	}
+	return wait, true
 }
 
 // retryAfter is a thousandth of the certificate's life, between one second and one hour, half of it at random so that

@@ -177,3 +177,56 @@ func startStrict(t *testing.T, ca authority) string {
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
 }
+
+// TestKeeperRenewsWhenAsked: an answer that says that authorities have changed brings the renewal forward, once in five
+// minutes; the new authorities are trusted from then on.
+func TestKeeperRenewsWhenAsked(t *testing.T) {
+	f, dir := enrolled(t)
+	next := newAuthority(t, "next")
+	lines := &fakeLog{lines: make(chan string, 10)}
+	k, err := OpenKeeper(dir, KeeperOptions{Logger: slog.New(slog.NewTextHandler(lines, nil))})
+	must(t, err)
+	defer func() { k.CloseIdleConnections() }()
+	f.mu.Lock()
+	f.answer = func(e *wire.Enrol, r *http.Request, w http.ResponseWriter) {
+		w.Header().Set(headerRenew, "now")
+		if r.URL.Path != wire.PathRenew {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		f.signer = next
+		a := f.enrolled(e)
+		a.Authorities = append(a.Authorities, next.cert.Raw)
+		f.reply(w, http.StatusOK, a)
+	}
+	f.mu.Unlock()
+	ask := func() {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+f.addr+wire.PathHello, http.NoBody)
+		must(t, err)
+		resp, err := k.RoundTrip(req)
+		must(t, err)
+		resp.Body.Close()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx) }()
+	ask()
+	if line := <-lines.lines; !strings.Contains(line, "certificate renewed") {
+		t.Errorf("log %q", line)
+	}
+	id := k.Identity()
+	if len(id.Authorities) != 2 || id.Certificate.Leaf.CheckSignatureFrom(next.cert) != nil {
+		t.Errorf("%d authorities, certificate by %v", len(id.Authorities), id.Certificate.Leaf.Issuer)
+	}
+	loaded, err := Load(dir)
+	must(t, err)
+	if len(loaded.Authorities) != 2 {
+		t.Errorf("%d authorities on disk", len(loaded.Authorities))
+	}
+	cancel()
+	must(t, <-done)
+	if n := len(f.asked); n != 3 { // enrolment, hello, renewal
+		t.Errorf("%d requests", n)
+	}
+}

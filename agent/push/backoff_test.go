@@ -2,8 +2,11 @@ package push
 
 import (
 	"errors"
+	"net"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,9 +41,9 @@ func TestBackOff(t *testing.T) {
 		want   []time.Duration
 		says   string
 	}{
-		{"line, middle", line, 0.5, s(0.5, 1, 2, 4, 8, 16, 30, 30, 30), "the line is cut"},
-		{"line, largest", line, 1, s(1, 2, 4, 8, 16, 32, 60, 60, 60), "kept and will be tried again"},
-		{"line, small", line, 0.01, s(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.6), ""},
+		{"line, middle", line, 0.5, s(0.5, 1, 2, 4, 8, 15, 15, 15), "the line is cut"},
+		{"line, largest", line, 1, s(1, 2, 4, 8, 16, 30, 30, 30), "kept and will be tried again"},
+		{"line, small", line, 0.01, s(0.01, 0.02, 0.04, 0.08, 0.16, 0.3, 0.3), ""},
 		{"trust", func(*http.Request) (*http.Response, error) { return nil, errTrust }, 0.5, s(22.5, 30, 45, 75, 90, 90), "wrong authority"},
 		{"revoked", answer(http.StatusForbidden), 0.5, s(22.5, 30, 45), "enrol it again"},
 		{"not a collector", answer(http.StatusNotFound), 0.5, s(22.5, 30, 45), "agents' listener"},
@@ -128,6 +131,38 @@ func TestReturnIsSpreadAfterABreak(t *testing.T) {
 		at := r.line.times()
 		if len(at) != 4 || at[2]-at[1] != 10*time.Second || at[3]-at[2] != time.Second {
 			t.Errorf("attempts at %v, want the third half of the spread later, then the usual back-off", at)
+		}
+	})
+}
+
+// A collector that turns agents away at its door is there: they come again over the spread, however long it was gone.
+func TestTurnedAwayComesAgainOverTheSpread(t *testing.T) {
+	inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+		r := start(0)
+		reset := &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+		r.line.answer = func(n int, x *wire.Report, req *http.Request) (*http.Response, error) {
+			switch {
+			case n > 1 && n < 8:
+				return nil, errLine
+			case n > 7 && n < 11:
+				return nil, reset
+			}
+			a := accept(x)
+			a.ReturnSpreadMs = 4_000
+			return reply(req, a), nil
+		}
+		r.append(t, 1)
+		synctest.Wait()
+		r.append(t, 1)
+		time.Sleep(time.Hour)
+		at := r.line.times()
+		if len(at) != 11 {
+			t.Fatalf("attempts at %v", at)
+		}
+		for i := 8; i < 11; i++ {
+			if got := at[i] - at[i-1]; got != 2*time.Second {
+				t.Errorf("wait %d was %v, want half the spread", i, got)
+			}
 		}
 	})
 }

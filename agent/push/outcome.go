@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/watchbill/watchbill/agent/wire"
@@ -50,6 +51,7 @@ func (p *Push) deliver(ctx context.Context, it item) time.Duration {
 		return p.failed(err)
 	}
 	p.o.OnAck(a)
+	p.credits = int(min(a.Ack.Credits, maxCredits))
 	p.spread = min(time.Duration(a.Ack.ReturnSpreadMs)*time.Millisecond, maxSpread)
 	switch a.Ack.Result {
 	case wire.Ack_RESULT_ACCEPTED:
@@ -59,7 +61,12 @@ func (p *Push) deliver(ctx context.Context, it item) time.Duration {
 		p.refused(it, "refused", a.Ack.Error)
 		return p.finish(it)
 	case wire.Ack_RESULT_LATER:
-		return p.later(a.Ack)
+		wait := p.later(a.Ack)
+		if it.lane == laneLive {
+			return wait
+		}
+		p.pastAt = p.o.Now().Add(wait) // what is live need not wait for it
+		return 0
 	}
 	return p.failed(fmt.Errorf("the collector's answer %v is not known to this agent: update the agent", a.Ack.Result))
 }
@@ -130,7 +137,7 @@ func (p *Push) later(a *wire.Ack) time.Duration {
 }
 
 // failed counts and says err and how long to wait: slowly when trust is missing; over the spread the collector asked
-// for when the line has just broken; otherwise exponentially.
+// for when the line has just broken or the collector turned this agent away; otherwise exponentially.
 func (p *Push) failed(err error) time.Duration {
 	p.say(err)
 	p.fails++
@@ -140,7 +147,9 @@ func (p *Push) failed(err error) time.Duration {
 		return distrustBase/2 + p.backOff(distrustBase, distrustCap)/2
 	case status != nil && status.after > 0:
 		return min(status.after, maxLater) + p.jitter(backOffBase)
-	case p.fails == 1 && status == nil && p.spread > 0:
+	case status == nil && p.spread > 0 && (p.fails == 1 || errors.Is(err, syscall.ECONNRESET)):
+		// The line has just broken, or the collector is there and lets others in first: either way it is the spread that
+		// brings a fleet back in order, and however long it was gone.
 		return p.jitter(p.spread)
 	}
 	return p.backOff(backOffBase, backOffCap)

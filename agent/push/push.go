@@ -1,9 +1,11 @@
-// Package push brings reports to the collector: the newest first, then what was left behind, then what the collector
-// asks to see again; one request at a time, patient with a line or a collector that is not there.
+// Package push brings reports to the collector: the newest first; then, as far as the collector gave credits for it, what
+// was left behind and what it asks to see again, oldest first; one request at a time, patient with a line or a collector
+// that is not there.
 //
-//	spool.Newest ─► live ────┐
-//	spool.Oldest ─► backlog ─┼─► one POST at a time ─► Ack ─► spool.Done
-//	spool.Since ──► replay ──┘
+//	spool.Newest ─► live ───────────────┐
+//	spool.Oldest ─► backlog ─┬─ credits ┼─► one POST at a time ─► Ack ─► spool.Done, credits
+//	spool.Since ──► replay ──┘          │
+//	memory ─────────────────────────────┘
 package push
 
 import (
@@ -23,7 +25,7 @@ const (
 	defaultTimeout  = 30 * time.Second
 	defaultGoodbye  = 2 * time.Second
 	backOffBase     = time.Second
-	backOffCap      = time.Minute
+	backOffCap      = 30 * time.Second // so long after a collector is back, all its agents are
 	distrustBase    = 30 * time.Second
 	distrustCap     = 5 * time.Minute
 	maxLater        = 5 * time.Minute
@@ -31,6 +33,7 @@ const (
 	maxShapeRounds  = 3
 	maxDirect       = 16
 	maxReasonsKnown = 64
+	maxCredits      = 10_000
 )
 
 // Answer is an Ack and when, by this host's wall clock, its request left and it arrived.
@@ -87,6 +90,8 @@ type Push struct {
 	// What follows belongs to Run's goroutine.
 	live    key             // the newest report the collector has disposed of
 	replay  *replay         // what the collector wants to see again
+	credits int             // how many reports of the past it takes now
+	pastAt  time.Time       // when it takes the next of them
 	fails   int             // failed attempts since the last success
 	spread  time.Duration   // over which to return once the connection breaks
 	known   map[string]bool // reasons already logged
@@ -174,9 +179,16 @@ func graceful(ctx context.Context, grace time.Duration) (context.Context, func()
 
 // idle waits until there may be something to send.
 func (p *Push) idle(ctx context.Context) {
+	var past <-chan time.Time
+	if wait := p.pastAt.Sub(p.o.Now()); p.credits > 0 && wait > 0 {
+		t := time.NewTimer(min(wait, maxLater)) // the wall clock may be set back meanwhile
+		defer t.Stop()
+		past = t.C
+	}
 	select {
 	case <-ctx.Done():
 	case <-p.wake:
+	case <-past:
 	}
 }
 

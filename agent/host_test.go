@@ -83,7 +83,7 @@ func (h *host) RoundTrip(req *http.Request) (*http.Response, error) {
 	if h.cut {
 		return nil, errLine
 	}
-	a := &wire.Ack{Result: wire.Ack_RESULT_ACCEPTED, NowMs: time.Now().UnixMilli(), Incarnation: 1}
+	a := &wire.Ack{Result: wire.Ack_RESULT_ACCEPTED, NowMs: time.Now().UnixMilli(), Incarnation: 1, Credits: 1000}
 	if req.URL.Path == wire.PathReport {
 		r := &wire.Report{}
 		if err := wire.Decode(req.Body, req.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), r); err != nil {

@@ -151,7 +151,7 @@ func TestDeadConnectionIsReplacedUnseen(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.URL, o.Transport = s.URL, tr })
 	for i := range 4 {
 		x := r.report(t)
-		a, err := r.post(t.Context(), wire.PathReport, wire.TypeReport, x)
+		a, err := r.post(t.Context(), wire.PathReport, wire.TypeReport, x, nil)
 		if err != nil || a.Ack.Sequence != x.Sequence {
 			t.Fatalf("request %d: %v, %v", i, a.Ack, err)
 		}

@@ -2,6 +2,7 @@ package push
 
 import (
 	"iter"
+	"strconv"
 	"time"
 
 	"github.com/watchbill/watchbill/agent/spool"
@@ -21,9 +22,9 @@ func (k key) less(o key) bool {
 type lane string
 
 const (
-	laneLive    lane = "live"
-	laneBacklog lane = "backlog"
-	laneReplay  lane = "replay"
+	laneLive    lane = wire.LaneLive
+	laneBacklog lane = wire.LaneBacklog
+	laneReplay  lane = wire.LaneReplay
 )
 
 // item is a report to be sent.
@@ -55,16 +56,20 @@ func (p *Push) Direct(r *wire.Report, shape func(id []byte) (*wire.Shape, bool))
 	p.Wake()
 }
 
-// next is the report whose turn it is: the newest if the collector has not had it, else the oldest still waiting, else
-// the next of a replay.
+// next is the report whose turn it is: the newest if the collector has not had it, else, while there are credits, the
+// oldest of what waits and what is replayed. So the collector hears of the past in the order of time.
 func (p *Push) next() (item, bool) {
 	if it, ok := p.newest(); ok {
 		return it, true
 	}
-	if it, ok := p.oldest(); ok {
+	if p.credits <= 0 || p.o.Now().Before(p.pastAt) {
+		return item{}, false
+	}
+	again, replays := p.nextReplay()
+	if it, ok := p.oldest(); ok && (!replays || keyOf(it.report).less(keyOf(again.report))) {
 		return it, true
 	}
-	return p.nextReplay()
+	return again, replays
 }
 
 // newest is the newest report that is younger than all the collector has disposed of.
@@ -142,27 +147,39 @@ func (p *Push) dropDirect(k key) {
 type replay struct {
 	incarnation uint64
 	sinceMs     int64
-	next        func() (spool.Item, error, bool)
-	stop        func()
+	// untilMs is where an earlier request of the same collector, answered before, began; 0 when there was none. until is
+	// the report by whose Ack the collector asked: it and what is newer the collector has; zero when there was none.
+	untilMs int64
+	until   key
+	next    func() (spool.Item, error, bool)
+	stop    func()
 	// current was read and not yet delivered.
 	current *spool.Item
+	// whole says that everything was sent.
+	whole bool
 }
 
-// askReplay takes note of what an Ack asks to see again.
-func (p *Push) askReplay(a *wire.Ack) {
-	if a.ReplaySinceMs == 0 || p.replay != nil && p.replay.incarnation == a.Incarnation && p.replay.sinceMs == a.ReplaySinceMs {
+// askReplay takes note of what the Ack of a report asks to see again. A collector that wants to see further back gets
+// only what it has not had yet.
+func (p *Push) askReplay(a *wire.Ack, of key) {
+	was := p.replay
+	same := was != nil && was.incarnation == a.Incarnation
+	if a.ReplaySinceMs == 0 || same && was.sinceMs <= a.ReplaySinceMs {
 		return
 	}
 	p.endReplay()
 	next, stop := iter.Pull2(p.o.Spool.Since(time.UnixMilli(a.ReplaySinceMs)))
-	p.replay = &replay{incarnation: a.Incarnation, sinceMs: a.ReplaySinceMs, next: next, stop: stop}
+	p.replay = &replay{incarnation: a.Incarnation, sinceMs: a.ReplaySinceMs, next: next, stop: stop, until: of}
+	if same && was.whole {
+		p.replay.untilMs = was.sinceMs
+	}
 	p.o.Logger.Info("the collector asks to see reports again", "since", time.UnixMilli(a.ReplaySinceMs).UTC())
 }
 
 // nextReplay is the next report of a replay under way.
 func (p *Push) nextReplay() (item, bool) {
 	if hello := p.takeHello(); hello != nil {
-		p.askReplay(hello)
+		p.askReplay(hello, key{})
 	}
 	r := p.replay
 	if r == nil || r.next == nil {
@@ -173,8 +190,9 @@ func (p *Push) nextReplay() (item, bool) {
 		if err != nil {
 			p.once("replay", "a report that the collector asked for cannot be read", "error", err)
 		}
-		if err != nil || !ok {
+		if err != nil || !ok || r.ends(s) {
 			p.endReplay()
+			r.whole = true // what cannot be read will not be read at the next try either
 			return item{}, false
 		}
 		r.current = &s
@@ -198,4 +216,25 @@ func (p *Push) endReplay() {
 		p.replay.stop()
 		p.replay.next, p.replay.stop, p.replay.current = nil, nil, nil
 	}
+}
+
+// ends tells whether the collector has s, and all behind it.
+func (r *replay) ends(s spool.Item) bool {
+	return r.untilMs != 0 && s.MadeAt.UnixMilli() >= r.untilMs || r.until != key{} && !keyOf(s.Report).less(r.until)
+}
+
+// words are what a request says about its report beside it.
+func (p *Push) words(it item) map[string]string {
+	p.mu.Lock()
+	waiting := len(p.direct)
+	p.mu.Unlock()
+	waiting += p.o.Spool.Stats().Unacknowledged
+	if it.lane != laneReplay {
+		waiting-- // this one
+	}
+	out := map[string]string{wire.HeaderLane: string(it.lane), wire.HeaderWaiting: strconv.Itoa(max(waiting, 0))}
+	if r := p.replay; r != nil && r.whole {
+		out[wire.HeaderReplayed] = strconv.FormatInt(r.sinceMs, 10)
+	}
+	return out
 }

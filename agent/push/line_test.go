@@ -91,7 +91,7 @@ func (l *line) expect(want ...uint64) {
 }
 
 func accept(r *wire.Report) *wire.Ack {
-	return &wire.Ack{Result: wire.Ack_RESULT_ACCEPTED, Epoch: r.Epoch, Sequence: r.Sequence, NowMs: time.Now().UnixMilli(), Incarnation: 1}
+	return &wire.Ack{Result: wire.Ack_RESULT_ACCEPTED, Epoch: r.Epoch, Sequence: r.Sequence, NowMs: time.Now().UnixMilli(), Incarnation: 1, Credits: 1000}
 }
 
 func reply(req *http.Request, a *wire.Ack) *http.Response {

@@ -89,7 +89,7 @@ func (p *Push) accepted(it item, a *wire.Ack) {
 	if a.Error != "" {
 		p.once("accepted "+a.Error, "the collector accepted a report but not all of it", "error", a.Error)
 	}
-	p.askReplay(a)
+	p.askReplay(a, keyOf(it.report))
 }
 
 func (p *Push) refused(it item, reason, text string) {

@@ -57,7 +57,7 @@ var errShapes = errors.New("the collector asks for shapes it was just sent, or t
 
 // Hello asks the collector for its clock without reporting anything. The Ack goes to OnAck as well.
 func (p *Push) Hello(ctx context.Context) (Answer, error) {
-	a, err := p.post(ctx, wire.PathHello, wire.TypeHello, &wire.Hello{AgentVersion: p.o.Version})
+	a, err := p.post(ctx, wire.PathHello, wire.TypeHello, &wire.Hello{AgentVersion: p.o.Version}, nil)
 	if err != nil {
 		return Answer{}, fmt.Errorf("ask the collector at %s for its clock: %w", p.o.URL, err)
 	}
@@ -76,7 +76,7 @@ func (p *Push) exchange(ctx context.Context, it item) (Answer, error) {
 	r := it.report
 	for range maxShapeRounds {
 		p.count(func(s *Stats) { s.Sent++ })
-		a, err := p.post(ctx, wire.PathReport, wire.TypeReport, r)
+		a, err := p.post(ctx, wire.PathReport, wire.TypeReport, r, p.words(it))
 		if err != nil {
 			return Answer{}, err
 		}
@@ -99,8 +99,8 @@ func (p *Push) exchange(ctx context.Context, it item) (Answer, error) {
 	return Answer{}, errShapes
 }
 
-// post sends one message and reads the Ack.
-func (p *Push) post(ctx context.Context, path, media string, m proto.Message) (Answer, error) {
+// post sends one message, with these headers, and reads the Ack.
+func (p *Push) post(ctx context.Context, path, media string, m proto.Message, words map[string]string) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
 	body, coding, err := wire.Encode(m)
@@ -110,6 +110,9 @@ func (p *Push) post(ctx context.Context, path, media string, m proto.Message) (A
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.o.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return Answer{}, fmt.Errorf("collector URL %q: %w", p.o.URL, err)
+	}
+	for k, v := range words {
+		req.Header.Set(k, v)
 	}
 	req.Header.Set(wire.HeaderType, media)
 	if coding != "" {

@@ -9,6 +9,9 @@ const (
 	// decimal number. The collector grants credits (Ack.credits) to those that have some, and knows at 0 that nothing is
 	// missing any more.
 	HeaderWaiting = "Watchbill-Waiting"
+	// HeaderReplayed is the Ack.replay_since_ms, of this collector's incarnation, since which everything the agent holds
+	// has been sent again: a decimal number, missing while nothing was asked for or a replay goes on.
+	HeaderReplayed = "Watchbill-Replayed"
 )
 
 // The lanes.

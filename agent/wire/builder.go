@@ -66,7 +66,7 @@ func (b *Builder) Block(kind, source string, at time.Time, every time.Duration, 
 	}
 	r.used = b.tick
 	b.made[r.id].used = b.tick
-	block := head(kind, source, at, every)
+	block := newBlock(kind, source, at, every)
 	block.Status = Block_STATUS_OK
 	block.ShapeId = r.id[:]
 	block.Values = make([]float64, len(r.order))
@@ -78,7 +78,7 @@ func (b *Builder) Block(kind, source string, at time.Time, every time.Duration, 
 
 // FailedBlock says that a source could not be read, and why: the reason is cut to what DefaultLimits allow.
 func FailedBlock(kind, source string, at time.Time, every time.Duration, reason error) *Block {
-	block := head(kind, source, at, every)
+	block := newBlock(kind, source, at, every)
 	block.Status = Block_STATUS_FAILED
 	block.Reason = Clean(reason.Error(), DefaultLimits().TextBytes)
 	if block.Reason == "" {
@@ -87,7 +87,7 @@ func FailedBlock(kind, source string, at time.Time, every time.Duration, reason 
 	return block
 }
 
-func head(kind, source string, at time.Time, every time.Duration) *Block {
+func newBlock(kind, source string, at time.Time, every time.Duration) *Block {
 	return &Block{
 		Kind:        kind,
 		Source:      source,

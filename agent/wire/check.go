@@ -15,6 +15,14 @@ const maxTimeMs = math.MaxInt64 / 1_000_000
 // and texts within max. It says nothing about shapes (see ReadShape), nor whether blocks and shapes fit each other: that
 // takes knowing the shapes. Errors are *Error.
 func CheckReport(r *Report, max Limits) error {
+	if err := checkBlocks(r, max); err != nil {
+		return err
+	}
+	return checkRest(r, max)
+}
+
+// checkRest checks all but the blocks.
+func checkRest(r *Report, max Limits) error {
 	if r.GetEpoch() == 0 || r.GetSequence() == 0 {
 		return refuse(ReasonMalformed, "report has epoch %d and sequence %d: both must be set, they name it for good",
 			r.GetEpoch(), r.GetSequence())
@@ -27,7 +35,7 @@ func CheckReport(r *Report, max Limits) error {
 			return err
 		}
 	}
-	if err := over("shapes of a report", len(r.GetShapes()), max.Shapes, "shapes"); err != nil {
+	if err := over("shapes of a report", len(r.GetShapes())+len(r.GetShapeChanges()), max.Shapes, "shapes"); err != nil {
 		return err
 	}
 	if g := r.GetGoodbye(); g != nil {
@@ -35,10 +43,14 @@ func CheckReport(r *Report, max Limits) error {
 			return err
 		}
 	}
-	for _, check := range []func(*Report, Limits) error{checkBlocks, checkEvents, checkTables, checkBundles} {
-		if err := check(r, max); err != nil {
-			return err
-		}
+	if err := checkEvents(r, max); err != nil {
+		return err
+	}
+	if err := checkTables(r, max); err != nil {
+		return err
+	}
+	if err := checkBundles(r, max); err != nil {
+		return err
 	}
 	return CheckInventory(r.GetInventory(), max)
 }
@@ -47,18 +59,16 @@ func checkBlocks(r *Report, max Limits) error {
 	if err := over("blocks of a report", len(r.GetBlocks()), max.Blocks, "blocks"); err != nil {
 		return err
 	}
-	type owner struct{ source, device string }
-	seen := make(map[owner]bool, len(r.GetBlocks()))
+	seen := make(map[blockKey]bool, len(r.GetBlocks()))
 	series := 0
 	for _, b := range r.GetBlocks() {
 		if err := checkBlock(b, max); err != nil {
 			return err
 		}
 		// Not by kind: windows tell an asset's blocks apart by source alone.
-		key := owner{b.GetSource(), b.GetDevice()}
+		key := blockKey{b.GetSource(), b.GetDevice()}
 		if seen[key] {
-			return refuse(ReasonDuplicateBlock, "source %q reports twice in one report for device %q: one report holds one "+
-				"block of a source for each asset", shorten(b.GetSource()), shorten(b.GetDevice()))
+			return duplicateBlock(b)
 		}
 		seen[key] = true
 		series += len(b.GetValues())
@@ -66,24 +76,42 @@ func checkBlocks(r *Report, max Limits) error {
 	return over("series of a report", series, max.SeriesPerReport, "series_per_report")
 }
 
+func duplicateBlock(b *Block) error {
+	return refuse(ReasonDuplicateBlock, "source %q reports twice in one report for device %q: one report holds one block "+
+		"of a source for each asset", shorten(b.GetSource()), shorten(b.GetDevice()))
+}
+
 func checkBlock(b *Block, max Limits) error {
+	if err := checkHead(b, max); err != nil {
+		return err
+	}
+	return checkSaid(b, max)
+}
+
+// checkHead checks what of a block is the same from report to report.
+func checkHead(b *Block, max Limits) error {
 	if err := checkWord("kind of a block", b.GetKind(), max); err != nil {
 		return err
 	}
 	if err := checkWord("source of a block", b.GetSource(), max); err != nil {
 		return err
 	}
-	name := shorten(b.GetSource())
 	if b.GetDevice() != "" {
-		if err := checkWord("device of block "+name, b.GetDevice(), max); err != nil {
+		if err := checkWord("device of block "+shorten(b.GetSource()), b.GetDevice(), max); err != nil {
 			return err
 		}
 	}
+	if b.GetIntervalMs() == 0 {
+		return refuse(ReasonBadTime, "block %s has no interval: say how often its source is read", shorten(b.GetSource()))
+	}
+	return nil
+}
+
+// checkSaid checks what of a block is new in every report.
+func checkSaid(b *Block, max Limits) error {
+	name := shorten(b.GetSource())
 	if err := checkTime("sampled_at_ms of block "+name, b.GetSampledAtMs()); err != nil {
 		return err
-	}
-	if b.GetIntervalMs() == 0 {
-		return refuse(ReasonBadTime, "block %s has no interval: say how often its source is read", name)
 	}
 	if err := checkText("reason of block "+name, b.GetReason(), max.TextBytes, "text_bytes"); err != nil {
 		return err
@@ -95,6 +123,9 @@ func checkStatus(b *Block, name string, max Limits) error {
 	id, values := len(b.GetShapeId()), len(b.GetValues())
 	switch b.GetStatus() {
 	case Block_STATUS_OK:
+		if b.GetSameAsMs() != 0 {
+			return refuse(ReasonMalformed, "block %s is ok and the same as at %d: only an unchanged block can say so", name, b.GetSameAsMs())
+		}
 		if id != 32 {
 			return refuse(ReasonMalformed, "block %s is ok but its shape_id has %d bytes: want the 32 of a SHA-256", name, id)
 		}
@@ -106,6 +137,9 @@ func checkStatus(b *Block, name string, max Limits) error {
 				name, values, b.GetStatus())
 		case id != 0 && id != 32:
 			return refuse(ReasonMalformed, "block %s has a shape_id of %d bytes: want none, or the 32 of a SHA-256", name, id)
+		case b.GetSameAsMs() != 0 && (b.GetStatus() == Block_STATUS_FAILED || !earlier(b)):
+			return refuse(ReasonMalformed, "block %s says it is the same as at %d: only an unchanged block can say so, of an "+
+				"earlier time", name, b.GetSameAsMs())
 		case b.GetStatus() == Block_STATUS_FAILED && b.GetReason() == "":
 			return refuse(ReasonMalformed, "block %s failed without a reason: say what a person should look at", name)
 		}
@@ -114,6 +148,9 @@ func checkStatus(b *Block, name string, max Limits) error {
 		return refuse(ReasonMalformed, "block %s has status %d: want ok, failed or unchanged", name, b.GetStatus())
 	}
 }
+
+// earlier says whether the block that b repeats is older than b.
+func earlier(b *Block) bool { return b.GetSameAsMs() > 0 && b.GetSameAsMs() < b.GetSampledAtMs() }
 
 func checkEvents(r *Report, max Limits) error {
 	if err := over("events of a report", len(r.GetEvents()), max.Events, "events"); err != nil {
@@ -229,6 +266,9 @@ func checkCells(what string, cells []string, max Limits) error {
 
 // CheckInventory holds the texts of an inventory, which may be nil, to max. Errors are *Error.
 func CheckInventory(v *Inventory, max Limits) error {
+	if v == nil {
+		return nil
+	}
 	for _, f := range []struct{ name, value string }{
 		{"hostname", v.GetHostname()}, {"os", v.GetOs()}, {"os_version", v.GetOsVersion()}, {"kernel", v.GetKernel()},
 		{"architecture", v.GetArchitecture()}, {"machine_id", v.GetMachineId()}, {"boot_id", v.GetBootId()},

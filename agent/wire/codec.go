@@ -58,6 +58,11 @@ func Encode(m proto.Message) (body []byte, coding string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("encode %s: %w", m.ProtoReflect().Descriptor().Name(), err)
 	}
+	return squeeze(plain)
+}
+
+// squeeze compresses a body when that pays.
+func squeeze(plain []byte) (body []byte, coding string, err error) {
 	if len(plain) < compressFrom {
 		return plain, "", nil
 	}
@@ -86,19 +91,7 @@ func Decode(r io.Reader, coding string, max Limits, m proto.Message) error {
 		return err
 	}
 	defer buffers.Put(buf)
-	switch coding {
-	case "", "identity":
-		limit := min(max.BodyBytes, max.DecodedBytes)
-		if *buf, err = readAll(r, (*buf)[:0], limit); errors.Is(err, errTooLong) {
-			return tooMany(ReasonOversized, fmt.Sprintf("bytes of a %s", name), fmt.Sprintf("more than %d", limit), limit,
-				"body_bytes and limits.decoded_bytes")
-		}
-	case CodingZstd:
-		*buf, err = unpack(r, (*buf)[:0], max, string(name))
-	default:
-		return refuse(ReasonUnknownCoding, "content coding %.40q of a %s: want %s or none", coding, name, CodingZstd)
-	}
-	if err != nil {
+	if *buf, err = readBody(r, coding, max, string(name), (*buf)[:0]); err != nil {
 		return err
 	}
 	weight, err := weigh(*buf, m.ProtoReflect().Descriptor())
@@ -113,6 +106,23 @@ func Decode(r io.Reader, coding string, max Limits, m proto.Message) error {
 		return refuse(ReasonMalformed, "body is not a %s: %v", name, err)
 	}
 	return nil
+}
+
+// readBody appends a body, its coding undone, to buf. Even with an error it returns buf, which may have grown.
+func readBody(r io.Reader, coding string, max Limits, name string, buf []byte) ([]byte, error) {
+	switch coding {
+	case "", "identity":
+		limit := min(max.BodyBytes, max.DecodedBytes)
+		buf, err := readAll(r, buf, limit)
+		if errors.Is(err, errTooLong) {
+			err = tooMany(ReasonOversized, "bytes of a "+name, fmt.Sprintf("more than %d", limit), limit,
+				"body_bytes and limits.decoded_bytes")
+		}
+		return buf, err
+	case CodingZstd:
+		return unpack(r, buf, max, name)
+	}
+	return buf, refuse(ReasonUnknownCoding, "content coding %.40q of a %s: want %s or none", coding, name, CodingZstd)
 }
 
 // unpack decodes a zstd stream, counting what goes in and what comes out.

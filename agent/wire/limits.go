@@ -19,6 +19,10 @@ type Limits struct {
 	SeriesPerBlock  int `yaml:"series_per_block"`
 	SeriesPerReport int `yaml:"series_per_report"`
 
+	// BulkReports and BulkSamples bound what one bulk holds, however few bytes that takes.
+	BulkReports int `yaml:"bulk_reports"`
+	BulkSamples int `yaml:"bulk_samples"`
+
 	Shapes int `yaml:"shapes"` // per report
 	// ShapeBytes is the canonical encoding of a shape, in which every label is spelled out.
 	ShapeBytes      int `yaml:"shape_bytes"`
@@ -52,6 +56,9 @@ func DefaultLimits() Limits {
 		SeriesPerBlock:  10_000,
 		SeriesPerReport: 10_000,
 
+		BulkReports: 256,
+		BulkSamples: 1_000_000,
+
 		Shapes:          256,
 		ShapeBytes:      1 << 20,
 		Symbols:         20_000,
@@ -80,7 +87,8 @@ func (l Limits) Validate() error {
 	}{
 		{"body_bytes", l.BodyBytes}, {"decoded_bytes", l.DecodedBytes}, {"memory_bytes", l.MemoryBytes},
 		{"blocks", int64(l.Blocks)}, {"series_per_block", int64(l.SeriesPerBlock)},
-		{"series_per_report", int64(l.SeriesPerReport)}, {"shapes", int64(l.Shapes)},
+		{"series_per_report", int64(l.SeriesPerReport)}, {"bulk_reports", int64(l.BulkReports)},
+		{"bulk_samples", int64(l.BulkSamples)}, {"shapes", int64(l.Shapes)},
 		{"shape_bytes", int64(l.ShapeBytes)}, {"symbols", int64(l.Symbols)},
 		{"labels_per_shape", int64(l.LabelsPerShape)}, {"labels_per_series", int64(l.LabelsPerSeries)},
 		{"label_name_bytes", int64(l.LabelNameBytes)}, {"label_value_bytes", int64(l.LabelValueBytes)},

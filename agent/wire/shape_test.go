@@ -147,7 +147,7 @@ func TestLimitsValidate(t *testing.T) {
 			t.Errorf("error %v does not name %s", err, want)
 		}
 	}
-	if err := (wire.Limits{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 20 {
-		t.Errorf("an empty set of 21 limits gave: %v", err)
+	if err := (wire.Limits{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 22 {
+		t.Errorf("an empty set of 23 limits gave: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,16 +62,21 @@ func (a *API) endpoint(e endpoint) http.Handler {
 			a.fail(w, r, err)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+		timeout := cmp.Or(e.timeout, answerTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		rc := http.NewResponseController(w)
 		// Not every ResponseWriter has deadlines (tests' recorders do not); the server's own still hold.
 		_ = rc.SetReadDeadline(time.Now().Add(readTimeout))
-		_ = rc.SetWriteDeadline(time.Now().Add(answerTimeout + readTimeout))
+		_ = rc.SetWriteDeadline(time.Now().Add(timeout + readTimeout))
 		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
 		out, err := e.serve(a, r.WithContext(ctx), who)
 		if err != nil {
 			a.fail(w, r, err)
+			return
+		}
+		if d, ok := out.(Download); ok {
+			a.stream(w, r, d)
 			return
 		}
 		status := http.StatusOK
@@ -132,12 +138,13 @@ func explain(err error) *Error {
 		return refusal(http.StatusConflict, "conflict", "look at what is there now and try again", "%v", err)
 	case errors.Is(err, store.ErrFull):
 		return refusal(http.StatusInsufficientStorage, "storage_full",
-			"make room on the disk of the collector's storage; reading goes on meanwhile", "%v", err)
+			"make room there; reading goes on meanwhile", "%v", err)
 	case errors.Is(err, store.ErrDamaged):
-		return refusal(http.StatusInternalServerError, "storage_damaged", "see the collector's log", "%v", err)
+		return refusal(http.StatusInternalServerError, "storage_damaged",
+			"stop the collector and start it: it names the newest good backup and the command that puts it in place", "%v", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return refusal(http.StatusServiceUnavailable, "timeout", "try again; if it stays so, see the collector's log",
-			"no answer within %v", answerTimeout)
+			"no answer in time")
 	case errors.Is(err, context.Canceled):
 		return refusal(http.StatusServiceUnavailable, "stopping", "try again", "the collector is stopping")
 	}

@@ -48,6 +48,8 @@ type Options struct {
 	Reload func(ctx context.Context) error
 	// Resent is called after a buried message was queued again, so that the outbox looks at once.
 	Resent func()
+	// Backup makes a verified copy of the store. It waits while another is made, and returns soon after ctx ends.
+	Backup func(ctx context.Context) (Download, error)
 
 	Build       Build
 	Incarnation uint64
@@ -99,6 +101,9 @@ const (
 	readTimeout   = 10 * time.Second
 	answerTimeout = 30 * time.Second
 	streamTimeout = 2 * time.Minute
+	// backupTimeout bounds making a backup; handing it out goes on while the client takes a chunk in chunkTimeout.
+	backupTimeout = 30 * time.Minute
+	chunkTimeout  = time.Minute
 )
 
 // endpoint is one row of the API's table: who may call it and what it does.
@@ -106,29 +111,34 @@ type endpoint struct {
 	pattern string
 	right   fleet.Right
 	serve   func(a *API, r *http.Request, who fleet.Operator) (any, error)
+	// timeout bounds serve; answerTimeout when zero.
+	timeout time.Duration
 }
 
 // endpoints is the JSON API under Root, whole.
 func endpoints() []endpoint {
 	return []endpoint{
-		{"GET /tickets", fleet.MayRead, (*API).listTickets},
-		{"GET /tickets/{ref}", fleet.MayRead, (*API).showTicket},
-		{"GET /tickets/{ref}/chain", fleet.MayRead, (*API).verifyTicket},
-		{"POST /tickets/{ref}/{verb}", fleet.MayWork, (*API).actOnTicket},
-		{"GET /assets", fleet.MayRead, (*API).listAssets},
-		{"GET /assets/{name}", fleet.MayRead, (*API).showAsset},
-		{"GET /alerts", fleet.MayRead, (*API).listAlerts},
-		{"GET /rules", fleet.MayRead, (*API).listRules},
-		{"GET /outbox", fleet.MayRead, (*API).listMessages},
-		{"POST /outbox/{id}/resend", fleet.MayResend, (*API).resendMessage},
-		{"GET /agents", fleet.MayRead, (*API).listAgents},
-		{"POST /agents/{id}/revoke", fleet.MayAdminister, (*API).revokeAgent},
-		{"GET /tokens", fleet.MayAdminister, (*API).listTokens},
-		{"POST /tokens", fleet.MayAdminister, (*API).createToken},
-		{"GET /operators", fleet.MayAdminister, (*API).listOperators},
-		{"POST /operators", fleet.MayAdminister, (*API).addOperator},
-		{"DELETE /operators/{name}", fleet.MayAdminister, (*API).removeOperator},
-		{"GET /status", fleet.MayRead, (*API).showStatus},
+		{"GET /tickets", fleet.MayRead, (*API).listTickets, 0},
+		{"GET /tickets/{ref}", fleet.MayRead, (*API).showTicket, 0},
+		{"GET /tickets/{ref}/chain", fleet.MayRead, (*API).verifyTicket, 0},
+		{"POST /tickets/{ref}/{verb}", fleet.MayWork, (*API).actOnTicket, 0},
+		{"GET /assets", fleet.MayRead, (*API).listAssets, 0},
+		{"GET /assets/{name}", fleet.MayRead, (*API).showAsset, 0},
+		{"GET /alerts", fleet.MayRead, (*API).listAlerts, 0},
+		{"GET /rules", fleet.MayRead, (*API).listRules, 0},
+		{"GET /outbox", fleet.MayRead, (*API).listMessages, 0},
+		{"POST /outbox/{id}/resend", fleet.MayResend, (*API).resendMessage, 0},
+		{"DELETE /outbox/{id}", fleet.MayResend, (*API).dropMessage, 0},
+		{"GET /agents", fleet.MayRead, (*API).listAgents, 0},
+		{"POST /agents/{id}/revoke", fleet.MayAdminister, (*API).revokeAgent, 0},
+		{"GET /tokens", fleet.MayAdminister, (*API).listTokens, 0},
+		{"POST /tokens", fleet.MayAdminister, (*API).createToken, 0},
+		{"GET /operators", fleet.MayAdminister, (*API).listOperators, 0},
+		{"POST /operators", fleet.MayAdminister, (*API).addOperator, 0},
+		{"DELETE /operators/{name}", fleet.MayAdminister, (*API).removeOperator, 0},
+		{"GET /status", fleet.MayRead, (*API).showStatus, 0},
+		{"GET /backup", fleet.MayAdminister, (*API).backup, backupTimeout},
+		{"GET /openapi.json", fleet.MayRead, (*API).showDocument, 0},
 	}
 }
 
@@ -151,7 +161,7 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("GET /federate", a.scrape(http.HandlerFunc(a.federate)))
 	mux.HandleFunc("GET /-/healthy", a.healthy)
 	mux.HandleFunc("GET /-/ready", a.ready)
-	mux.Handle("POST /-/reload", a.endpoint(endpoint{"POST /-/reload", fleet.MayAdminister, (*API).reload}))
+	mux.Handle("POST /-/reload", a.endpoint(endpoint{"POST /-/reload", fleet.MayAdminister, (*API).reload, 0}))
 	mux.Handle("/", http.HandlerFunc(a.unknown))
 	return a.guard(mux)
 }

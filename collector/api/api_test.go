@@ -98,7 +98,7 @@ func TestErrors(t *testing.T) {
 		{"limit", "GET", Root + "/tickets?limit=0", "", 400, "from 1 to"},
 		{"open", "GET", Root + "/tickets?open=maybe", "", 400, "maybe"},
 		{"parameter twice", "GET", Root + "/tickets?asset=a&asset=b", "", 400, "once"},
-		{"message state", "GET", Root + "/outbox?state=sent", "", 400, "queued, buried"},
+		{"message state", "GET", Root + "/outbox?state=sent", "", 400, "queued, buried, parked"},
 		{"unknown customer", "POST", Root + "/tokens", `{"customer":"x","site":"y"}`, 404, "fleet directory"},
 		{"token that lasts", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","ttl_seconds":1e12}`, 400, "ttl_seconds"},
 		{"operator twice", "POST", Root + "/operators", `{"name":"the-viewer"}`, 409, "operator remove"},
@@ -115,6 +115,7 @@ func TestErrors(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &e); err != nil || e.Error.Code == "" || e.Error.Message == "" {
 				t.Fatalf("not an error object: %s (%v)", body, err)
 			}
+			conforms(t, "the error", errorAnswer{}, []byte(body))
 			if !strings.Contains(e.Error.Error(), tt.says) {
 				t.Errorf("says %q, want it to say %q", e.Error.Error(), tt.says)
 			}
@@ -255,9 +256,10 @@ watchbill_assets{state="silent"} 0
 # HELP watchbill_build_info Always 1; the labels say which program this is.
 # TYPE watchbill_build_info gauge
 watchbill_build_info{goversion="go1.26",platform="linux/amd64",revision="0123abc",version="v0.1.0"} 1
-# HELP watchbill_outbox_messages Messages not delivered yet, by state (queued, buried).
+# HELP watchbill_outbox_messages Messages not delivered yet, by state (queued, buried, parked).
 # TYPE watchbill_outbox_messages gauge
 watchbill_outbox_messages{state="buried"} 1
+watchbill_outbox_messages{state="parked"} 0
 watchbill_outbox_messages{state="queued"} 0
 # HELP watchbill_tickets Open tickets.
 # TYPE watchbill_tickets gauge

@@ -45,6 +45,7 @@ type house struct {
 	// tokens by role.
 	tokens map[fleet.Role]string
 	resent int
+	backup func(context.Context) (Download, error)
 	ready  []string
 	reload error
 }
@@ -65,7 +66,8 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	h := &house{t: t, store: s, window: window.New(window.Options{}), rules: &scriptedRules{}, tokens: map[fleet.Role]string{}}
+	noBackup := func(context.Context) (Download, error) { return Download{}, store.ErrFull }
+	h := &house{t: t, store: s, backup: noBackup, window: window.New(window.Options{}), rules: &scriptedRules{}, tokens: map[fleet.Role]string{}}
 	h.fleet = fleet.NewRegistry(store.Keeper(s), fleet.Options{Now: func() time.Time { return noon }, AgentAddress: "collector.example:9721"})
 	if err := h.fleet.Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -88,6 +90,7 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 		Ready:  func() []string { return h.ready },
 		Reload: func(context.Context) error { return h.reload },
 		Resent: func() { h.resent++ },
+		Backup: func(ctx context.Context) (Download, error) { return h.backup(ctx) },
 		Build:  Build{Version: "v0.1.0", Revision: "0123abc", GoVersion: "go1.26", Platform: "linux/amd64"}, Incarnation: 7,
 		StoragePath: "/var/lib/watchbill", AgentAddress: "collector.example:9721",
 		Now: func() time.Time { return noon }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -225,6 +228,19 @@ func (h *house) report(asset string, at time.Time, status window.Status, series 
 		site = "paris"
 	}
 	h.window.Apply(window.Asset{Name: asset, Customer: "acme", Site: site}, at, []window.Block{b})
+}
+
+// agent puts an enrolled agent into the store, as the registry will find it.
+func (h *house) agent(id, asset string) {
+	h.t.Helper()
+	g := fleet.Agent{ID: id, Asset: asset, Customer: "acme", Site: "berlin", EnrolledAt: noon.Add(-time.Hour),
+		ExpiresAt: noon.Add(90 * 24 * time.Hour), Serials: []string{"01ab"}}
+	if err := h.store.Update(h.t.Context(), "", func(tx store.Tx) error { return tx.PutAgent(g) }); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.fleet.Load(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func (h *house) message(id string, state outbox.MessageState) {

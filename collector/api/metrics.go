@@ -52,7 +52,7 @@ func newGauges(a *API) *gauges {
 		api:      a,
 		tickets:  desc("watchbill_tickets", "Open tickets.", "priority", "state", "customer"),
 		assets:   desc("watchbill_assets", "Assets of the fleet, by whether they report (reporting, silent, never).", "state"),
-		messages: desc("watchbill_outbox_messages", "Messages not delivered yet, by state (queued, buried).", "state"),
+		messages: desc("watchbill_outbox_messages", "Messages not delivered yet, by state (queued, buried, parked).", "state"),
 		build: desc("watchbill_build_info", "Always 1; the labels say which program this is.",
 			"version", "revision", "goversion", "platform"),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "watchbill_api_requests_total",
@@ -117,7 +117,7 @@ func (g *gauges) look(ctx context.Context) (reading, error) {
 		tickets:  map[ticketLabels]int{},
 		alerts:   map[rules.State]int{},
 		assets:   map[AssetState]int{Reporting: 0, Silent: 0, Never: 0},
-		messages: map[outbox.MessageState]int{outbox.Queued: 0, outbox.Buried: 0},
+		messages: map[outbox.MessageState]int{outbox.Queued: 0, outbox.Buried: 0, outbox.Parked: 0},
 	}
 	err := g.api.o.Store.View(ctx, func(tx store.Tx) error {
 		clear(r.tickets)
@@ -155,7 +155,7 @@ func (g *gauges) look(ctx context.Context) (reading, error) {
 }
 
 func (r reading) counts() Counts {
-	c := Counts{Assets: r.assets, QueuedMessages: r.messages[outbox.Queued], BuriedMessages: r.messages[outbox.Buried],
+	c := Counts{Assets: r.assets, QueuedMessages: r.messages[outbox.Queued], BuriedMessages: r.messages[outbox.Buried], ParkedMessages: r.messages[outbox.Parked],
 		PendingAlerts: r.alerts[rules.Pending], FiringAlerts: r.alerts[rules.Firing]}
 	for _, n := range r.tickets {
 		c.OpenTickets += n

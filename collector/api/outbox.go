@@ -20,7 +20,7 @@ type Message struct {
 	What      string              `json:"what"`
 	State     outbox.MessageState `json:"state"`
 	CreatedAt time.Time           `json:"created_at"`
-	// NextAt is when delivery is tried next, null for a buried message.
+	// NextAt is when delivery is tried next, null for a message that is buried or parked.
 	NextAt    *time.Time      `json:"next_at"`
 	Attempts  int             `json:"attempts"`
 	LastError string          `json:"last_error"`
@@ -54,8 +54,8 @@ func (a *API) listMessages(r *http.Request, _ fleet.Operator) (any, error) {
 		return nil, err
 	}
 	state := outbox.MessageState(q.Get("state"))
-	if state != "" && state != outbox.Queued && state != outbox.Buried {
-		return nil, badRequest("states are: queued, buried; a delivered message is gone", "state: no message is %q", state)
+	if state != "" && state != outbox.Queued && state != outbox.Buried && state != outbox.Parked {
+		return nil, badRequest("states are: queued, buried, parked; a delivered message is gone", "state: no message is %q", state)
 	}
 	limit, err := limitOf(q.Get("limit"), defaultMessages, maxMessages)
 	if err != nil {
@@ -79,8 +79,8 @@ func (a *API) listMessages(r *http.Request, _ fleet.Operator) (any, error) {
 	return list, nil
 }
 
-// resendMessage queues a message for delivery at once, whatever its state: buried ones live again, queued ones need not
-// wait. The receiver tells a repeat by its ID, which stays.
+// resendMessage queues a message for delivery at once, whatever its state: buried and parked ones live again, queued
+// ones need not wait. The receiver tells a repeat by its ID, which stays.
 func (a *API) resendMessage(r *http.Request, who fleet.Operator) (any, error) {
 	if err := decode(r, &struct{}{}); err != nil {
 		return nil, err
@@ -101,4 +101,31 @@ func (a *API) resendMessage(r *http.Request, who fleet.Operator) (any, error) {
 	a.o.Logger.Info("message queued again", "message", id, "receiver", m.Receiver, "ticket", m.Number, "by", who.Name)
 	a.o.Resent()
 	return messageRow(m), nil
+}
+
+// dropMessage forgets a message that nobody shall hear any more: a buried one that is out of date, a parked one that was
+// delivered before the backup was put back. A queued one is on its way and is not touched.
+func (a *API) dropMessage(r *http.Request, who fleet.Operator) (any, error) {
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	id := r.PathValue("id")
+	var m outbox.Message
+	err := a.o.Store.Update(r.Context(), "", func(tx store.Tx) error {
+		var err error
+		if m, err = tx.Message(id); err != nil {
+			return err
+		}
+		if m.State == outbox.Queued {
+			return refusal(http.StatusConflict, "refused", "wait until it is delivered or buried",
+				"message %s is on its way", id)
+		}
+		return tx.DeleteMessage(id)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("drop message %s: %w", id, err)
+	}
+	a.o.Logger.Info("message dropped", "message", id, "receiver", m.Receiver, "ticket", m.Number, "what", m.What,
+		"state", m.State, "by", who.Name)
+	return Removed{Removed: id}, nil
 }

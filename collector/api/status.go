@@ -30,6 +30,8 @@ type Counts struct {
 	Assets         map[AssetState]int `json:"assets"`
 	QueuedMessages int                `json:"queued_messages"`
 	BuriedMessages int                `json:"buried_messages"`
+	// ParkedMessages were queued in a backup that was restored; a person sends or drops them.
+	ParkedMessages int `json:"parked_messages"`
 }
 
 func (a *API) showStatus(r *http.Request, _ fleet.Operator) (any, error) {

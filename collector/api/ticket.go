@@ -277,6 +277,12 @@ func (a *API) verifyTicket(r *http.Request, _ fleet.Operator) (any, error) {
 	return out, nil
 }
 
+// ActionRequest is what a person says to an action on a ticket.
+type ActionRequest struct {
+	// Text is the note, the resolution or the reason; some actions need none.
+	Text string `json:"text,omitempty"`
+}
+
 func (a *API) actOnTicket(r *http.Request, who fleet.Operator) (any, error) {
 	verb := ticket.Verb(r.PathValue("verb"))
 	if !slices.Contains(ticket.Verbs, verb) {
@@ -285,9 +291,7 @@ func (a *API) actOnTicket(r *http.Request, who fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
-	var in struct {
-		Text string `json:"text"`
-	}
+	var in ActionRequest
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}

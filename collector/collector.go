@@ -274,7 +274,7 @@ func (c *Collector) openAPI() {
 		Store: c.store, Desk: c.pipeline, Fleet: c.fleet, Rules: rulesView{c}, Window: c.window,
 		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake,
 		Backup: c.backups.Download,
-		Build: api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
+		Build:  api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
 		Loopback: isLoopback(c.web.Addr()), Logger: c.log.With("part", "api"),
 	})
 	c.reg.MustRegister(c.api.Collector())

@@ -31,7 +31,7 @@ func (p *pipeline) messages(c ticket.Change) ([]outbox.Message, error) {
 		}
 		for _, r := range p.receivers.Load().([]string) {
 			out = append(out, outbox.Message{
-				ID: messageID(c, i, r), Receiver: r, Ticket: c.Ticket.ID, Number: c.Ticket.Number, What: string(n.What),
+				ID: messageID(c, i, r, p.line), Receiver: r, Ticket: c.Ticket.ID, Number: c.Ticket.Number, What: string(n.What),
 				Body: body, CreatedAt: c.Ticket.UpdatedAt, NextAt: c.Ticket.UpdatedAt, State: outbox.Queued,
 			})
 		}
@@ -39,10 +39,16 @@ func (p *pipeline) messages(c ticket.Change) ([]outbox.Message, error) {
 	return out, nil
 }
 
-// messageID is unique per ticket version, notice and receiver, and sorts as the messages of one ticket came about.
-func messageID(c ticket.Change, notice int, receiver string) string {
+// messageID is unique per ticket version, notice and receiver, and sorts as the messages of one ticket came about. A
+// ticket goes through some versions again after a restore, with other events; line keeps the messages of those apart, so
+// that no receiver takes them for repeats.
+func messageID(c ticket.Change, notice int, receiver, line string) string {
 	sum := sha256.Sum256([]byte(receiver))
-	return fmt.Sprintf("%s-%06d-%02d-%s", c.Ticket.ID, c.Ticket.Seq, notice, hex.EncodeToString(sum[:4]))
+	id := fmt.Sprintf("%s-%06d-%02d-%s", c.Ticket.ID, c.Ticket.Seq, notice, hex.EncodeToString(sum[:4]))
+	if line != "" {
+		id += "-" + line
+	}
+	return id
 }
 
 func noticeOf(c ticket.Change, n ticket.Notice, url string) notify.Notice {

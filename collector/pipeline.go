@@ -31,7 +31,9 @@ type pipeline struct {
 	// receivers is []string, replaced on reload.
 	receivers atomic.Value
 	// url is where people look at tickets; empty when nobody said.
-	url     string
+	url string
+	// line tells this life of the store from what was before it was restored; empty when it never was.
+	line    string
 	wake    func()
 	metrics *metrics
 	log     *slog.Logger

@@ -12,6 +12,10 @@ const (
 	StoreName = "watchbill.db"
 	// TokenName holds the token of the operator who runs the collector here.
 	TokenName = "operator.token"
+	// BackupsName is the directory of scheduled backups, unless backup.path names another.
+	BackupsName = "backups"
+	// RestoresName is where every restore is recorded, one JSON object a line.
+	RestoresName = "restores.log"
 )
 
 // DefaultStoragePath is where a collector keeps its data when nobody says otherwise, and where the command line looks

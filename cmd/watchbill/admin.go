@@ -159,17 +159,24 @@ func printTokens(s screen, list api.TokenList) {
 }
 
 func newOutboxCmd() *cobra.Command {
-	cmd := group("outbox", "List undelivered messages and send them again",
+	cmd := group("outbox", "List undelivered messages, send them again or drop them",
 		`Messages about tickets wait here until they are delivered. One that no retry could deliver is buried, and stays
-until it is sent again.`,
+until it is sent again or dropped. After "watchbill restore" the messages that were queued in the backup are parked:
+most were delivered before, so none is sent by itself.`,
 		`  watchbill outbox list
   watchbill outbox list --state buried
-  watchbill outbox resend 0192f3c4`)
+  watchbill outbox resend 0192f3c4
+  watchbill outbox drop 0192f3c4 0192f3c5`)
 	c := connect(cmd)
+	cmd.AddCommand(newOutboxListCmd(c), newOutboxResendCmd(c), newOutboxDropCmd(c))
+	return cmd
+}
+
+func newOutboxListCmd(c *connection) *cobra.Command {
 	var state string
 	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List messages that are not delivered",
-		Long:    "Lists messages that wait for delivery, and those that are buried, oldest first, with the last error.",
+		Long:    "Lists messages that wait for delivery, and those that are buried or parked, oldest first, with the last error.",
 		Example: "  watchbill outbox list --state buried",
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -185,24 +192,54 @@ until it is sent again.`,
 			return nil
 		},
 	}
-	list.Flags().StringVar(&state, "state", "", "only those in this state: queued, buried")
-	cmd.AddCommand(list, &cobra.Command{
-		Use: "resend MESSAGE", Short: "Queue a message again, buried or not",
-		Long: `Queues a message for delivery at once. It keeps its ID, by which the receiver can tell that it is a repeat, in case
-an earlier attempt did arrive.`,
+	list.Flags().StringVar(&state, "state", "", "only those in this state: queued, buried, parked")
+	return list
+}
+
+func newOutboxResendCmd(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "resend MESSAGE...", Short: "Queue messages again, buried, parked or not",
+		Long: `Queues messages for delivery at once. They keep their IDs, by which the receiver can tell that one is a repeat, in
+case an earlier attempt did arrive.`,
 		Example: "  watchbill outbox resend 0192f3c4",
-		Args:    takes("MESSAGE"),
+		Args:    takesSome("MESSAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var m api.Message
-			printed, err := c.ask(cmd, http.MethodPost, "/outbox/"+url.PathEscape(args[0])+"/resend", nil, nil, &m)
-			if err != nil || printed {
-				return err
+			for _, id := range args {
+				var m api.Message
+				printed, err := c.ask(cmd, http.MethodPost, "/outbox/"+url.PathEscape(id)+"/resend", nil, nil, &m)
+				if err != nil {
+					return err
+				}
+				if !printed {
+					fmt.Fprintf(screenOf(cmd).w, "Queued message %s to %s again.\n", clean(m.ID), clean(m.Receiver))
+				}
 			}
-			fmt.Fprintf(screenOf(cmd).w, "Queued message %s to %s again.\n", clean(m.ID), clean(m.Receiver))
 			return nil
 		},
-	})
-	return cmd
+	}
+}
+
+func newOutboxDropCmd(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "drop MESSAGE...", Short: "Forget messages that nobody shall hear any more",
+		Long: `Forgets buried or parked messages: nobody will hear of them any more. What they were about stands in the ticket. A
+queued message is on its way and is not touched.`,
+		Example: "  watchbill outbox drop 0192f3c4",
+		Args:    takesSome("MESSAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, id := range args {
+				var gone api.Removed
+				printed, err := c.ask(cmd, http.MethodDelete, "/outbox/"+url.PathEscape(id), nil, nil, &gone)
+				if err != nil {
+					return err
+				}
+				if !printed {
+					fmt.Fprintf(screenOf(cmd).w, "Dropped message %s.\n", clean(gone.Removed))
+				}
+			}
+			return nil
+		},
+	}
 }
 
 func printMessages(s screen, list api.MessageList) {

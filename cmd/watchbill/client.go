@@ -76,14 +76,6 @@ func (c *connection) token() (token, from string, err error) {
 
 // call sends one request and returns the answer's JSON as it came. in is the body, nil for none.
 func (c *connection) call(ctx context.Context, method, path string, q url.Values, in any) (json.RawMessage, error) {
-	base, err := c.base()
-	if err != nil {
-		return nil, err
-	}
-	token, from, err := c.token()
-	if err != nil {
-		return nil, err
-	}
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -92,30 +84,50 @@ func (c *connection) call(ctx context.Context, method, path string, q url.Values
 		}
 		body = bytes.NewReader(b)
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	resp, asked, err := c.send(ctx, method, path, q, body)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return c.answer(resp, asked)
+}
+
+// asked is the token that a request was sent with and where it is from.
+type asked struct{ token, from string }
+
+// send sends one request; body is JSON, nil for none. The caller closes the answer's body.
+func (c *connection) send(ctx context.Context, method, path string, q url.Values, body io.Reader) (*http.Response, asked, error) {
+	base, err := c.base()
+	if err != nil {
+		return nil, asked{}, err
+	}
+	var as asked
+	if as.token, as.from, err = c.token(); err != nil {
+		return nil, as, err
+	}
 	target := strings.TrimSuffix(base.String(), "/") + api.Root + path
 	if len(q) > 0 {
 		target += "?" + q.Encode()
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, usagef("--url %q: %v", c.url, err)
+		return nil, as, usagef("--url %q: %v", c.url, err)
 	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+	if as.token != "" {
+		req.Header.Set("Authorization", "Bearer "+as.token)
 	}
 	req.Header.Set("Accept", "application/json")
-	if in != nil {
+	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, c.unreachable(err)
+		return nil, as, c.unreachable(err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	return c.answer(resp, token, from)
+	return resp, as, nil
 }
 
 // base checks --url.
@@ -154,7 +166,7 @@ func (c *connection) unreachable(err error) error {
 }
 
 // answer reads a response: the object, or the collector's error in words for a person.
-func (c *connection) answer(resp *http.Response, token, from string) (json.RawMessage, error) {
+func (c *connection) answer(resp *http.Response, as asked) (json.RawMessage, error) {
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
@@ -172,21 +184,28 @@ func (c *connection) answer(resp *http.Response, token, from string) (json.RawMe
 	switch {
 	case in.Error.Code == "no_operators":
 		return nil, in.Error
-	case resp.StatusCode == http.StatusUnauthorized && token == "":
+	case resp.StatusCode == http.StatusUnauthorized && as.token == "":
 		return nil, fmt.Errorf("the collector at %s wants an operator's token and there is none in %s: point --storage.path "+
-			"at the collector's storage, or set $%s to a token that `watchbill operator add NAME` printed", c.url, from, tokenEnv)
+			"at the collector's storage, or set $%s to a token that `watchbill operator add NAME` printed", c.url, as.from, tokenEnv)
 	case resp.StatusCode == http.StatusUnauthorized:
 		return nil, fmt.Errorf("the collector at %s does not know the token from %s: an administrator makes a new one with "+
-			"`watchbill operator add NAME`", c.url, from)
+			"`watchbill operator add NAME`", c.url, as.from)
 	}
 	in.Error.Status = resp.StatusCode
 	return nil, in.Error
 }
 
+func (c *connection) checkOutput() error {
+	if c.output != "text" && c.output != "json" {
+		return usagef("--output: want text or json, got %q", c.output)
+	}
+	return nil
+}
+
 // ask calls and decodes the answer into out. With --output json it prints the answer instead and reports true.
 func (c *connection) ask(cmd *cobra.Command, method, path string, q url.Values, in, out any) (printed bool, err error) {
-	if c.output != "text" && c.output != "json" {
-		return false, usagef("--output: want text or json, got %q", c.output)
+	if err := c.checkOutput(); err != nil {
+		return false, err
 	}
 	raw, err := c.call(cmd.Context(), method, path, q, in)
 	if err != nil {

@@ -83,6 +83,7 @@ configuration). The other commands talk to a running collector.`,
 		newUpCmd(), newServeCmd(),
 		newTicketCmd(), newAlertCmd(), newAssetCmd(),
 		newAgentCmd(), newTokenCmd(), newOperatorCmd(), newOutboxCmd(),
+		newBackupCmd(), newRestoreCmd(),
 		newCheckCmd(), newTestCmd(), newVersionCmd(),
 	)
 	return root

@@ -25,6 +25,50 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, release string) (Backup
 	return s.engine.backup(ctx, w, release)
 }
 
+// BackupTo makes a verified backup called path. It refuses with store.ErrFull when the file system would be left with
+// less than is to stay free, and to overwrite anything; when it fails nothing is left.
+func (s *Store) BackupTo(ctx context.Context, path, release string) (BackupInfo, error) {
+	return s.engine.backupTo(ctx, path, release)
+}
+
+// BackupOffline is BackupTo for the store at path while no collector uses it; it changes nothing there, not even the
+// format. store.ErrLocked when one does.
+func BackupOffline(ctx context.Context, path, backup, release string) (info BackupInfo, err error) {
+	o := Options{}.withDefaults()
+	if _, err := os.Stat(path); err != nil {
+		return info, fmt.Errorf("back up store: %w", err)
+	}
+	if err := inspect(path, o); err != nil {
+		return info, fmt.Errorf("back up store: %w", err)
+	}
+	e, err := readOnly(path, o)
+	if err != nil {
+		return info, fmt.Errorf("back up store: %w", err)
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	return e.backupTo(ctx, backup, release)
+}
+
+func (e *engine) backupTo(ctx context.Context, path, release string) (BackupInfo, error) {
+	st, err := os.Stat(e.path)
+	if err != nil {
+		return BackupInfo{}, fmt.Errorf("back up to %s: %w", path, err)
+	}
+	free, size, err := e.o.Space(path)
+	if need := e.o.reserve(size) + uint64(st.Size()); err == nil && free < need { //nolint:gosec // a size is not negative
+		return BackupInfo{}, fmt.Errorf("back up to %s: %w: %d bytes are free there and %d are needed; make room, or have "+
+			"backups written elsewhere (backup.path)", path, store.ErrFull, free, need)
+	}
+	f, err := CreateBackup(path)
+	if err != nil {
+		return BackupInfo{}, err
+	}
+	if _, err := e.backup(ctx, f, release); err != nil {
+		return BackupInfo{}, errors.Join(fmt.Errorf("back up to %s: %w", path, err), f.Discard())
+	}
+	return f.Keep()
+}
+
 func (e *engine) backup(ctx context.Context, w io.Writer, release string) (info BackupInfo, err error) {
 	if err := ctx.Err(); err != nil {
 		return info, err
@@ -125,14 +169,7 @@ func (e *engine) backUpBeside(path string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w; move %s away, so that a good one can be made", err, path)
 	}
-	f, err := CreateBackup(path)
-	if err != nil {
-		return err
-	}
-	if _, err := e.backup(context.Background(), f, "before migration"); err != nil {
-		return errors.Join(err, f.Discard())
-	}
-	_, err = f.Keep()
+	_, err := e.backupTo(context.Background(), path, "before migration")
 	return err
 }
 

@@ -245,6 +245,60 @@ func TestCreateBackup(t *testing.T) {
 	}
 }
 
+func TestBackupTo(t *testing.T) {
+	free := uint64(1 << 40)
+	s := mustOpen(t, file(t), Options{Space: func(string) (uint64, uint64, error) { return free, 4 << 30, nil }})
+	path := filepath.Join(t.TempDir(), "b")
+	if info, err := s.BackupTo(context.Background(), path, "v1"); err != nil || !info.Sealed() {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	if _, err := s.BackupTo(context.Background(), path, "v1"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over the first: %v", err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.BackupTo(ended, path+"2", "v1"); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the context ended: %v", err)
+	}
+	free = 64<<20 + 100
+	if _, err := s.BackupTo(context.Background(), path+"2", "v1"); !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), "backup.path") {
+		t.Errorf("on a full disk: %v", err)
+	}
+	if n := names(t, filepath.Dir(path)); n != "b" {
+		t.Errorf("left behind: %s", n)
+	}
+}
+
+// TestBackupOffline backs up a store that nobody uses, and leaves it byte for byte as it was.
+func TestBackupOffline(t *testing.T) {
+	path, _ := backedUp(t, 7, 0)
+	before := read(t, path)
+	to := filepath.Join(t.TempDir(), "b")
+	info, err := BackupOffline(context.Background(), path, to, "v1")
+	if err != nil || info.TicketNumber != 1007 {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	if !bytes.Equal(before, read(t, path)) {
+		t.Error("the store was changed")
+	}
+	if _, err := BackupOffline(context.Background(), path+"x", to+"2", "v1"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no store: %v", err)
+	}
+	if err := os.WriteFile(path, before[:20000], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := BackupOffline(context.Background(), path, to+"2", "v1"); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("a damaged store: %v", err)
+	}
+	if err := os.WriteFile(path, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, path, Options{})
+	if _, err := BackupOffline(context.Background(), path, to+"2", "v1"); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("a store at work: %v", err)
+	}
+}
+
 func TestBackupFails(t *testing.T) {
 	s := mustOpen(t, file(t), Options{})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -33,3 +33,17 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// GiveToOwner gives a file to the owner of its directory when root made it, so that the service whose directory it is
+// can read it.
+func GiveToOwner(path string) error {
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	of, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || os.Geteuid() != 0 || of.Uid == 0 {
+		return nil
+	}
+	return os.Lchown(path, int(of.Uid), int(of.Gid))
+}

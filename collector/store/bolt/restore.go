@@ -85,6 +85,9 @@ func restore(backup, path string, o RestoreOptions, so Options) (out Restored, e
 	if err != nil {
 		return out, errors.Join(err, discard(draft))
 	}
+	if err := GiveToOwner(draft); err != nil {
+		return out, errors.Join(err, discard(draft))
+	}
 	if out.Aside, err = swap(draft, path, o.Now()); err != nil {
 		return out, errors.Join(err, discard(draft))
 	}

@@ -203,6 +203,23 @@ func TestRestoreInterrupted(t *testing.T) {
 	}
 }
 
+// TestRestoreByRoot: root restores, the service's user reads.
+func TestRestoreByRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	path, backup := backedUp(t, 2, 0)
+	if err := os.Chown(filepath.Dir(path), 1234, 1235); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(backup, path, RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := ownerOf(t, path); got != "1234:1235" {
+		t.Errorf("the store belongs to %s", got)
+	}
+}
+
 // TestReplacedWhileWaiting: who waited for the lock of a store that was then replaced must not work on the old one.
 func TestReplacedWhileWaiting(t *testing.T) {
 	path, backup := backedUp(t, 2, 0)

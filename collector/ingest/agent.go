@@ -53,6 +53,13 @@ type agent struct {
 	sources map[string]source
 	// asked are the shapes that this agent alone was asked for.
 	asked []askKey
+	// sent is what the request in hand says of its report; price is what its last report had of samples.
+	sent  sending
+	price int
+	// credits are the reports of the past it may still send, granted the price each was given at.
+	credits, granted int
+	// replayed is since when it has sent everything again; zero when it has not.
+	replayed time.Time
 	// firstAt is when it first reported in this incarnation.
 	firstAt time.Time
 	// renewTold is when it was last told to renew its certificate before its time.

@@ -57,7 +57,7 @@ type sorting struct {
 // sort reads the shapes that came along and refuses what can be refused without knowing shapes.
 func (i *Ingest) sort(who fleet.Agent, a *agent, m *wire.Report, now time.Time) *sorting {
 	s := &sorting{
-		i: i, who: who, a: a, m: m, now: now, replayed: a.seen.behind(m.GetEpoch(), m.GetSequence()),
+		i: i, who: who, a: a, m: m, now: now, replayed: a.sent.past() || a.seen.behind(m.GetEpoch(), m.GetSequence()),
 		offered: map[shapeID]wire.Layout{}, refused: map[int]bool{}, full: map[shapeID]string{},
 		events: min(len(m.GetEvents()), a.eventsLeft(now)),
 	}
@@ -207,6 +207,7 @@ func (s *sorting) result() Report {
 		Events: events(s.m.GetEvents()[:s.events], s.now), EventsDropped: len(s.m.GetEvents()) - s.events,
 		Inventory: inventory(s.m.GetInventory()), Tables: tables(s.m.GetTables(), s.now),
 		Replayed: s.replayed, HeldSince: moment(s.m.GetHeldSinceMs()),
+		Lane: s.a.sent.lane, Waiting: s.a.sent.waiting, ReplayedSince: s.a.sent.replayed,
 	}
 	if g := s.m.GetGoodbye(); g != nil {
 		reason := clean(g.GetReason())

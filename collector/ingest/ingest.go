@@ -5,7 +5,8 @@
 // The rules by which a report is judged, in their order:
 //
 //	who         the certificate's agent, looked up for every request: a revoked one is out on open connections too
-//	how much    one request of an agent at a time; reports, bytes, events, shapes and series within its Quotas
+//	how much    one request of an agent at a time; reports of the past on credits; reports, bytes, events, shapes and
+//	            series within its Quotas
 //	what        decoded within wire.Limits, checked by wire.CheckReport
 //	again?      (epoch, sequence) already applied: accepted once more, without effect
 //	shapes      known for this customer, or sent in full with this report, or asked for
@@ -51,6 +52,12 @@ type Options struct {
 	Quotas Quotas
 	// Door bounds who may come in at a time; DefaultDoor where zero.
 	Door Door
+	// Backlog bounds what agents send of their past; DefaultBacklog where zero.
+	Backlog Backlog
+	// Room tells whether the past of an asset can be taken in now, and Since from when on it is wanted again beyond
+	// KeepFor, zero for not at all. By default there is room and nothing is wanted.
+	Room  func(asset string) bool
+	Since func(asset string) time.Time
 	// Logger gets what a person should look at; nothing is logged by default.
 	Logger *slog.Logger
 	// Registerer gets the metrics; none by default.
@@ -74,6 +81,7 @@ type Ingest struct {
 	agents  *agents
 	metrics *metrics
 	asks    *asks
+	past    *past
 	enrols  *rate.Limiter
 	// renewals before their time, of all agents.
 	renewals *rate.Limiter
@@ -90,7 +98,10 @@ func New(o Options) (*Ingest, error) {
 		o.Limits = wire.DefaultLimits()
 	}
 	o.Quotas = o.Quotas.orDefault()
-	if err := errors.Join(o.Limits.Validate(), o.Quotas.Validate(), o.Door.Validate()); err != nil {
+	if o.Backlog == (Backlog{}) {
+		o.Backlog = DefaultBacklog()
+	}
+	if err := errors.Join(o.Limits.Validate(), o.Quotas.Validate(), o.Door.Validate(), o.Backlog.Validate()); err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)
 	}
 	o.Door = o.Door.orDefault()
@@ -103,11 +114,17 @@ func New(o Options) (*Ingest, error) {
 	if o.KeepFor == nil {
 		o.KeepFor = func() time.Duration { return 0 }
 	}
+	if o.Room == nil {
+		o.Room = func(string) bool { return true }
+	}
+	if o.Since == nil {
+		o.Since = func(string) time.Time { return time.Time{} }
+	}
 	if o.ReturnSpread == 0 {
 		o.ReturnSpread = 2 * time.Second
 	}
 	i := &Ingest{
-		o: o, shapes: newShapes(o.Keeper), agents: newAgents(o.Quotas), asks: newAsks(),
+		o: o, shapes: newShapes(o.Keeper), agents: newAgents(o.Quotas), asks: newAsks(), past: newPast(o.Backlog),
 		enrols:   rate.NewLimiter(enrolsPerSecond, enrolsAtOnce),
 		renewals: rate.NewLimiter(renewalsPerSecond, renewalsPerSecond), bodyTimeout: bodyTimeout,
 	}

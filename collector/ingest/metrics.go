@@ -37,6 +37,7 @@ const (
 	reasonAsked               = "shape_asked_of_another"
 
 	reasonBusy        = "busy"
+	reasonCredit      = "no_credit"
 	reasonSink        = "not_kept"
 	reasonMethod      = "method"
 	reasonMedia       = "media_type"

@@ -48,6 +48,12 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent)
 	defer a.leave()
 	now := i.o.Now()
 	i.tellRenew(w, r, a, now)
+	a.sent = sendingOf(r.Header)
+	done, wait := i.admit(who, a)
+	if wait != nil {
+		return *wait
+	}
+	defer done()
 	if reason, quota, d := a.over(now); reason != "" {
 		return i.overQuota(who, a, reason, quota, d, now)
 	}
@@ -65,6 +71,7 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent)
 	}
 	out := i.judge(r.Context(), who, a, &m)
 	out.ack.Epoch, out.ack.Sequence = m.GetEpoch(), m.GetSequence()
+	i.grant(who, a, out.ack, now)
 	return out
 }
 
@@ -126,6 +133,7 @@ func (i *Ingest) answered(who fleet.Agent, a *agent) {
 // applied remembers a report that is durable.
 func (i *Ingest) applied(a *agent, m *wire.Report, s *sorting, now time.Time) {
 	a.seen.add(m.GetEpoch(), m.GetSequence())
+	a.price = 0
 	for _, b := range s.blocks {
 		src := a.sources[b.Source]
 		if b.At.After(src.newest) {
@@ -133,6 +141,7 @@ func (i *Ingest) applied(a *agent, m *wire.Report, s *sorting, now time.Time) {
 		}
 		a.sources[b.Source] = src
 		i.metrics.samples.Add(float64(len(b.Values)))
+		a.price += len(b.Values)
 	}
 	a.events.AllowN(now, s.events)
 	a.customer.events.AllowN(now, s.events)
@@ -145,16 +154,11 @@ func (i *Ingest) applied(a *agent, m *wire.Report, s *sorting, now time.Time) {
 	}
 }
 
-// accepted is the ack of a report that is durable. While the windows of the agent may lack what was before this start
-// of the collector, it asks for a replay, always of the same time: the agent knows a request it has answered, and one
-// that got lost with its ack, or with the agent, is not lost for good.
+// accepted is the ack of a report that is durable. While windows or reviews may lack what was before, it asks for it.
 func (i *Ingest) accepted(who fleet.Agent, a *agent, now time.Time) *wire.Ack {
 	ack := i.ackTo(who, wire.Ack_RESULT_ACCEPTED, "")
-	if a.firstAt.IsZero() {
-		a.firstAt = now
-	}
-	if keep := i.o.KeepFor(); keep > 0 && now.Sub(a.firstAt) < keep {
-		ack.ReplaySinceMs = max(a.firstAt.Add(-keep).UnixMilli(), 1)
+	if since := i.replaySince(who, a, now); !since.IsZero() {
+		ack.ReplaySinceMs = max(since.UnixMilli(), 1)
 	}
 	return ack
 }

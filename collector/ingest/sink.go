@@ -51,6 +51,12 @@ type Report struct {
 	// Replayed is a report that came behind a newer one of its agent: out of its spool, because the collector asked or
 	// because the line was down. All its blocks are Late.
 	Replayed bool
+	// Lane is why the agent sent it, one of wire's Lane words; empty when it did not say.
+	Lane string
+	// Waiting is how many more reports of the agent were never acknowledged; -1 when it did not say.
+	Waiting int
+	// ReplayedSince is since when the agent has sent again all it holds; zero when it has not.
+	ReplayedSince time.Time
 	// HeldSince is how far back the agent's spool goes; zero when it never let go of anything.
 	HeldSince time.Time
 }

@@ -128,6 +128,7 @@ func (r *records) Token(id string) (fleet.Token, bool, error) {
 	return t, ok, nil
 }
 func (r *records) PutToken(t fleet.Token) error         { r.tokens[t.ID] = t; return nil }
+func (r *records) DeleteToken(id string) error          { delete(r.tokens, id); return nil }
 func (r *records) Operators() ([]fleet.Operator, error) { return nil, nil }
 
 func (r *records) Assets() ([]fleet.Asset, error) { return slices.Collect(maps.Values(r.assets)), nil }
@@ -376,6 +377,11 @@ func (c *client) use(cert *tls.Certificate) {
 
 // post sends raw bytes and reads the whole answer. Without a listener it goes straight to the handler.
 func (c *client) post(path, media, coding string, body io.Reader) (*http.Response, []byte, error) {
+	return c.postWith(path, media, coding, body, func(http.Header) {})
+}
+
+// postWith is post with more headers.
+func (c *client) postWith(path, media, coding string, body io.Reader, more func(http.Header)) (*http.Response, []byte, error) {
 	r, err := http.NewRequest(http.MethodPost, "https://"+c.w.addr+path, body)
 	if err != nil {
 		return nil, nil, err
@@ -384,6 +390,7 @@ func (c *client) post(path, media, coding string, body io.Reader) (*http.Respons
 	if coding != "" {
 		r.Header.Set(wire.HeaderCoding, coding)
 	}
+	more(r.Header)
 	if c.w.addr == "" {
 		rec := httptest.NewRecorder()
 		c.w.ingest.Handler().ServeHTTP(rec, c.authorise(r))

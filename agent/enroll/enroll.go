@@ -72,7 +72,7 @@ func Enroll(ctx context.Context, o Options) (Identity, error) {
 	defer cancel()
 
 	pin := &pin{token: o.Token, now: o.Now}
-	line := transport(pin.tls(), o.Proxy)
+	line := transport(pin.tls(), o.Proxy, o.Now)
 	defer line.CloseIdleConnections()
 	answer, err := ask(ctx, line, o.Token.Address, wire.PathEnrol, key, &wire.Enrol{Token: o.Token.Secret, Inventory: o.Inventory}, o.Now)
 	if err != nil {

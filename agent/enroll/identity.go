@@ -72,7 +72,7 @@ func (i Identity) TLS() *tls.Config {
 
 // Transport is an HTTP/1.1 transport of one kept-alive connection with the identity's TLS, through the environment's
 // proxy if there is one.
-func (i Identity) Transport() *http.Transport { return transport(i.TLS(), nil) }
+func (i Identity) Transport() *http.Transport { return transport(i.TLS(), nil, nil) }
 
 // renewAt is when to renew: as the collector said, otherwise at two thirds of the certificate's life. A time outside
 // that life belongs to another certificate (a renewal was interrupted between two files) and does not count.

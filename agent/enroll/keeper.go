@@ -63,7 +63,7 @@ func OpenKeeper(dir string, o KeeperOptions) (*Keeper, error) {
 	if k.now == nil {
 		k.now = time.Now
 	}
-	k.held.Store(&held{id: id, line: transport(id.TLS(), k.proxy)})
+	k.held.Store(&held{id: id, line: transport(id.TLS(), k.proxy, k.now)})
 	return k, nil
 }
 
@@ -112,7 +112,7 @@ func (k *Keeper) Renew(ctx context.Context) error {
 	if err := next.save(k.dir); err != nil {
 		return fmt.Errorf("keep the renewed certificate: %w", err)
 	}
-	k.held.Store(&held{id: next, line: transport(next.TLS(), k.proxy)})
+	k.held.Store(&held{id: next, line: transport(next.TLS(), k.proxy, k.now)})
 	old.line.CloseIdleConnections()
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove the renewed key's first copy: %w", err)
@@ -134,8 +134,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-k.wanted:
-			if since := time.Since(asked); asked.IsZero() || since >= renewAtMostEvery {
-				due, asked = true, time.Now()
+			if now := k.now(); now.Sub(asked).Abs() >= renewAtMostEvery {
+				due, asked = true, now
 			}
 		case <-time.After(min(wait, time.Hour)):
 		}

@@ -14,12 +14,12 @@ import (
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
-// TestOneIsAsked: a thousand agents report the same shapes to a collector that has lost its store. One sends them, and
+// TestOneIsAsked: four hundred agents report the same shapes to a collector that has lost its store. One sends them, and
 // all are accepted within a few seconds.
 func TestOneIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		const agents = 1000
+		const agents = 400
 		var all []*client
 		for n := range agents {
 			all = append(all, w.enrol("acme", "leeds", fmt.Sprintf("web%d", n)))

@@ -108,7 +108,7 @@ func parseSeries(l string) (wire.Sample, error) {
 		return s, fmt.Errorf("%s: after the value stands %.40q: time stamps are not taken here", s.Name, rest)
 	}
 	v, err := strconv.ParseFloat(number, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || strings.ContainsAny(number, "pPxX_") { // no hexadecimal
+	if err != nil || strings.ContainsAny(number, "pPxX_") { // no hexadecimal
 		return s, fmt.Errorf("%s: want a number, got %.40q", s.Name, number)
 	}
 	s.Value = v

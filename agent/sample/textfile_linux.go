@@ -42,7 +42,7 @@ type textfileSampler struct {
 // textFile is what a file held when it was read, and what told that it still does.
 type textFile struct {
 	inode       uint64
-	size, mtime int64
+	size, mtime int64 // mtime in nanoseconds
 	samples     []wire.Sample
 	refused     map[string]int
 	err         error
@@ -104,7 +104,7 @@ func (s *textfileSampler) samples(names []string) (out []wire.Sample, left int) 
 		}
 		room -= len(f.samples)
 		out = append(out, f.samples...)
-		out = append(out, sample("node_textfile_mtime_seconds", float64(f.mtime)/1e9, "file", path))
+		out = append(out, sample("node_textfile_mtime_seconds", float64(f.mtime/1e9), "file", path))
 	}
 	out = append(out, sample("node_textfile_scrape_error", broken))
 	for _, why := range []string{refusedReserved, refusedTaken} {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/watchbill/watchbill/agent/spool"
 	"github.com/watchbill/watchbill/agent/wire"
@@ -26,6 +27,9 @@ type sent struct {
 	shapes   int
 	at       time.Duration // since the test began
 	goodbye  bool
+	media    string
+	changes  int // shapes as changes
+	same     int // blocks as before
 }
 
 // line stands in for connection and collector.
@@ -34,6 +38,7 @@ type line struct {
 	start time.Time
 	mu    sync.Mutex
 	seen  []sent
+	known wire.Outlines
 	// answer decides; nil accepts. It gets the number of the request, from 1.
 	answer func(n int, r *wire.Report, req *http.Request) (*http.Response, error)
 }
@@ -42,18 +47,46 @@ func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer req.Body.Close()
 	r := &wire.Report{}
 	if req.URL.Path == wire.PathReport {
-		if err := wire.Decode(req.Body, req.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), r); err != nil {
+		var err error
+		if r, err = l.read(req); err != nil {
 			l.t.Errorf("request: %v", err)
 		}
 	}
 	l.mu.Lock()
-	l.seen = append(l.seen, sent{req.URL.Path, r.Sequence, len(r.Shapes), time.Since(l.start), r.Goodbye != nil})
+	l.seen = append(l.seen, sent{
+		path: req.URL.Path, sequence: r.Sequence, shapes: len(r.Shapes), at: time.Since(l.start), goodbye: r.Goodbye != nil,
+		media: req.Header.Get(wire.HeaderType), changes: len(r.ShapeChanges), same: repeats(r),
+	})
 	n, answer := len(l.seen), l.answer
 	l.mu.Unlock()
 	if answer != nil {
 		return answer(n, r, req)
 	}
 	return reply(req, accept(r)), nil
+}
+
+// read reads a report of either version, as a collector that never forgets.
+func (l *line) read(req *http.Request) (*wire.Report, error) {
+	if req.Header.Get(wire.HeaderType) == wire.TypeReport {
+		r := &wire.Report{}
+		return r, wire.Decode(req.Body, req.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), r)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d := wire.NewDecoder()
+	defer d.Release()
+	r, err := d.Report(req.Body, req.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), &l.known)
+	return proto.CloneOf(r), err
+}
+
+// repeats counts blocks that are said to be as before.
+func repeats(r *wire.Report) (n int) {
+	for _, b := range r.Blocks {
+		if b.SameAsMs != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // becomes changes the answer while the Push runs.

@@ -30,7 +30,7 @@ const (
 	distrustCap     = 5 * time.Minute
 	maxLater        = 5 * time.Minute
 	maxSpread       = 5 * time.Minute
-	maxShapeRounds  = 3
+	maxRounds       = 4
 	maxDirect       = 16
 	maxReasonsKnown = 64
 	maxCredits      = 10_000
@@ -95,8 +95,10 @@ type Push struct {
 	fails   int             // failed attempts since the last success
 	spread  time.Duration   // over which to return once the connection breaks
 	known   map[string]bool // reasons already logged
-	downFor string          // the error last logged, so that it is logged once
-	down    time.Time       // since when nothing got through
+	encoder *wire.Encoder
+	oldFor  *uint64   // set while reports go out in version 0: the incarnation that asked for it, 0 before it is known
+	downFor string    // the error last logged, so that it is logged once
+	down    time.Time // since when nothing got through
 }
 
 // New makes a Push; it starts nothing.
@@ -125,7 +127,7 @@ func New(o Options) *Push {
 	if o.Goodbye == 0 {
 		o.Goodbye = defaultGoodbye
 	}
-	return &Push{o: o, wake: make(chan struct{}, 1), known: map[string]bool{}}
+	return &Push{o: o, wake: make(chan struct{}, 1), known: map[string]bool{}, encoder: wire.NewEncoder(wire.DefaultLimits())}
 }
 
 // Wake tells Run that the spool holds something new. It never blocks.

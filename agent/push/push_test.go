@@ -115,7 +115,7 @@ func TestShapesNobodyHasAreAFailureAndNothingIsLost(t *testing.T) {
 				}
 				r.append(t, 1)
 				synctest.Wait()
-				if s := r.Stats(); s.Failures != 1 || !strings.Contains(s.LastError, "compare the versions") || s.Sent > maxShapeRounds {
+				if s := r.Stats(); s.Failures != 1 || !strings.Contains(s.LastError, "compare the versions") || s.Sent > maxRounds {
 					t.Errorf("stats %+v", s)
 				}
 				if r.waiting() != 1 {

@@ -71,42 +71,97 @@ func (p *Push) Hello(ctx context.Context) (Answer, error) {
 	return a, nil
 }
 
-// exchange sends a report, a second time with the shapes the collector turns out not to know.
+// exchange sends a report, again with the shapes that the collector turns out not to know, or with everything written
+// out when it has forgotten what the report leans on.
 func (p *Push) exchange(ctx context.Context, it item) (Answer, error) {
 	r := it.report
-	for range maxShapeRounds {
-		p.count(func(s *Stats) { s.Sent++ })
-		a, err := p.post(ctx, wire.PathReport, wire.TypeReport, r, p.words(it))
+	for range maxRounds {
+		a, err := p.send(ctx, r, it)
 		if err != nil {
 			return Answer{}, err
 		}
 		if a.Ack.Result != wire.Ack_RESULT_NEED_SHAPES {
+			p.encoder.Accepted(r, a.Ack)
 			return a, nil
 		}
-		with, ok := proto.Clone(r).(*wire.Report)
-		if !ok {
-			return Answer{}, errShapes
+		if a.Ack.InFull {
+			p.encoder.Forget()
 		}
-		for _, id := range a.Ack.UnknownShapes {
-			shape, ok := it.shape(id)
-			if !ok {
-				return Answer{}, fmt.Errorf("shape %x: %w", id, errShapes)
-			}
-			with.Shapes = append(with.Shapes, shape)
+		if len(a.Ack.UnknownShapes) == 0 {
+			continue
 		}
-		r = with
+		if r, err = p.withShapes(it, a.Ack.UnknownShapes); err != nil {
+			return Answer{}, err
+		}
 	}
 	return Answer{}, errShapes
 }
 
+// withShapes is a copy of the item's report that brings the shapes asked for.
+func (p *Push) withShapes(it item, ids [][]byte) (*wire.Report, error) {
+	r := proto.CloneOf(it.report)
+	if p.oldFor == nil {
+		if id := p.encoder.AddShapes(r, ids, it.shape); id != nil {
+			return nil, fmt.Errorf("shape %x: %w", id, errShapes)
+		}
+		return r, nil
+	}
+	for _, id := range ids {
+		shape, ok := it.shape(id)
+		if !ok {
+			return nil, fmt.Errorf("shape %x: %w", id, errShapes)
+		}
+		r.Shapes = append(r.Shapes, shape)
+	}
+	return r, nil
+}
+
+// send sends a report once, in the newest version that the collector reads. One that answers 415 is taken for older, until
+// it starts anew: then it may have been updated.
+func (p *Push) send(ctx context.Context, r *wire.Report, it item) (Answer, error) {
+	p.count(func(s *Stats) { s.Sent++ })
+	if p.oldFor == nil {
+		body, coding, err := p.encoder.Encode(r)
+		if err == nil {
+			a, err := p.postBody(ctx, wire.PathReport, wire.TypeReportV1, body, coding, p.words(it))
+			var status *statusError
+			if !errors.As(err, &status) || status.code != http.StatusUnsupportedMediaType {
+				return a, err
+			}
+			p.oldFor = new(uint64)
+			p.encoder.Forget()
+			p.o.Logger.Info("the collector does not read version 1 of reports; they are sent in version 0")
+		} else {
+			p.once("encode", "a report cannot be written in version 1; it is sent in version 0", "error", err)
+		}
+		if len(r.ShapeChanges) > 0 { // which version 0 does not have
+			r = it.report
+		}
+	}
+	a, err := p.post(ctx, wire.PathReport, wire.TypeReport, r, p.words(it))
+	if err == nil && p.oldFor != nil {
+		if *p.oldFor != 0 && *p.oldFor != a.Ack.Incarnation {
+			p.oldFor = nil
+		} else {
+			*p.oldFor = a.Ack.Incarnation
+		}
+	}
+	return a, err
+}
+
 // post sends one message, with these headers, and reads the Ack.
 func (p *Push) post(ctx context.Context, path, media string, m proto.Message, words map[string]string) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
-	defer cancel()
 	body, coding, err := wire.Encode(m)
 	if err != nil {
 		return Answer{}, err
 	}
+	return p.postBody(ctx, path, media, body, coding, words)
+}
+
+// postBody sends one message that is encoded.
+func (p *Push) postBody(ctx context.Context, path, media string, body []byte, coding string, words map[string]string) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.o.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return Answer{}, fmt.Errorf("collector URL %q: %w", p.o.URL, err)

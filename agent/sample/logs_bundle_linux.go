@@ -36,7 +36,7 @@ func logsBundle(h host, c LogsConfig, r *Redactor) func(context.Context, time.Ti
 			lines, written, err := lastLines(h, file, func(line string) bool {
 				return wanted(line) && !ignore(line) || about != "" && strings.Contains(strings.ToLower(line), about)
 			})
-			if err != nil && !absent(err) {
+			if err != nil && !noSuchFile(err) {
 				found.closed[file.String()] = err
 			}
 			for _, line := range lines {

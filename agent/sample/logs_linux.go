@@ -114,7 +114,7 @@ func (s *logsSampler) find(now time.Time) error {
 		switch {
 		case err == nil:
 			s.tails[name] = &followed{tail: t}
-		case !absent(err):
+		case !noSuchFile(err):
 			s.closed[name] = err
 		}
 	}
@@ -138,13 +138,13 @@ func (s *logsSampler) follow(file logFile, kept map[string]tailPosition, old boo
 func (s *logsSampler) drop(name string, err error) {
 	s.tails[name].close()
 	delete(s.tails, name)
-	if !absent(err) {
+	if !noSuchFile(err) {
 		s.closed[name] = err
 	}
 }
 
-// absent says that there is no such file, which is no trouble.
-func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
+// noSuchFile says that there is no such file, which is no trouble.
+func noSuchFile(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
 
 // look takes in one line.
 func (s *logsSampler) look(f *followed, name, line string, now time.Time) {

@@ -211,7 +211,7 @@ func (t *tail) read(now time.Time, line func(string)) error {
 
 // missing bears for a while that there is no file of that name: a rotation takes a moment.
 func (t *tail) missing(now time.Time, err error) error {
-	if !absent(err) {
+	if !noSuchFile(err) {
 		return err
 	}
 	if t.gone.IsZero() {

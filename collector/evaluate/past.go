@@ -53,6 +53,8 @@ type review struct {
 	// held is what the window takes, charged what was reckoned last.
 	held, charged int64
 	closed        bool
+	// whole says that nothing is missing between its reports and the one the asset came back with.
+	whole bool
 	fed           time.Time
 	served        uint64
 	// again is when a closed review is looked at next.
@@ -304,7 +306,7 @@ func (v *review) finish(ctx context.Context, now time.Time) (out Unseen, ok bool
 
 // judgeEnd judges the report the asset came back with and lets go of the window.
 func (v *review) judgeEnd(ctx context.Context) {
-	if v.back.At.After(v.last.At) {
+	if v.whole && v.back.At.After(v.last.At) {
 		seen := v.back
 		seen.Blocks = slices.Clone(seen.Blocks)
 		v.take(ctx, seen)

@@ -49,7 +49,8 @@ type ReviewOptions struct {
 	MaxBytes, MaxQueued int64
 	// Share of one processor that reviews may take from live evaluation (0.25).
 	Share float64
-	// Idle is how long a review waits for its asset before it is dropped (15 min). The asset's next report begins it anew.
+	// Idle is how long a review waits for its asset before it ends with what is here (15 min); what comes after that is
+	// another review's.
 	Idle       time.Duration
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -126,8 +127,7 @@ func (r *Reviews) Open(a window.Asset, before *window.Window, since time.Time, b
 func (r *Reviews) Has(asset string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	v := r.all[asset]
-	return v != nil && !v.closed
+	return r.all[asset] != nil
 }
 
 // Add gives an open review a report; it is ignored when there is none. Reports come oldest first; one that does not only
@@ -136,7 +136,7 @@ func (r *Reviews) Add(asset string, p Past) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := r.all[asset]
-	if v == nil || v.closed {
+	if v == nil {
 		return
 	}
 	v.queue = append(v.queue, p)
@@ -146,14 +146,22 @@ func (r *Reviews) Add(asset string, p Past) {
 	r.poke()
 }
 
-// Close says that nothing more will come for an asset's review. What is queued is judged, then Tell is called.
+// Close says that nothing more will come for an asset's review, for all is here. What is queued is judged, then Tell is
+// called; another review may be opened meanwhile.
 func (r *Reviews) Close(asset string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if v := r.all[asset]; v != nil && !v.closed {
-		v.closed, v.again = true, time.Time{}
-		r.poke()
+	if v := r.all[asset]; v != nil {
+		v.whole = true
+		r.close(v)
 	}
+}
+
+// close ends what v takes in; the caller holds mu.
+func (r *Reviews) close(v *review) {
+	v.closed, v.again = true, time.Time{}
+	delete(r.all, v.asset.Name)
+	r.poke()
 }
 
 // Room tells whether an asset may send more of its past now. The review that waits longest always may, so that a full
@@ -176,7 +184,7 @@ func (r *Reviews) Fed(asset string) (at time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := r.all[asset]
-	if v == nil || v.closed {
+	if v == nil {
 		return time.Time{}, false
 	}
 	return v.fed, true
@@ -295,17 +303,16 @@ func (r *Reviews) next() (*review, []Past) {
 	return v, work
 }
 
-// ready is the review whose turn is next, nil when none has work now. It drops those whose assets send nothing more.
+// ready is the review whose turn is next, nil when none has work now. It closes those whose assets send nothing more.
 func (r *Reviews) ready() *review {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.o.Now()
 	var best *review
-	for _, v := range slices.Clone(r.line) {
+	for _, v := range r.line {
 		if !v.closed && len(v.queue) == 0 && now.Sub(v.fed) > r.o.Idle {
-			r.o.Logger.Info("review put off: its asset sends no more for now", "asset", v.asset.Name)
-			r.drop(v)
-			continue
+			r.o.Logger.Info("review ends before all is here: its asset sends no more for now", "asset", v.asset.Name)
+			r.close(v)
 		}
 		works := len(v.queue) > 0 || v.closed && !now.Before(v.again)
 		if works && (best == nil || v.served < best.served) {
@@ -317,9 +324,6 @@ func (r *Reviews) ready() *review {
 
 // drop forgets a review; the caller holds mu.
 func (r *Reviews) drop(v *review) {
-	if r.all[v.asset.Name] == v {
-		delete(r.all, v.asset.Name)
-	}
 	if i := slices.Index(r.line, v); i >= 0 {
 		r.line = slices.Delete(r.line, i, i+1)
 		r.used -= v.charged
@@ -352,5 +356,5 @@ func sizeOf(p Past) int64 {
 func (r *Reviews) count() (open int, bytes int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.all), r.used
+	return len(r.line), r.used
 }

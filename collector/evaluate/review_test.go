@@ -346,7 +346,7 @@ func TestReviewIsToldAgainUntilItIsKept(t *testing.T) {
 	p.late(10, 50, func(s int) float64 { return float64(s) })
 	p.Close("web1")
 	p.steps()
-	if p.Step(t.Context()) || p.all["web1"] == nil {
+	if p.Step(t.Context()) || len(p.line) != 1 {
 		t.Error("a review that could not be kept was let go, or is tried without a pause")
 	}
 	p.fail = nil
@@ -384,10 +384,12 @@ func TestReviewsAreBounded(t *testing.T) {
 	}
 	p.now = p.now.Add(time.Hour)
 	p.steps()
+	if n := len(p.told); n != len(names) {
+		t.Errorf("%d of %d reviews were told without their ends", n, len(names))
+	}
 	if open, bytes := p.Reviews.count(); open != 0 || bytes != 0 || !p.Room("another") {
 		t.Errorf("%d reviews of %d bytes are left of assets that do not come", open, bytes)
 	}
-	p.want("idle", "")
 }
 
 func TestAReviewThatIsTooMuchSaysSo(t *testing.T) {

@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// Fork makes a window of what is here of one asset from before t, recorded series with its instance among it: the past
-// of a review, whose own reports then go into it without touching this one. It keeps as long and has the same bounds;
+// Fork makes a window of what is here of one asset from before t, recorded series with its instance among it, and of
+// nothing that the house wrote about it after its last block: the past of a review, whose own reports then go into it without touching this one. It keeps as long and has the same bounds;
 // samples are shared until one side lets go of them. An asset that nobody has heard of gives an empty window.
 func (w *Window) Fork(name string, before time.Time) *Window {
 	w.mu.RLock()
@@ -25,6 +25,9 @@ func (w *Window) Fork(name string, before time.Time) *Window {
 	for _, src := range as.sources {
 		f.source(src)
 	}
+	f.age()
+	// What the house wrote while it heard nothing is no past: that is what a review is to find out.
+	f.cut = min(f.cut, f.asset.received.UnixMilli()+1)
 	for job, s := range as.up {
 		if made := f.copy(s, nil, f.asset); len(made.t) > 0 {
 			f.asset.up[job] = made
@@ -35,7 +38,6 @@ func (w *Window) Fork(name string, before time.Time) *Window {
 			out.recorded[s.key] = f.copy(s, nil, nil)
 		}
 	}
-	f.age()
 	return out
 }
 

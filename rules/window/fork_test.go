@@ -24,7 +24,8 @@ func TestForkIsThePastOfOneAsset(t *testing.T) {
 			same := func(what string) {
 				t.Helper()
 				for _, expr := range []string{
-					`{instance="web1"}`, `rate(a{instance="web1"}[1m])`, `count_over_time({instance="web1", __name__=~"a|b|c"}[5m])`, `max_over_time(up{instance="web1"}[5m])`,
+					`{instance="web1", __name__=~"a|b|c|ab"}`, `rate(a{instance="web1"}[1m])`,
+					`count_over_time({instance="web1", __name__=~"a|b|c"}[5m])`,
 				} {
 					compare(t, what+": "+expr, func(q storage.Queryable) (promql.Query, error) {
 						return engine.NewRangeQuery(t.Context(), q, nil, expr, at(0), at(399.999), 13*time.Second)
@@ -49,7 +50,11 @@ func TestForkKeepsWhatIsKnown(t *testing.T) {
 	w.Apply(a, at(0), []Block{ok(layout(t, `a`), 0, 1)})
 	w.Apply(a, at(10), []Block{failed(10, "permission denied")})
 	w.SetCompleteSince("web1", at(-100))
+	w.SetDown(a, at(15))
 	f := w.Fork("web1", at(20))
+	if got := dump(t, f, "up"); got != "0=1" {
+		t.Errorf("up is %q: that nothing was heard is not what was", got)
+	}
 	st, ok := f.Asset("web1")
 	if !ok || !st.CompleteSince.Equal(at(-100)) || st.Blocks[0].Status != Failed || !st.Received.Equal(at(0)) {
 		t.Errorf("%+v", st)

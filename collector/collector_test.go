@@ -450,23 +450,6 @@ func TestPortTaken(t *testing.T) {
 	}
 }
 
-func TestSpans(t *testing.T) {
-	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
-	var s spans
-	for _, t := range []int{100, 10, 11, 12, 99, 13} {
-		s = s.add(at(t), 2*time.Second)
-	}
-	if len(s) != 2 || s.last() != (span{at(99), at(100)}) {
-		t.Fatalf("%v, want 10–13 and 99–100", s)
-	}
-	for i := 14; i < 99; i++ {
-		s = s.add(at(i), 2*time.Second)
-	}
-	if len(s) != 1 || s.last() != (span{at(10), at(100)}) {
-		t.Errorf("%v, want one stretch from 10 to 100", s)
-	}
-}
-
 func TestNoticeCarriesTheTicket(t *testing.T) {
 	s := newStage(t, testConfig(t, diskRules))
 	s.report("web1", 0, 5)

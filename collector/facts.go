@@ -15,8 +15,10 @@ type hostFacts struct {
 	Inventory *ingest.Inventory
 	// Tables by kind.
 	Tables map[string]ingest.Table
-	// reports are the times of the reports that are here.
+	// reports are the reports that are here. live says that one was heard live; past is the last of the past that was.
 	reports spans
+	live    bool
+	past    mark
 }
 
 // facts keeps hostFacts by asset.
@@ -35,7 +37,10 @@ func (f *facts) learn(r ingest.Report) {
 	defer func() { f.hosts[r.Asset.Name] = h }()
 	h.Heard = r.ReceivedAt
 	if r.Replayed {
-		h.reports = h.reports.add(r.MadeAt, missed*h.Interval)
+		// The past comes in order, acknowledged or not: a process that is the next to be heard of was the next there was.
+		m := markOf(r)
+		m.linked = r.Lane != "" && r.Sequence == 1 && h.past.epoch != 0 && h.past.compare(m) < 0
+		h.reports, h.past = h.reports.add(m, missed*h.Interval), m
 		return
 	}
 	h.Goodbye = ""
@@ -61,7 +66,15 @@ func (f *facts) learn(r ingest.Report) {
 		}
 		h.Tables = tables
 	}
-	h.reports = h.reports.add(r.MadeAt, missed*h.Interval)
+	// When nothing waits, and nothing was ever lost since, all that was made is here.
+	m := markOf(r)
+	held := r.HeldSince.IsZero() || !r.HeldSince.After(h.reports.last().last.at)
+	m.linked = h.live && r.Waiting == 0 && held
+	h.reports, h.live = h.reports.add(m, missed*h.Interval), true
+}
+
+func markOf(r ingest.Report) mark {
+	return mark{epoch: r.Epoch, sequence: r.Sequence, at: r.MadeAt}
 }
 
 // missed is how many reports may be missing before a window has a hole: as many as a host may miss before it is silent.

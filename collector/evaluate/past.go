@@ -54,9 +54,9 @@ type review struct {
 	held, charged int64
 	closed        bool
 	// whole says that nothing is missing between its reports and the one the asset came back with.
-	whole bool
-	fed           time.Time
-	served        uint64
+	whole  bool
+	fed    time.Time
+	served uint64
 	// again is when a closed review is looked at next.
 	again time.Time
 

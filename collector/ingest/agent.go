@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/watchbill/watchbill/agent/wire"
 	"github.com/watchbill/watchbill/collector/fleet"
 )
 
@@ -51,6 +52,10 @@ type agent struct {
 
 	seen    seen
 	sources map[string]source
+	// outlines and said, by source, are what its reports of version 1 may lean on; version1 is the one in hand.
+	outlines wire.Outlines
+	said     map[string]*said
+	version1 bool
 	// asked are the shapes that this agent alone was asked for.
 	asked []askKey
 	// sent is what the request in hand says of its report; price is what its last report had of samples.
@@ -64,6 +69,8 @@ type agent struct {
 	firstAt time.Time
 	// renewTold is when it was last told to renew its certificate before its time.
 	renewTold time.Time
+	// comeAt is when it was last told to come again, in Unix nanoseconds; anybody may use it.
+	comeAt atomic.Int64
 	// told is when a person was last told about a refusal, by reason.
 	told map[string]time.Time
 
@@ -223,6 +230,7 @@ func (a *agent) forget(now time.Time) {
 			a.customer.series.Add(-int64(s.series))
 		}
 	}
+	a.forgetSaid()
 }
 
 // put notes what a source holds now.

@@ -47,6 +47,7 @@ type sorting struct {
 	full map[shapeID]string
 
 	blocks   []window.Block
+	from     []*wire.Block // what each of blocks was made of
 	refusals []*wire.Refusal
 	// refused are the blocks that need not be looked at again.
 	refused map[int]bool
@@ -86,19 +87,18 @@ func (s *sorting) refuse(n int, reason, text string) {
 }
 
 func (s *sorting) readShapes() {
-	if len(s.m.GetShapes()) == 0 {
+	if len(s.m.GetShapes())+len(s.m.GetShapeChanges()) == 0 {
 		return
 	}
 	for _, shape := range s.m.GetShapes() {
 		l, err := wire.ReadShape(shape, s.i.o.Limits)
 		if err != nil {
-			if s.broken == nil {
-				s.broken = asWire(err)
-			}
+			s.breaks(asWire(err))
 			continue
 		}
 		s.offered[l.ID] = l
 	}
+	s.changedShapes()
 	wanted := map[shapeID]bool{}
 	for _, b := range s.m.GetBlocks() {
 		wanted[idOf(b)] = true
@@ -228,6 +228,11 @@ func (s *sorting) block(n int, b *wire.Block) {
 		out.Status = window.Failed
 	case wire.Block_STATUS_UNCHANGED:
 		out.Status = window.Unchanged
+		if b.GetSameAsMs() != 0 { // see agent.repeats
+			same := s.a.said[b.GetSource()]
+			out.Status, out.Layout, out.Values = window.OK, same.layout, same.values
+			src.series = len(same.values)
+		}
 	default:
 		out.Status, out.Reason = window.OK, ""
 		layout, ok := s.i.shapes.find(s.who.Customer, idOf(b), s.now)
@@ -251,7 +256,10 @@ func (s *sorting) block(n int, b *wire.Block) {
 	out.Late = s.replayed || age > max(2*min(out.Interval, maxInterval), lateFrom) || !out.At.After(src.newest)
 	src.seenAt = s.now
 	s.a.put(out.Source, src)
-	s.blocks = append(s.blocks, out)
+	if out.Late && s.a.version1 {
+		out.Values = slices.Clone(out.Values) // late blocks are kept, see Report
+	}
+	s.blocks, s.from = append(s.blocks, out), append(s.from, b)
 }
 
 // tooMuch says which quota of series or sources is full, and what to do.

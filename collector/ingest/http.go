@@ -7,7 +7,9 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -28,8 +30,9 @@ const (
 	answerTimeout = 10 * time.Second
 )
 
-// endpoint holds what all paths have in common: POST, one media type, a bounded time.
-func (i *Ingest) endpoint(media string, serve http.HandlerFunc) http.Handler {
+// endpoint holds what all paths have in common: POST, known media types, the newest first, a bounded time.
+func (i *Ingest) endpoint(serve http.HandlerFunc, media ...string) http.Handler {
+	reads := strings.Join(media, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer i.metrics.took(time.Now())
 		if r.Method != http.MethodPost {
@@ -38,15 +41,29 @@ func (i *Ingest) endpoint(media string, serve http.HandlerFunc) http.Handler {
 			http.Error(w, "agents POST to "+r.URL.Path, http.StatusMethodNotAllowed)
 			return
 		}
-		if got, _, err := mime.ParseMediaType(r.Header.Get(wire.HeaderType)); err != nil || got != media {
+		if !slices.Contains(media, mediaOf(r)) {
 			i.metrics.refused(reasonMedia)
-			w.Header().Set(wire.HeaderAccept, media)
+			w.Header().Set(wire.HeaderAccept, reads)
 			http.Error(w, fmt.Sprintf("this collector reads %s here, got %.100q: update the older of agent and collector",
-				media, r.Header.Get(wire.HeaderType)), http.StatusUnsupportedMediaType)
+				reads, r.Header.Get(wire.HeaderType)), http.StatusUnsupportedMediaType)
 			return
 		}
 		serve(w, r)
 	})
+}
+
+// mediaOf is the media type of a request's body, empty when it is none.
+func mediaOf(r *http.Request) string {
+	got := r.Header.Get(wire.HeaderType)
+	switch got {
+	case wire.TypeReportV1, wire.TypeReport: // as agents write them
+		return got
+	}
+	got, _, err := mime.ParseMediaType(got)
+	if err != nil {
+		return ""
+	}
+	return got
 }
 
 // identify is the agent that the connection's certificate speaks for.
@@ -105,7 +122,9 @@ func (i *Ingest) hello(w http.ResponseWriter, r *http.Request) {
 		i.answer(w, http.StatusOK, wire.TypeHello, i.crowded(w, who, text).ack)
 		return
 	}
-	if d := wait(a.reports, 1, i.o.Now()); d > 0 {
+	now := i.o.Now()
+	if d := wait(a.reports, 1, now); d > 0 {
+		a.hold(r.Context(), d, now)
 		out := i.later(who, reasonReports, d, "this agent asks more often than quotas.agent.reports_per_minute allows")
 		i.answer(w, out.status, wire.TypeHello, out.ack)
 		return
@@ -129,7 +148,7 @@ const (
 
 func (i *Ingest) unidentified(w http.ResponseWriter, media string, err error) {
 	status, text := i.refusal(err)
-	if media == wire.TypeReport {
+	if media == wire.TypeReport || media == wire.TypeReportV1 {
 		i.metrics.reports.WithLabelValues(resultRefused).Inc()
 	}
 	w.Header().Set("Connection", "close")
@@ -181,6 +200,11 @@ func (i *Ingest) answer(w http.ResponseWriter, status int, media string, m proto
 
 // read decodes a body within limits and a bounded time and returns how many bytes came.
 func (i *Ingest) read(w http.ResponseWriter, r *http.Request, max wire.Limits, into proto.Message) (int, error) {
+	return i.body(w, r, max, func(in io.Reader, coding string) error { return wire.Decode(in, coding, max, into) })
+}
+
+// body has a body decoded within a bounded time and returns how many bytes came.
+func (i *Ingest) body(w http.ResponseWriter, r *http.Request, max wire.Limits, decode func(io.Reader, string) error) (int, error) {
 	control := http.NewResponseController(w)
 	// Without deadlines (a recorder in a test) the server's own time-outs are all there is.
 	_ = control.SetReadDeadline(time.Now().Add(i.bodyTimeout))
@@ -191,7 +215,7 @@ func (i *Ingest) read(w http.ResponseWriter, r *http.Request, max wire.Limits, i
 			"or raise limits.body_bytes", r.ContentLength, max.BodyBytes)}
 		w.Header().Set("Connection", "close")
 	} else {
-		err = wire.Decode(body, r.Header.Get(wire.HeaderCoding), max, into)
+		err = decode(body, r.Header.Get(wire.HeaderCoding))
 	}
 	i.metrics.bytes.Add(float64(body.n))
 	if err == nil {

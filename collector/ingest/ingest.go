@@ -148,13 +148,13 @@ func (i *Ingest) Load(ctx context.Context) error {
 // Handler serves the agents' four paths. What else is asked for is answered 404.
 func (i *Ingest) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(wire.PathReport, i.endpoint(wire.TypeReport, i.report))
-	mux.Handle(wire.PathHello, i.endpoint(wire.TypeHello, i.hello))
-	mux.Handle(wire.PathEnrol, i.endpoint(wire.TypeEnrol, i.enrol))
-	mux.Handle(wire.PathRenew, i.endpoint(wire.TypeEnrol, i.renew))
+	mux.Handle(wire.PathReport, i.endpoint(i.report, wire.TypeReportV1, wire.TypeReport))
+	mux.Handle(wire.PathHello, i.endpoint(i.hello, wire.TypeHello))
+	mux.Handle(wire.PathEnrol, i.endpoint(i.enrol, wire.TypeEnrol))
+	mux.Handle(wire.PathRenew, i.endpoint(i.renew, wire.TypeEnrol))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("nothing is at %.100q: this is the agents' listener of a Watchbill collector; operators "+
 			"have a listener of their own", r.URL.Path), http.StatusNotFound)
 	})
-	return mux
+	return strict(mux)
 }

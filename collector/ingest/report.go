@@ -27,12 +27,12 @@ type outcome struct {
 func (i *Ingest) report(w http.ResponseWriter, r *http.Request) {
 	who, err := i.identify(r)
 	if err != nil {
-		i.unidentified(w, wire.TypeReport, err)
+		i.unidentified(w, mediaOf(r), err)
 		return
 	}
 	out := i.inTurn(w, r, who)
 	i.metrics.reports.WithLabelValues(out.result).Inc()
-	i.answer(w, out.status, wire.TypeReport, out.ack)
+	i.answer(w, out.status, mediaOf(r), out.ack)
 }
 
 // inTurn takes one report when its agent's turn has come and its quotas allow it.
@@ -55,11 +55,15 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent)
 	}
 	defer done()
 	if reason, quota, d := a.over(now); reason != "" {
+		a.hold(r.Context(), d, now)
 		return i.overQuota(who, a, reason, quota, d, now)
 	}
-	var m wire.Report
-	n, err := i.read(w, r, i.o.Limits, &m)
+	m, n, free, err := i.readReport(w, r, a)
+	defer free()
 	a.spend(n, now)
+	if errors.Is(err, wire.ErrInFull) {
+		return i.name(i.inFull(i.ackTo(who, wire.Ack_RESULT_NEED_SHAPES, "")), m)
+	}
 	if err != nil {
 		status, text := i.unread(err)
 		result := resultRefused
@@ -69,9 +73,14 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent)
 		i.tell(a, who, "unread", now, text)
 		return outcome{status, result, i.ackTo(who, wire.Ack_RESULT_REFUSED, text)}
 	}
-	out := i.judge(r.Context(), who, a, &m)
-	out.ack.Epoch, out.ack.Sequence = m.GetEpoch(), m.GetSequence()
+	out := i.name(i.judge(r.Context(), who, a, m), m)
 	i.grant(who, a, out.ack, now)
+	return out
+}
+
+// name says which report an answer is about.
+func (i *Ingest) name(out outcome, m *wire.Report) outcome {
+	out.ack.Epoch, out.ack.Sequence = m.GetEpoch(), m.GetSequence()
 	return out
 }
 
@@ -83,6 +92,9 @@ func (i *Ingest) judge(ctx context.Context, who fleet.Agent, a *agent, m *wire.R
 	}
 	if a.seen.has(m.GetEpoch(), m.GetSequence()) {
 		return outcome{http.StatusOK, resultDuplicate, i.accepted(who, a, now)}
+	}
+	if !a.repeats(m) {
+		return i.inFull(i.ackTo(who, wire.Ack_RESULT_NEED_SHAPES, ""))
 	}
 	s := i.sort(who, a, m, now)
 	unknown, elsewhere := s.unknown()
@@ -134,7 +146,10 @@ func (i *Ingest) answered(who fleet.Agent, a *agent) {
 func (i *Ingest) applied(a *agent, m *wire.Report, s *sorting, now time.Time) {
 	a.seen.add(m.GetEpoch(), m.GetSequence())
 	a.price = 0
-	for _, b := range s.blocks {
+	for n, b := range s.blocks {
+		if a.version1 {
+			a.remember(s.from[n], &b)
+		}
 		src := a.sources[b.Source]
 		if b.At.After(src.newest) {
 			src.newest = b.At

@@ -29,7 +29,8 @@ type Later struct {
 func (l *Later) Error() string { return l.Text }
 
 // Report is what one agent had to say at one time, checked. All texts are valid UTF-8 on one line, without control and
-// direction-changing characters. It belongs to the Sink.
+// direction-changing characters. It belongs to the Sink, but for the Values of blocks that are not Late: they are
+// overwritten by a later report once Apply has returned.
 type Report struct {
 	// Agent is who reports, by its certificate; Asset is the host it reports for.
 	Agent fleet.Agent

@@ -9,7 +9,7 @@ import (
 
 // Bounds of a layout's size: below, not even what every server has would fit; above, no agent's reports are taken.
 const (
-	minSeries = 160
+	minSeries = 175
 	maxSeries = 8000
 )
 

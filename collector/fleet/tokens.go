@@ -69,23 +69,16 @@ func (g *Registry) CreateToken(ctx context.Context, q TokenRequest) (Token, stri
 	return t, "wb1." + base64.RawURLEncoding.EncodeToString(text), nil
 }
 
-// keepToken stores a token and lets go of those that nobody will ask about any more.
+// keepToken stores a token and lets go of those that nobody will ask about any more. Which those are memory says: reading
+// all tokens anew for each that is made would make ten thousand of them a matter of hours.
 func (g *Registry) keepToken(ctx context.Context, t Token, now time.Time) error {
 	g.change.Lock()
 	defer g.change.Unlock()
-	var gone []string
+	gone := g.forgotten(now)
 	err := g.update(ctx, "token", func(r Records) error {
-		gone = nil
-		old, err := r.Tokens()
-		if err != nil {
-			return err
-		}
-		for _, o := range old {
-			if now.Sub(o.ExpiresAt) > forgetTokens {
-				gone = append(gone, o.ID)
-				if err := r.DeleteToken(o.ID); err != nil {
-					return err
-				}
+		for _, id := range gone {
+			if err := r.DeleteToken(id); err != nil {
+				return err
 			}
 		}
 		return r.PutToken(t)
@@ -100,6 +93,18 @@ func (g *Registry) keepToken(ctx context.Context, t Token, now time.Time) error 
 	}
 	g.tokens[t.ID] = t
 	return nil
+}
+
+// forgotten are the tokens that expired so long ago that nobody will ask about them.
+func (g *Registry) forgotten(now time.Time) (ids []string) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for id, t := range g.tokens {
+		if now.Sub(t.ExpiresAt) > forgetTokens {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // checkTokenRequest fills in defaults and refuses what would only fail on the server, in front of whoever enrols.

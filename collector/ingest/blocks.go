@@ -59,7 +59,6 @@ type sorting struct {
 func (i *Ingest) sort(who fleet.Agent, a *agent, m *wire.Report, now time.Time) *sorting {
 	s := &sorting{
 		i: i, who: who, a: a, m: m, now: now, replayed: a.sent.past() || a.seen.behind(m.GetEpoch(), m.GetSequence()),
-		offered: map[shapeID]wire.Layout{}, refused: map[int]bool{}, full: map[shapeID]string{},
 		events: min(len(m.GetEvents()), a.eventsLeft(now)),
 	}
 	s.readShapes()
@@ -82,6 +81,9 @@ func (i *Ingest) sort(who fleet.Agent, a *agent, m *wire.Report, now time.Time) 
 }
 
 func (s *sorting) refuse(n int, reason, text string) {
+	if s.refused == nil {
+		s.refused = map[int]bool{} // most reports need none
+	}
 	s.refused[n] = true
 	s.refusals = append(s.refusals, &wire.Refusal{Block: uint32(n), Reason: reason, Error: text}) //nolint:gosec // an index
 }
@@ -90,6 +92,7 @@ func (s *sorting) readShapes() {
 	if len(s.m.GetShapes())+len(s.m.GetShapeChanges()) == 0 {
 		return
 	}
+	s.offered, s.full = map[shapeID]wire.Layout{}, map[shapeID]string{}
 	for _, shape := range s.m.GetShapes() {
 		l, err := wire.ReadShape(shape, s.i.o.Limits)
 		if err != nil {
@@ -126,7 +129,7 @@ func idOf(b *wire.Block) (id shapeID) {
 // that this report needs, nil when it needs none such. A block whose shape is missing although the report brought one
 // that is broken or fits nothing is refused instead, for asking again would bring the same.
 func (s *sorting) unknown() (ids [][]byte, elsewhere <-chan struct{}) {
-	asked := map[shapeID]bool{}
+	var asked map[shapeID]bool
 	for n, b := range s.m.GetBlocks() {
 		id := idOf(b)
 		if b.GetStatus() != wire.Block_STATUS_OK || s.refused[n] || asked[id] {
@@ -147,6 +150,9 @@ func (s *sorting) unknown() (ids [][]byte, elsewhere <-chan struct{}) {
 				"collector compute IDs differently, update the older", clean(b.GetSource()), hex.EncodeToString(id[:])))
 			continue
 		}
+		if asked == nil {
+			asked = map[shapeID]bool{}
+		}
 		asked[id] = true
 		if len(s.a.asked) >= maxAsked {
 			s.i.answered(s.who, s.a) // it has been asked for more than a report has blocks, and brought nothing
@@ -160,7 +166,7 @@ func (s *sorting) unknown() (ids [][]byte, elsewhere <-chan struct{}) {
 		if !slices.Contains(s.a.asked, k) {
 			s.a.asked = append(s.a.asked, k)
 		}
-		ids = append(ids, id[:])
+		ids = append(ids, append([]byte(nil), id[:]...))
 	}
 	return ids, elsewhere
 }
@@ -196,6 +202,7 @@ func (s *sorting) keepShapes(ctx context.Context) error {
 
 // result is the report for the Sink, with every block that is not refused.
 func (s *sorting) result() Report {
+	s.blocks = make([]window.Block, 0, len(s.m.GetBlocks()))
 	for n, b := range s.m.GetBlocks() {
 		if !s.refused[n] {
 			s.block(n, b)

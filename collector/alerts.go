@@ -48,7 +48,11 @@ func severityOf(s string) incident.Severity {
 
 // serviceOf is the rule's service label; for rules of others, which have none, the job that reports the series.
 func serviceOf(l labels.Labels) string {
-	if s := l.Get("service"); s != "" {
+	switch s := l.Get("service"); s {
+	case "":
+	case incident.UnseenService: // tickets of that incident page nobody: a rule's alert does not belong there
+		return s + " (rule)"
+	default:
 		return s
 	}
 	return or(l.Get("job"), "general")

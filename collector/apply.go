@@ -20,11 +20,16 @@ type sink struct {
 	window  *window.Window
 	history *history.History
 	facts   *facts
+	past    *hindsight
 }
 
-// Apply implements ingest.Sink: events are durable before the window sees the report.
+// Apply implements ingest.Sink: events, and that a late report has to be judged, are durable before the window sees it.
 func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
-	if err := s.keepEvents(ctx, r); err != nil {
+	err := s.keepEvents(ctx, r)
+	if err == nil {
+		err = s.past.before(ctx, r)
+	}
+	if err != nil {
 		if errors.Is(err, store.ErrFull) {
 			return &ingest.Later{Text: err.Error(), After: 10 * time.Second}
 		}
@@ -33,6 +38,7 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 	s.facts.learn(r)
 	s.window.Apply(r.Asset, r.ReceivedAt, r.Blocks)
 	s.window.SetCompleteSince(r.Asset.Name, s.facts.completeSince(r))
+	s.past.after(r)
 	s.keepCurves(r)
 	return nil
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/history"
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/outbox"
@@ -65,6 +66,7 @@ type Collector struct {
 	api       *api.API
 	pipeline  *pipeline
 	silence   *silence
+	past      *hindsight
 	facts     *facts
 
 	started     time.Time
@@ -212,9 +214,18 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 	c.silence = &silence{
 		patience: c.cfg.patience(), lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown, now: c.now,
 	}
+	c.past = &hindsight{
+		store: c.store, window: c.window, facts: c.facts, tell: c.pipeline.missed, started: c.started,
+		now:      func() time.Time { return c.now() },
+		lookback: func() time.Duration { return time.Duration(c.lookback.Load()) }, gaps: map[string]gaps{},
+	}
 	if err := c.openRules(ctx, groups); err != nil {
 		return err
 	}
+	c.past.reviews = evaluate.NewReviews(evaluate.ReviewOptions{
+		Live: c.evaluator, Tell: c.past.told, Logger: c.log.With("part", "review"), Registerer: c.reg,
+		Now: func() time.Time { return c.now() },
+	})
 	if err := c.openIngest(ctx); err != nil {
 		return err
 	}
@@ -236,11 +247,12 @@ func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	}
 	var restored []evaluate.Restored
 	for _, s := range states {
-		if !isSilence(s.Origin) {
+		if !isSilence(s.Origin) && !incident.IsGap(s.Origin) {
 			restored = append(restored, evaluate.Restored{Origin: s.Origin, Alert: s.Alert})
 		}
 	}
 	c.silence.restore(states)
+	c.past.restore(states)
 	c.evaluator.Restore(restored)
 	c.setRules(groups)
 	return nil
@@ -256,8 +268,8 @@ func (c *Collector) openIngest(ctx context.Context) error {
 	in, err := ingest.New(ingest.Options{
 		Registry: c.fleet, Keeper: store.Keeper(c.store), Logger: c.log.With("part", "ingest"), Registerer: c.reg,
 		Quotas: c.cfg.Quotas, Door: c.cfg.Agents.Door,
-		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts},
-		Incarnation: c.incarnation,
+		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past},
+		Incarnation: c.incarnation, Room: c.past.reviews.Room, Since: c.past.wants,
 		KeepFor: func() time.Duration {
 			return askAgain(time.Duration(c.lookback.Load()), c.restore, c.restored, c.now())
 		},
@@ -290,6 +302,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		"operators' listener": c.serveWeb,
 		"evaluate":            c.evaluator.Run,
 		"outbox":              c.outbox.Run,
+		"review":              c.past.reviews.Run,
 		"watch":               c.watch,
 		"reload":              c.reloadOnHangup,
 	}

@@ -80,19 +80,7 @@ func (g gatherer) gather(ctx context.Context, a incident.Alert, now time.Time) [
 
 // when is the time part, in UTC and in the customer's zone.
 func (g gatherer) when(a incident.Alert, now time.Time) ticket.Evidence {
-	zone := time.UTC
-	if c, ok := g.fleet.Customer(a.Customer); ok && c.Zone != "" {
-		if z, err := time.LoadLocation(c.Zone); err == nil {
-			zone = z
-		}
-	}
-	say := func(t time.Time) string {
-		s := t.UTC().Format("2006-01-02 15:04:05 UTC")
-		if zone != time.UTC {
-			s += t.In(zone).Format(" (15:04:05 MST") + " in " + zone.String() + ")"
-		}
-		return s
-	}
+	say := g.clock(a.Customer)
 	first := "first bad sample " + say(a.FirstBadAt)
 	if a.Expr == "" {
 		first = "last heard " + say(a.FirstBadAt)
@@ -106,6 +94,23 @@ func (g gatherer) when(a incident.Alert, now time.Time) ticket.Evidence {
 		{Text: found, Source: a.Source, At: a.FiredAt},
 		{Text: "brought to a ticket " + say(now), Source: "watchbill", At: now},
 	}}
+}
+
+// clock says a time in UTC and in the customer's zone.
+func (g gatherer) clock(customer string) func(time.Time) string {
+	zone := time.UTC
+	if c, ok := g.fleet.Customer(customer); ok && c.Zone != "" {
+		if z, err := time.LoadLocation(c.Zone); err == nil {
+			zone = z
+		}
+	}
+	return func(t time.Time) string {
+		s := t.UTC().Format("2006-01-02 15:04:05 UTC")
+		if zone != time.UTC {
+			s += t.In(zone).Format(" (15:04:05 MST") + " in " + zone.String() + ")"
+		}
+		return s
+	}
 }
 
 // symptoms is what is wrong, as the rule, the last hour and everything else that fires nearby show it.

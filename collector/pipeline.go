@@ -152,7 +152,7 @@ func (p *pipeline) open(tx store.Tx, a incident.Alert, ev []ticket.Evidence, rec
 	}
 	c, err := ticket.Open(ticket.Birth{
 		ID: ticketID(key, n), Number: fmt.Sprintf("WB-%d", n), Title: titleOf(a), Alert: a,
-		Terms: p.terms(), Evidence: withHistory(ev, past), Recurs: recurs,
+		Terms: p.terms(), Evidence: withHistory(ev, past), Recurs: recurs, Quiet: incident.Quiet(a),
 	}, now)
 	if err != nil {
 		return err

@@ -1,0 +1,131 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/evaluate"
+	"github.com/watchbill/watchbill/collector/history"
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+// maxMissedCurves bounds the curves of one ticket about what nobody saw.
+const maxMissedCurves = 12
+
+// missed brings what a review found to the ticket of its asset, unless that is nothing, together with what else has to
+// be done then.
+func (p *pipeline) missed(ctx context.Context, u evaluate.Unseen, then func(store.Tx) error) error {
+	now := p.now()
+	m := missedOf(u)
+	tell := m.Alerts > 0 || m.Unjudged != ""
+	a := incident.Unseen(m)
+	var ev []ticket.Evidence
+	if tell {
+		looking, cancel := context.WithTimeout(ctx, evidenceBudget)
+		ev = p.evidence.missed(looking, a, u, now)
+		cancel()
+	}
+	var did outcome
+	err := p.store.Update(ctx, "unseen-"+a.ID, func(tx store.Tx) error {
+		did = outcome{}
+		if err := then(tx); err != nil || !tell {
+			return err
+		}
+		return p.fire(tx, a, ev, now, &did)
+	})
+	if err != nil {
+		return fmt.Errorf("tell what happened to %s while nobody could see it: %w", u.Asset.Name, err)
+	}
+	p.done(did)
+	if tell {
+		p.log.Info("what happened while nobody could see", "asset", m.Asset, "customer", m.Customer, "from", m.From, "to", m.To,
+			"alerts", m.Alerts)
+	}
+	return nil
+}
+
+// missed fills the five parts for what a review found.
+func (g gatherer) missed(ctx context.Context, a incident.Alert, u evaluate.Unseen, now time.Time) []ticket.Evidence {
+	host, heard := g.facts.host(a.Asset)
+	out := []ticket.Evidence{
+		g.missedTime(a, u, now),
+		g.missedSymptoms(u, now),
+		g.users(a, host, heard),
+		g.errors(ctx, a, host, heard, now),
+		g.actions(ctx, a, host, now),
+	}
+	for i := range out {
+		out[i].Salt = newSalt()
+	}
+	return out
+}
+
+func (g gatherer) missedTime(a incident.Alert, u evaluate.Unseen, now time.Time) ticket.Evidence {
+	say := g.clock(a.Customer)
+	return ticket.Evidence{Part: ticket.PartTime, Entries: []ticket.Entry{
+		{Text: fmt.Sprintf("nobody could see %s from %s to %s", a.Asset, say(u.From), say(u.To)), Source: "reports of " + a.Asset, At: u.From},
+		{Text: fmt.Sprintf("%d reports about that time came afterwards and were judged as of their own times, apart from the live alerts", u.Reports),
+			Source: "watchbill", At: now},
+		{Text: "brought to a ticket " + say(now), Source: "watchbill", At: now},
+	}}
+}
+
+func (g gatherer) missedSymptoms(u evaluate.Unseen, now time.Time) ticket.Evidence {
+	ev := ticket.Evidence{Part: ticket.PartSymptoms}
+	add := func(text, source string, at time.Time) {
+		ev.Entries = append(ev.Entries, ticket.Entry{Text: text, Source: source, At: at})
+	}
+	curves := 0
+	for _, e := range u.Found {
+		source := sourceOf(e.Origin)
+		add(missedText(e), source, e.Since)
+		for _, c := range e.Curves {
+			if curves++; curves <= maxMissedCurves {
+				ev.Entries = append(ev.Entries, missedCurve(e, c))
+			}
+		}
+	}
+	if u.More > 0 {
+		add(fmt.Sprintf("%d more alerts came and went", u.More), "rules", u.To)
+	}
+	for _, e := range u.Live {
+		add(fmt.Sprintf("%s began at %s and fires still: it is in a ticket of its own", e.Origin.Name, shortly(e.Since)), sourceOf(e.Origin), e.Since)
+	}
+	if u.Unjudged != "" {
+		add("not all could be judged: "+u.Unjudged, "watchbill", now)
+	}
+	return ev
+}
+
+// missedText is an episode in one line: what, from when to when, how bad.
+func missedText(e evaluate.Episode) string {
+	text := e.Origin.Name
+	if s := oneLine(e.Alert.Annotations.Get("summary")); s != "" {
+		text += ": " + s
+	}
+	text += fmt.Sprintf("; from %s", shortly(e.Since))
+	switch end := e.Alert.EndedAt; {
+	case end.IsZero():
+		text += " on, and it was over when the host could be seen again"
+	case e.Times > 1:
+		text += fmt.Sprintf(" to %s, %d times", shortly(end), e.Times)
+	default:
+		text += fmt.Sprintf(" to %s (%s)", shortly(end), end.Sub(e.Since).Round(time.Second))
+	}
+	return text + fmt.Sprintf("; worst value %s at %s; %s", readable(float64(e.Worst)), shortly(e.WorstAt), oneLine(e.Origin.Expr))
+}
+
+func shortly(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
+
+func missedCurve(e evaluate.Episode, c evaluate.Curve) ticket.Entry {
+	points := make([]history.Point, len(c.Points))
+	for i, p := range c.Points {
+		points[i] = history.Point{T: p.T, V: p.V}
+	}
+	entry := curveEntry(history.Curve{Labels: c.Labels, Points: history.Thin(points, curvePoints)}, e.WorstAt)
+	entry.Text, entry.Source = fmt.Sprintf("%s around that time", entry.Series.Name), "agent's late reports"
+	return entry
+}

@@ -81,6 +81,7 @@ func decode(m outbox.Message) (Notice, error) {
 type Receiver struct {
 	Name    string         `yaml:"name"`
 	Webhook *WebhookConfig `yaml:"webhook,omitempty"`
+	Mail    *MailConfig    `yaml:"mail,omitempty"`
 }
 
 // Options is what all senders share; the zero value of everything is a default.
@@ -116,19 +117,31 @@ func Validate(receivers []Receiver) error {
 			errs = append(errs, fmt.Errorf("%s.name: there is another receiver with this name; give each its own", at))
 		}
 		seen[r.Name] = true
-		if r.Webhook == nil {
-			errs = append(errs, fmt.Errorf("%s: says nowhere to send to; add a webhook", at))
-			continue
-		}
-		if err := r.Webhook.Validate(); err != nil {
-			errs = append(errs, prefix(at+".webhook.", err))
+		if err := r.validate(at); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// validate checks that there is one kind, and that it is right.
+func (r Receiver) validate(at string) error {
+	switch {
+	case r.Webhook == nil && r.Mail == nil:
+		return fmt.Errorf("%s: says nowhere to send to; add a webhook or mail", at)
+	case r.Webhook != nil && r.Mail != nil:
+		return fmt.Errorf("%s: is a webhook and mail; make two receivers of it", at)
+	case r.Mail != nil:
+		return prefix(at+".mail.", r.Mail.Validate())
+	}
+	return prefix(at+".webhook.", r.Webhook.Validate())
+}
+
 // prefix puts where in front of every error that errors.Join put into err.
 func prefix(where string, err error) error {
+	if err == nil {
+		return nil
+	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return fmt.Errorf("%s%w", where, err)
@@ -147,11 +160,19 @@ func New(receivers []Receiver, o Options) (map[string]outbox.Sender, error) {
 	}
 	senders := map[string]outbox.Sender{}
 	for _, r := range receivers {
-		s, err := NewWebhook(r.Name, *r.Webhook, o)
+		s, err := r.sender(o)
 		if err != nil {
 			return nil, err
 		}
 		senders[r.Name] = s
 	}
 	return senders, nil
+}
+
+// sender makes the sender of the kind that r is.
+func (r Receiver) sender(o Options) (outbox.Sender, error) {
+	if r.Mail != nil {
+		return NewMail(r.Name, *r.Mail, o)
+	}
+	return NewWebhook(r.Name, *r.Webhook, o)
 }

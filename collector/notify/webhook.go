@@ -12,8 +12,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"strings"
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
@@ -24,9 +22,6 @@ import (
 
 // SignatureHeader carries the signature of a signed webhook call.
 const SignatureHeader = "X-Watchbill-Signature"
-
-// maxSecret bounds a secret's file, in bytes.
-const maxSecret = 4096
 
 // WebhookConfig says where a webhook goes. The zero value of everything but URL is a default.
 type WebhookConfig struct {
@@ -164,29 +159,7 @@ func withoutURL(err error) error {
 
 // secret is what calls are signed with; empty when they are not.
 func (w *Webhook) secret() ([]byte, error) {
-	if w.config.SecretFile == "" {
-		return []byte(w.config.Secret), nil
-	}
-	f, err := os.Open(w.config.SecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("webhook %s: read secret_file; nothing is sent unsigned: %w", w.name, err)
-	}
-	defer f.Close()
-	b := make([]byte, maxSecret+1)
-	n, err := readFull(f, b)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("webhook %s: read secret_file %s: %w", w.name, w.config.SecretFile, err)
-	case n > maxSecret:
-		return nil, fmt.Errorf("webhook %s: secret_file %s is longer than %d bytes; want one line", w.name,
-			w.config.SecretFile, maxSecret)
-	}
-	s := strings.TrimRight(string(b[:n]), "\r\n")
-	if s == "" {
-		return nil, fmt.Errorf("webhook %s: secret_file %s is empty; nothing is sent unsigned: put the secret into it, "+
-			"or take secret_file out of the configuration", w.name, w.config.SecretFile)
-	}
-	return []byte(s), nil
+	return secretOf("webhook "+w.name, "secret_file", w.config.Secret, w.config.SecretFile)
 }
 
 // Sign is the value of SignatureHeader for body sent at now:

@@ -25,14 +25,17 @@ type Config struct {
 	Vmstat     VmstatConfig     `yaml:"vmstat"`
 	Textfile   TextfileConfig   `yaml:"textfile"`
 	Systemd    SystemdConfig    `yaml:"systemd"`
+	Logs       LogsConfig       `yaml:"logs"`
+	Redact     RedactConfig     `yaml:"redact"`
+	Bundles    BundlesConfig    `yaml:"bundles"`
 	// Watch lists processes to count; a rule can tell that one is gone.
 	Watch []Watch `yaml:"watch"`
 	// Enabled names the only sources to read; empty means all of them. Disabled takes away from that.
 	Enabled  []string `yaml:"enabled"`
 	Disabled []string `yaml:"disabled"`
 
-	// StateDir is where the last boot id is kept, which must survive restarts of the agent. Without it a reboot that
-	// happens while the agent is not running goes unseen.
+	// StateDir is where the last boot id and the places reached in logs are kept, which must survive restarts of the
+	// agent. Without it a reboot and errors that happen while the agent is not running go unseen.
 	StateDir string `yaml:"-"`
 	// Version is the agent's own version, for watchbill_agent_build_info and the inventory.
 	Version string `yaml:"-"`
@@ -121,6 +124,7 @@ func DefaultConfig() Config {
 			`Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$`},
 		Vmstat:  VmstatConfig{Fields: `^(oom_kill|pgpg|pswp|pg.*fault).*`},
 		Systemd: SystemdConfig{UnitInclude: `.+\.(service|socket|timer)`},
+		Logs:    DefaultLogs(),
 	}
 }
 
@@ -128,8 +132,8 @@ func DefaultConfig() Config {
 var Names = []string{
 	"boot", "cpu", "loadavg", "meminfo", "vmstat", "pressure", "filesystem", "diskstats", "mdadm", "netdev", "netclass",
 	"bonding", "netstat", "sockstat", "softnet", "conntrack", "stat", "time", "timex", "clocksource", "uname", "os", "dmi",
-	"selinux", "entropy", "filefd", "edac", "thermal_zone", "hwmon", "systemd", "process", "processes", "sessions", "textfile",
-	"self",
+	"selinux", "entropy", "filefd", "edac", "thermal_zone", "hwmon", "systemd", "process", "processes", "sessions", "kmsg",
+	"logs", "packages", "ports", "textfile", "self",
 }
 
 // Validate names every bad field at once, by its YAML path; it changes nothing and looks at no file.
@@ -160,6 +164,7 @@ func (c Config) Validate() error {
 		bad("textfile.directory", "must be an absolute path, got %q", d)
 	}
 	errs = append(errs, c.validateWatch()...)
+	errs = slices.Concat(errs, c.Logs.validate(), c.Redact.validate(), c.Bundles.validate())
 	for field, names := range map[string][]string{"enabled": c.Enabled, "disabled": c.Disabled} {
 		for i, n := range names {
 			if !slices.Contains(Names, n) {

@@ -144,7 +144,9 @@ func (s *logsSampler) drop(name string, err error) {
 }
 
 // noSuchFile says that there is no such file, which is no trouble.
-func noSuchFile(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
+func noSuchFile(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+}
 
 // look takes in one line.
 func (s *logsSampler) look(f *followed, name, line string, now time.Time) {

@@ -1,11 +1,13 @@
 package sample
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/watchbill/watchbill/agent/wire"
@@ -76,6 +78,19 @@ func (r *Redactor) Text(s string) string {
 		}
 	}
 	return s
+}
+
+// redactedSampler is a sampler whose words come from others: nothing of them is told with a secret in it.
+type redactedSampler struct {
+	Sampler
+	redact *Redactor
+}
+
+// Read fails as the sampler does.
+func (s redactedSampler) Read(ctx context.Context, now time.Time) (Reading, error) {
+	r, err := s.Sampler.Read(ctx, now)
+	s.redact.reading(r)
+	return r, err
 }
 
 // reading takes the secrets out of what a sampler tells in words: tables and events.

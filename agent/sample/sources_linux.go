@@ -23,6 +23,10 @@ func Sources(c Config) ([]Source, error) {
 		return nil, fmt.Errorf("samplers: %w", err)
 	}
 	h := host{c.Path.withDefaults()}
+	redact, err := NewRedactor(c.Redact)
+	if err != nil {
+		return nil, fmt.Errorf("samplers: %w", err)
+	}
 	unread := func(name string) bool {
 		return !c.wants(name) || name == "process" && len(c.Watch) == 0 || name == "textfile" && c.Textfile.Directory == ""
 	}
@@ -59,7 +63,11 @@ func Sources(c Config) ([]Source, error) {
 		"systemd":      {Kind: "node", Every: systemdEvery, Sampler: newSystemd(h, c.Systemd)},
 		"process":      {Kind: "process", Sampler: newWatch(h, c.Watch)},
 		"processes":    {Kind: "node", Every: tablesEvery, Sampler: &processesSampler{host: h}},
-		"sessions":     {Every: tablesEvery, Sampler: sessionsSampler{h}},
+		"sessions":     {Every: tablesEvery, Sampler: redactedSampler{newSessions(sessionsSampler{h}), redact}},
+		"kmsg":         {Every: kmsgEvery, Sampler: redactedSampler{newKmsg(h, c.StateDir, c.Watch), redact}},
+		"logs":         {Every: logsEvery, Sampler: redactedSampler{newLogs(h, c.StateDir, c.Logs, redact), redact}},
+		"packages":     {Every: packagesEvery, Sampler: redactedSampler{newPackages(h, c.StateDir), redact}},
+		"ports":        {Every: portsEvery, Sampler: redactedSampler{newPorts(h), redact}},
 		"textfile":     {Kind: "node", Every: textfileEvery, Sampler: newTextfile(c.Textfile, taken(slices.DeleteFunc(slices.Clone(Names), unread)))},
 		"self":         {Kind: "watchbill_agent", Sampler: newSelf(c.Version)},
 	}

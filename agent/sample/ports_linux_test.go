@@ -1,0 +1,129 @@
+package sample
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+const socketsHead = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+func socketLine(local, remote, state string, uid, inode int) string {
+	return fmt.Sprintf("   0: %s %s %s 00000000:00000000 00:00000000 00000000 %5d        0 %d 1 0 100 0 0 10 0\n", local, remote, state, uid, inode)
+}
+
+func TestParseSocket(t *testing.T) {
+	for name, c := range map[string]struct{ line, want string }{
+		"ipv4": {socketLine("0100007F:1F90", "0200000A:01BB", "01", 33, 77), "tcp 127.0.0.1:8080 10.0.0.2:443 1 33 77"},
+		"ipv6": {socketLine("B80D0120000000000000000001000000:0050", "00000000000000000000000000000000:0000", "0A", 0, 1), "tcp [2001:db8::1]:80 [::]:0 10 0 1"},
+		"4in6": {socketLine("0000000000000000FFFF00000100007F:0050", "00000000000000000000000000000000:0000", "0A", 0, 1), "tcp 127.0.0.1:80 [::]:0 10 0 1"},
+	} {
+		s, err := parseSocket("tcp", c.line)
+		if got := fmt.Sprint(s.protocol, " ", s.local, " ", s.remote, " ", s.state, " ", s.uid, " ", s.inode); err != nil || got != c.want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, c.want)
+		}
+	}
+	for _, bad := range []string{"", "x", socketLine("01:1", "0:0", "0A", 0, 1), socketLine("0100007F:1F90", "0200000A:01BB", "xyz", 0, 1)} {
+		if _, err := parseSocket("tcp", bad); !errors.Is(err, errSocket) {
+			t.Errorf("%q: %v, want errSocket", bad, err)
+		}
+	}
+}
+
+func FuzzParseSocket(f *testing.F) {
+	f.Add(socketLine("0100007F:1F90", "0200000A:01BB", "01", 33, 77))
+	f.Add(socketLine("B80D0120000000000000000001000000:0050", "00000000000000000000000000000000:0000", "0A", 0, 1))
+	f.Fuzz(func(t *testing.T, line string) {
+		s, err := parseSocket("udp", line)
+		if err == nil && (!s.local.IsValid() || !s.remote.IsValid()) {
+			t.Errorf("%q: %+v", line, s)
+		}
+	})
+}
+
+// withOpenFile makes a process of the fixture hold something open.
+func withOpenFile(t *testing.T, h host, pid, fd, target string) {
+	t.Helper()
+	write(t, h.proc(pid, "comm"), "prog"+pid+"\n")
+	if err := os.MkdirAll(h.proc(pid, "fd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, h.proc(pid, "fd", fd)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPorts(t *testing.T) {
+	h := copyFixture(t)
+	ssh := socketLine("00000000:0016", "00000000:0000", "0A", 0, 100)
+	web := socketLine("00000000:0050", "00000000:0000", "0A", 33, 101)
+	write(t, h.proc("net/tcp"), socketsHead+ssh)
+	s := newPorts(h)
+	c := &stepping{t, noon}
+	c.tells(s, 0, "")
+	write(t, h.proc("net/tcp"), socketsHead+ssh+web+socketLine("0100007F:9999", "0100007F:0050", "01", 33, 102))
+	write(t, h.proc("net/udp"), socketsHead+socketLine("00000000:0035", "00000000:0000", "07", 0, 103)+
+		socketLine("00000000:C001", "00000000:0000", "07", 0, 104))
+	withOpenFile(t, h, "10", "3", "socket:[101]")
+	r := c.tells(s, 15*time.Second, "prog10 (process 10) listens on tcp 0.0.0.0:80.; A program that the agent may not see listens on udp 0.0.0.0:53.")
+	if f := r.Events[0].Fields; f["port"] != "80" || f["process"] != "prog10" || f["address"] != "0.0.0.0" {
+		t.Errorf("fields %v", f)
+	}
+	write(t, h.proc("net/tcp"), socketsHead+ssh)
+	c.tells(s, 15*time.Second, "prog10 (process 10) no longer listens on tcp 0.0.0.0:80.")
+	for range 20 { // one that comes and goes all the time is not told all the time
+		write(t, h.proc("net/tcp"), socketsHead+ssh+web)
+		c.at = c.at.Add(time.Second)
+		readAt(t, s, c.at)
+		write(t, h.proc("net/tcp"), socketsHead+ssh)
+		c.at = c.at.Add(time.Second)
+		readAt(t, s, c.at)
+	}
+	if n := len(s.repeats.open); n > 4 {
+		t.Errorf("%d things are remembered", n)
+	}
+	write(t, h.proc("net/tcp"), socketsHead+"nonsense\n")
+	if _, err := s.Read(t.Context(), c.at); !errors.Is(err, errSocket) {
+		t.Errorf("%v, want errSocket", err)
+	}
+}
+
+func TestPortsOfThisMachine(t *testing.T) {
+	s := newPorts(host{DefaultConfig().Path})
+	readAt(t, s, noon)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := texts(readAt(t, s, noon.Add(time.Second)).Events)
+	if want := fmt.Sprintf("(process %d) listens on tcp %s.", os.Getpid(), l.Addr()); !strings.Contains(got, want) {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
+func TestSocketsBundle(t *testing.T) {
+	h := copyFixture(t)
+	write(t, h.proc("net/tcp"), socketsHead+socketLine("00000000:0050", "00000000:0000", "0A", 33, 100)+
+		socketLine("0100007F:0050", "0200000A:C001", "01", 33, 101)+socketLine("0100007F:0050", "0200000A:C002", "08", 33, 102)+
+		socketLine("0100007F:0050", "0200000A:C003", "06", 0, 0)+socketLine("0100007F:0051", "0200000A:C003", "01", 4242, 999))
+	withOpenFile(t, h, "10", "3", "socket:[100]")
+	withOpenFile(t, h, "10", "4", "socket:[101]")
+	withOpenFile(t, h, "10", "5", "socket:[102]")
+	table, err := socketsBundle{h}.make(t.Context(), noon, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range table.Rows {
+		got = append(got, strings.Join(append(r.Cells[:1:1], r.Cells[2:]...), "|"))
+	}
+	want := []string{"10|prog10|tcp 0.0.0.0:80|1|1|0", "|unknown||1|0|0", "|unknown||0|0|1"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("\n got %q\nwant %q", got, want)
+	}
+}

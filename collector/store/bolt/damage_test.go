@@ -16,7 +16,7 @@ import (
 )
 
 // sample makes a store with some history and returns its file's content and a digest of its records.
-func sample(t *testing.T, changes int) (content []byte, digest uint32) {
+func sample(t *testing.T, changes int, more ...func(store.Tx) error) (content []byte, digest uint32) {
 	t.Helper()
 	path := file(t)
 	s, err := Open(path, Options{})
@@ -25,6 +25,11 @@ func sample(t *testing.T, changes int) (content []byte, digest uint32) {
 	}
 	for i := range changes {
 		if err := work(s, i+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, fn := range more {
+		if err := s.Update(context.Background(), "more", fn); err != nil {
 			t.Fatal(err)
 		}
 	}

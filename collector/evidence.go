@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -210,8 +211,8 @@ func curveEntry(c history.Curve, now time.Time) ticket.Entry {
 
 // seriesName is a series as people write it, without what the ticket says of the asset anyway.
 func seriesName(l labels.Labels) string {
-	name := l.Get(labels.MetricName)
-	short := labels.NewBuilder(l).Del(labels.MetricName, "instance", "job", "customer", "site").Labels()
+	name := l.Get(model.MetricNameLabel)
+	short := labels.NewBuilder(l).Del(model.MetricNameLabel, "instance", "job", "customer", "site").Labels()
 	if short.IsEmpty() {
 		return name
 	}

@@ -172,7 +172,7 @@ func selectors(a incident.Alert) ([][]*labels.Matcher, error) {
 	if text == "" {
 		text = "up"
 	}
-	expr, err := parser.NewParser(parser.Options{EnableExperimentalFunctions: true}).ParseExpr(text)
+	expr, err := rules.NewParser().ParseExpr(text)
 	if err != nil {
 		return nil, fmt.Errorf("read the rule's expression again: %w", err)
 	}

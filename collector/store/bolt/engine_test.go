@@ -19,6 +19,7 @@ import (
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/store/storetest"
 )
 
 func put(ctx context.Context, s store.Store, name string) error {
@@ -143,6 +144,35 @@ func TestGiveUp(t *testing.T) {
 		t.Errorf("context ended while committing: error %v, assets %q", err, got)
 	}
 	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTentative: what a closure said about a state that was then not kept does not stand.
+func TestTentative(t *testing.T) {
+	s := mustOpen(t, file(t), Options{})
+	made, line := storetest.Birth(1, "key", start)
+	other, otherLine := storetest.Birth(2, "key", start)
+	h := hold(s, nothing)
+	errs := make(chan error, 2)
+	go func() {
+		errs <- s.Update(context.Background(), "", func(tx store.Tx) error {
+			s.engine.db.MaxSize = 1 // so the commit fails: there is no room for what follows
+			return errors.Join(tx.CreateTicket(made, line), tx.PutEvidence(made.ID, 1, make([]byte, 8<<20)))
+		})
+	}()
+	queued(s, 1)
+	go func() {
+		errs <- s.Update(context.Background(), "", func(tx store.Tx) error { return tx.CreateTicket(other, otherLine) })
+	}()
+	queued(s, 2)
+	close(h.release)
+	for range 2 {
+		if err := <-errs; err == nil || errors.Is(err, store.ErrOpenTwice) {
+			t.Errorf("got %v, want the failure of the commit", err)
+		}
+	}
+	if err := <-h.done; err != nil {
 		t.Error(err)
 	}
 }

@@ -84,7 +84,7 @@ func untilFull(s *Store, from int, acked map[int]bool) (next int, err error) {
 
 // readable is the part of verify that only reads.
 func readable(s *Store, acked map[int]bool) error {
-	err := verified(s, acked)
+	err := verify(s, acked)
 	if errors.Is(err, store.ErrFull) {
 		return nil // verify asks for decisions, which is an update, after everything was read
 	}

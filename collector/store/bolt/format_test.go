@@ -54,7 +54,7 @@ func TestFormats(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := mustOpen(t, path, Options{})
-		if err := verified(s, acked); err != nil {
+		if err := verify(s, acked); err != nil {
 			t.Errorf("%s: %v", fixture, err)
 		}
 		if err := s.View(context.Background(), furnished); err != nil {

@@ -55,7 +55,7 @@ func TestKill(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d, after the kill: %v", round, err)
 		}
-		if err := verified(s, acked); err != nil {
+		if err := verify(s, acked); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		if err := s.Close(); err != nil {

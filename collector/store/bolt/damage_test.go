@@ -48,7 +48,10 @@ func sample(t *testing.T, changes int, more ...func(store.Tx) error) (content []
 func harm(b []byte, used int, r *rand.Rand) ([]byte, string) {
 	const page = 4096
 	pages := used / page
-	switch r.IntN(8) {
+	switch r.IntN(9) {
+	case 8:
+		n := r.IntN(3 * page)
+		return b[:n], fmt.Sprintf("cut to %d bytes", n)
 	case 0:
 		n := r.IntN(len(b))
 		return b[:n], fmt.Sprintf("cut to %d bytes", n)

@@ -212,7 +212,8 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		failing: c.failing, standing: c.standing, alert: c.pipeline.alertOf,
 	}
 	c.silence = &silence{
-		patience: c.cfg.patience(), lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown, now: c.now,
+		patience: c.cfg.patience(), lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown,
+		record: c.window.AppendRecorded, now: c.now,
 	}
 	c.past = &hindsight{
 		store: c.store, window: c.window, facts: c.facts, tell: c.pipeline.missed, started: c.started,
@@ -236,7 +237,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	c.evaluator = evaluate.New(evaluate.Options{
 		Window: c.window, Commit: c.pipeline, Interval: time.Duration(c.cfg.Evaluation.Interval),
-		Logger: c.log.With("part", "evaluate"), Registerer: c.reg, AssetOf: c.assetOf,
+		Logger: c.log.With("part", "evaluate"), Registerer: c.reg, AssetOf: c.assetOf, Others: c.silence.alerts,
 	})
 	var states []store.AlertState
 	if err := c.store.View(ctx, func(tx store.Tx) (err error) {
@@ -283,7 +284,7 @@ func (c *Collector) openIngest(ctx context.Context) error {
 
 func (c *Collector) openAPI() {
 	c.api = api.New(api.Options{
-		Store: c.store, Desk: c.pipeline, Fleet: c.fleet, Rules: rulesView{c}, Window: c.window,
+		Store: c.store, Desk: c.pipeline, Fleet: c.fleet, Rules: c.evaluator, Window: c.window,
 		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake,
 		Backup: c.backups.Download,
 		Build:  api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),

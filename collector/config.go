@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/common/model"
-
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
@@ -62,17 +60,19 @@ type Config struct {
 	} `yaml:"rules"`
 	Evaluation struct {
 		// Interval of groups that name none.
-		Interval model.Duration `yaml:"interval"`
+		Interval policy.Duration `yaml:"interval"`
 	} `yaml:"evaluation"`
 	History struct {
 		// Retention of the curves beside the collector; 0 switches history off.
-		Retention model.Duration `yaml:"retention"`
+		Retention policy.Duration `yaml:"retention"`
 	} `yaml:"history"`
 	Silence struct {
 		// Intervals a host may miss, at least Least in all; AfterGoodbye for an agent that stopped in order.
-		Intervals    int            `yaml:"intervals"`
-		Least        model.Duration `yaml:"least"`
-		AfterGoodbye model.Duration `yaml:"after_goodbye"`
+		Intervals    int             `yaml:"intervals"`
+		Least        policy.Duration `yaml:"least"`
+		AfterGoodbye policy.Duration `yaml:"after_goodbye"`
+		// AfterEnrolment is what an agent may take to its first report.
+		AfterEnrolment policy.Duration `yaml:"after_enrolment"`
 	} `yaml:"silence"`
 	// Receivers are told about every ticket.
 	Receivers []notify.Receiver `yaml:"receivers"`
@@ -89,11 +89,12 @@ func DefaultConfig() Config {
 	c.Agents.Door = ingest.DefaultDoor()
 	c.Quotas = ingest.DefaultQuotas()
 	c.Rules.Packs = true
-	c.Evaluation.Interval = model.Duration(5 * time.Second)
-	c.History.Retention = model.Duration(2 * time.Hour)
+	c.Evaluation.Interval = policy.Duration(5 * time.Second)
+	c.History.Retention = policy.Duration(2 * time.Hour)
 	c.Silence.Intervals = incident.DefaultPatience.Intervals
-	c.Silence.Least = model.Duration(incident.DefaultPatience.Least)
-	c.Silence.AfterGoodbye = model.Duration(incident.DefaultPatience.AfterGoodbye)
+	c.Silence.Least = policy.Duration(incident.DefaultPatience.Least)
+	c.Silence.AfterGoodbye = policy.Duration(incident.DefaultPatience.AfterGoodbye)
+	c.Silence.AfterEnrolment = policy.Duration(incident.DefaultPatience.AfterEnrolment)
 	return c
 }
 
@@ -159,8 +160,18 @@ func (c Config) Validate() error {
 	if c.History.Retention < 0 {
 		fault("history.retention: must be zero (off) or positive")
 	}
-	if c.Silence.Intervals < 1 || c.Silence.Least <= 0 || c.Silence.AfterGoodbye <= 0 {
-		fault("silence: intervals must be at least 1, least and after_goodbye positive")
+	if c.Silence.Intervals < 1 {
+		fault("silence.intervals: must be at least 1, got %d", c.Silence.Intervals)
+	}
+	for _, d := range []struct {
+		key string
+		d   policy.Duration
+	}{
+		{"least", c.Silence.Least}, {"after_goodbye", c.Silence.AfterGoodbye}, {"after_enrolment", c.Silence.AfterEnrolment},
+	} {
+		if d.d <= 0 {
+			fault("silence.%s: must be positive, got %v", d.key, d.d)
+		}
 	}
 	if err := notify.Validate(c.Receivers); err != nil {
 		errs = append(errs, err)
@@ -171,6 +182,7 @@ func (c Config) Validate() error {
 func (c Config) patience() incident.Patience {
 	return incident.Patience{
 		Intervals: c.Silence.Intervals, Least: time.Duration(c.Silence.Least), AfterGoodbye: time.Duration(c.Silence.AfterGoodbye),
+		AfterEnrolment: time.Duration(c.Silence.AfterEnrolment),
 	}
 }
 

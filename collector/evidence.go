@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -53,24 +54,32 @@ type failing struct {
 func (p *pipeline) gatherAll(ctx context.Context, ts []rules.Transition, now time.Time) map[string][]ticket.Evidence {
 	ctx, cancel := context.WithTimeout(ctx, evidenceBudget)
 	defer cancel()
-	out := map[string][]ticket.Evidence{}
+	var fresh []rules.Transition
 	for _, t := range ts {
 		if t.Alert.State == rules.Firing && t.From != rules.Firing {
-			out[t.ID()] = p.evidence.gather(ctx, p.alertOf(t), now)
+			fresh = append(fresh, t)
 		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	standing := append(p.evidence.standing(), fresh...)
+	out := map[string][]ticket.Evidence{}
+	for _, t := range fresh {
+		out[t.ID()] = p.evidence.gather(ctx, p.alertOf(t), standing, now)
 	}
 	return out
 }
 
-// gather fills the five parts for one alert.
-func (g gatherer) gather(ctx context.Context, a incident.Alert, now time.Time) []ticket.Evidence {
+// gather fills the five parts for one alert; standing is all that fires, the alerts of the same moment included.
+func (g gatherer) gather(ctx context.Context, a incident.Alert, standing []rules.Transition, now time.Time) []ticket.Evidence {
 	host, heard := g.facts.host(a.Asset)
 	out := []ticket.Evidence{
 		g.when(a, now),
-		g.symptoms(ctx, a, host, now),
+		g.symptoms(ctx, a, host, standing, now),
 		g.users(a, host, heard),
 		g.errors(ctx, a, host, heard, now),
-		g.actions(ctx, a, host, now),
+		g.actions(ctx, a, host, heard, now),
 	}
 	for i := range out {
 		out[i].Salt = newSalt()
@@ -83,7 +92,7 @@ func (g gatherer) when(a incident.Alert, now time.Time) ticket.Evidence {
 	say := g.clock(a.Customer)
 	first := "first bad sample " + say(a.FirstBadAt)
 	if a.Expr == "" {
-		first = "last heard " + say(a.FirstBadAt)
+		first = "nothing heard since " + say(a.FirstBadAt)
 	}
 	found := "detected " + say(a.ActiveAt)
 	if a.FiredAt.After(a.ActiveAt) {
@@ -114,7 +123,7 @@ func (g gatherer) clock(customer string) func(time.Time) string {
 }
 
 // symptoms is what is wrong, as the rule, the last hour and everything else that fires nearby show it.
-func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts, now time.Time) ticket.Evidence {
+func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts, standing []rules.Transition, now time.Time) ticket.Evidence {
 	ev := ticket.Evidence{Part: ticket.PartSymptoms}
 	add := func(text, source string, at time.Time) {
 		if text != "" {
@@ -127,8 +136,10 @@ func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts
 		add(fmt.Sprintf("%s: %s; value %s since %s", a.Name, oneLine(a.Expr), readable(float64(a.Value)),
 			a.ActiveAt.UTC().Format("15:04:05 UTC")), a.Source, a.FiredAt)
 	}
-	ev.Entries = append(ev.Entries, g.curves(ctx, a, now)...)
-	ev.Entries = append(ev.Entries, g.elsewhere(a, now))
+	if a.Expr != "" {
+		ev.Entries = append(ev.Entries, g.curves(ctx, a, now)...)
+	}
+	ev.Entries = append(ev.Entries, g.elsewhere(a, standing, now))
 	if t, ok := host.Tables["processes"]; ok && len(t.Rows) > 0 {
 		ev.Entries = append(ev.Entries, tableEntry("busiest processes", t))
 	}
@@ -172,11 +183,7 @@ func (g gatherer) curves(ctx context.Context, a incident.Alert, now time.Time) [
 
 // selectors are the matchers of the expression's series, narrowed to the alert's asset.
 func selectors(a incident.Alert) ([][]*labels.Matcher, error) {
-	text := a.Expr
-	if text == "" {
-		text = "up"
-	}
-	expr, err := parser.NewParser(parser.Options{EnableExperimentalFunctions: true}).ParseExpr(text)
+	expr, err := rules.NewParser().ParseExpr(a.Expr)
 	if err != nil {
 		return nil, fmt.Errorf("read the rule's expression again: %w", err)
 	}
@@ -215,8 +222,8 @@ func curveEntry(c history.Curve, now time.Time) ticket.Entry {
 
 // seriesName is a series as people write it, without what the ticket says of the asset anyway.
 func seriesName(l labels.Labels) string {
-	name := l.Get(labels.MetricName)
-	short := labels.NewBuilder(l).Del(labels.MetricName, "instance", "job", "customer", "site").Labels()
+	name := l.Get(model.MetricNameLabel)
+	short := labels.NewBuilder(l).Del(model.MetricNameLabel, "instance", "job", "customer", "site").Labels()
 	if short.IsEmpty() {
 		return name
 	}
@@ -224,9 +231,9 @@ func seriesName(l labels.Labels) string {
 }
 
 // elsewhere is what else fires on the asset and at its site.
-func (g gatherer) elsewhere(a incident.Alert, now time.Time) ticket.Entry {
+func (g gatherer) elsewhere(a incident.Alert, standing []rules.Transition, now time.Time) ticket.Entry {
 	var here, near []string
-	for _, t := range g.standing() {
+	for _, t := range standing {
 		other := g.alert(t)
 		switch {
 		case other.ID == a.ID || other.Customer != a.Customer:
@@ -314,19 +321,25 @@ func (g gatherer) errors(ctx context.Context, a incident.Alert, host hostFacts, 
 			ev.Entries = append(ev.Entries, eventEntry(e))
 		}
 	}
+	if heard {
+		clean = append(clean, "every sampler works")
+	}
+	if why == "" && (heard || len(events) > 0) {
+		clean = append(clean, "no error event came in 24 h")
+	}
 	if len(ev.Entries) == 0 {
-		ev.None = "none, because " + strings.Join(append(clean, "every sampler works", "no error event came in 24 h"), "; ")
+		ev.None = "none, because " + or(strings.Join(clean, "; "), "the alert is about no host")
 	}
 	return ev
 }
 
 // actions is what was already done about it, by machines and, through earlier tickets, by people.
-func (g gatherer) actions(ctx context.Context, a incident.Alert, host hostFacts, now time.Time) ticket.Evidence {
+func (g gatherer) actions(ctx context.Context, a incident.Alert, host hostFacts, heard bool, now time.Time) ticket.Evidence {
 	ev := ticket.Evidence{Part: ticket.PartActions}
 	if inv := host.Inventory; inv != nil && !inv.BootedAt.IsZero() {
 		if at := inv.BootedAt; now.Sub(at) < eventsBack {
 			ev.Entries = append(ev.Entries, ticket.Entry{At: at, Source: "agent on " + a.Asset,
-				Text: fmt.Sprintf("%s was booted %s ago", a.Asset, now.Sub(at).Round(time.Second))})
+				Text: fmt.Sprintf("%s was booted at %s", a.Asset, at.UTC().Format("2006-01-02 15:04:05 UTC"))})
 		}
 	}
 	events, why := g.events(ctx, a.Asset, now)
@@ -336,7 +349,11 @@ func (g gatherer) actions(ctx context.Context, a incident.Alert, host hostFacts,
 		}
 	}
 	if len(ev.Entries) == 0 {
-		ev.None = "none, because " + or(why, "no restart, reboot or local remedy was seen in 24 h") + "; nobody has written any down yet"
+		seen := "no restart, reboot or local remedy was seen in 24 h"
+		if !heard && a.Asset != "" {
+			seen = "whether anything was restarted is unknown: " + unheard(heard, "")
+		}
+		ev.None = "none, because " + or(why, seen) + "; nobody has written any down yet"
 	}
 	return ev
 }

@@ -15,6 +15,7 @@ type metrics struct {
 	acknowledge      prometheus.Histogram
 	resolve          prometheus.Histogram
 	sampleToCommit   prometheus.Histogram
+	commit           prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -31,8 +32,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "From a ticket's opening to its resolution.", Buckets: patient}),
 		sampleToCommit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_alert_sample_to_commit_seconds",
 			Help: "From the first bad sample to the durable ticket, for alerts without for.", Buckets: quick}),
+		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_commit_duration_seconds",
+			Help: "One transaction of alert transitions with their tickets and messages, evidence not counted.", Buckets: quick}),
 	}
-	reg.MustRegister(m.opened, m.resolved, m.acknowledge, m.resolve, m.sampleToCommit)
+	reg.MustRegister(m.opened, m.resolved, m.acknowledge, m.resolve, m.sampleToCommit, m.commit)
 	return m
 }
 

@@ -49,6 +49,7 @@ func (p *pipeline) Commit(ctx context.Context, at time.Time, ts []rules.Transiti
 	now := p.now()
 	found := p.gatherAll(ctx, ts, now)
 	var did outcome
+	began := time.Now()
 	err := p.store.Update(ctx, decisionID(at, ts), func(tx store.Tx) error {
 		did = outcome{} // the closure may run more than once
 		for _, t := range ts {
@@ -61,6 +62,7 @@ func (p *pipeline) Commit(ctx context.Context, at time.Time, ts []rules.Transiti
 	if err != nil {
 		return fmt.Errorf("commit %d alert transitions: %w", len(ts), err)
 	}
+	p.metrics.commit.Observe(time.Since(began).Seconds())
 	p.done(did)
 	return nil
 }

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/watchbill/watchbill/collector/api"
-	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/notify"
@@ -75,12 +74,12 @@ func (c *Collector) lives() []incident.Life {
 		if !a.RevokedAt.IsZero() {
 			continue
 		}
-		l := incident.Life{Asset: a.Asset, Customer: a.Customer, Site: a.Site, Heard: c.started, Interval: usualInterval}
+		l := incident.Life{Asset: a.Asset, Customer: a.Customer, Site: a.Site, Heard: c.started, Word: incident.Start, Interval: usualInterval}
 		if a.EnrolledAt.After(l.Heard) {
-			l.Heard = a.EnrolledAt
+			l.Heard, l.Word = a.EnrolledAt, incident.Enrolment
 		}
 		if h, ok := c.facts.host(a.Asset); ok {
-			l.Heard, l.Goodbye = h.Heard, h.Goodbye
+			l.Heard, l.Word, l.Goodbye = h.Heard, incident.Report, h.Goodbye
 			if h.Interval > 0 {
 				l.Interval = h.Interval
 			}
@@ -110,7 +109,7 @@ func (c *Collector) failing(asset string) []failing {
 
 // standing are the alerts that fire now, those of silence among them.
 func (c *Collector) standing() []rules.Transition {
-	out := c.silence.standing()
+	var out []rules.Transition
 	for _, a := range c.evaluator.Alerts() {
 		if a.Alert.State == rules.Firing {
 			out = append(out, rules.Transition{Origin: a.Origin, From: rules.Pending, Alert: a.Alert})
@@ -118,21 +117,6 @@ func (c *Collector) standing() []rules.Transition {
 	}
 	return out
 }
-
-// rulesView is the evaluator and the silence watch as the API asks them.
-type rulesView struct{ c *Collector }
-
-// Alerts are those that are pending or firing.
-func (v rulesView) Alerts() []evaluate.Standing {
-	out := v.c.evaluator.Alerts()
-	for _, t := range v.c.silence.standing() {
-		out = append(out, evaluate.Standing{Origin: t.Origin, Alert: t.Alert})
-	}
-	return out
-}
-
-// Groups are the loaded groups as they run.
-func (v rulesView) Groups() []evaluate.GroupStatus { return v.c.evaluator.Groups() }
 
 func (c *Collector) notifyOptions() notify.Options {
 	return notify.Options{ExternalURL: c.cfg.Web.ExternalURL, Version: api.ReadBuild().Version}

@@ -2,10 +2,17 @@ package collector
 
 import (
 	"context"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+
+	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/rules"
@@ -48,7 +55,9 @@ type silence struct {
 	commit func(ctx context.Context, at time.Time, ts []rules.Transition) error
 	// down tells the window that an asset is silent.
 	down func(a window.Asset, at time.Time)
-	now  func() time.Time
+	// record writes a sample that the house makes itself into the window.
+	record func(lbls labels.Labels, at time.Time, v float64) bool
+	now    func() time.Time
 
 	mu     sync.Mutex
 	active map[string]rules.Transition
@@ -84,11 +93,10 @@ func (s *silence) look(ctx context.Context) error {
 		standing = append(standing, t.Alert)
 	}
 	ts := incident.Silence(lives, standing, s.patience, now)
-	if len(ts) == 0 {
-		return nil
-	}
-	if err := s.commit(ctx, now, ts); err != nil {
-		return err
+	if len(ts) > 0 {
+		if err := s.commit(ctx, now, ts); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,9 +105,28 @@ func (s *silence) look(ctx context.Context) error {
 			s.active[t.ID()] = t
 		} else {
 			delete(s.active, t.ID())
+			t.Alert.State = rules.Firing // the series was of the firing alert
+			s.record(alertSeries(t.Alert), now, math.Float64frombits(value.StaleNaN))
 		}
 	}
+	for _, t := range s.active {
+		s.record(alertSeries(t.Alert), now, 1)
+	}
 	return nil
+}
+
+// alertSeries is the series ALERTS that Prometheus keeps of a firing alert.
+func alertSeries(a rules.Alert) labels.Labels {
+	return labels.NewBuilder(a.Labels).Set(model.MetricNameLabel, "ALERTS").Set("alertstate", string(a.State)).Labels()
+}
+
+// alerts are the silence alerts that fire now, as the evaluator shows its own.
+func (s *silence) alerts() []evaluate.Standing {
+	var out []evaluate.Standing
+	for _, t := range s.standing() {
+		out = append(out, evaluate.Standing{Origin: t.Origin, Alert: t.Alert})
+	}
+	return out
 }
 
 // standing are the silence alerts that fire now.
@@ -110,5 +137,6 @@ func (s *silence) standing() []rules.Transition {
 	for _, t := range s.active {
 		out = append(out, t)
 	}
+	slices.SortFunc(out, func(a, b rules.Transition) int { return strings.Compare(a.ID(), b.ID()) })
 	return out
 }

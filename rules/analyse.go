@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -96,7 +97,7 @@ func absence(sel parser.Node, path []parser.Node) bool {
 func (r *Rule) writes(s window.Selector) bool {
 	match := func(name string) bool {
 		for _, m := range s.Matchers {
-			if m.Name == labels.MetricName && !m.Matches(name) || m.Name == labels.AlertName && r.Alerting() && !m.Matches(r.Alert) {
+			if m.Name == model.MetricNameLabel && !m.Matches(name) || m.Name == labels.AlertName && r.Alerting() && !m.Matches(r.Alert) {
 				return false
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -190,7 +191,7 @@ groups:
 	var names, absent []string
 	for _, s := range r.Selectors {
 		for _, m := range s.Matchers {
-			if m.Name == labels.MetricName {
+			if m.Name == model.MetricNameLabel {
 				names = append(names, m.Value)
 				if s.Absence {
 					absent = append(absent, m.Value)

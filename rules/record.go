@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/timestamp"
 	"github.com/prometheus/prometheus/model/value"
@@ -19,7 +20,7 @@ func (r *Rule) Recorded(result promql.Vector) (promql.Vector, error) {
 	}
 	out := make(promql.Vector, 0, len(result))
 	for _, s := range result {
-		lb := labels.NewBuilder(s.Metric).Set(labels.MetricName, r.Record)
+		lb := labels.NewBuilder(s.Metric).Set(model.MetricNameLabel, r.Record)
 		r.Labels.Range(func(l labels.Label) { lb.Set(l.Name, l.Value) })
 		s.Metric = lb.Labels()
 		out = append(out, s)
@@ -41,9 +42,9 @@ func (r *Rule) Samples(active Active, at time.Time) promql.Vector {
 	out := make(promql.Vector, 0, 2*len(active))
 	t := timestamp.FromTime(at.Add(-r.QueryOffset))
 	for _, a := range active {
-		lb := labels.NewBuilder(a.Labels).Set(labels.AlertName, r.Alert).Set(labels.MetricName, alertsForStateSeries)
+		lb := labels.NewBuilder(a.Labels).Set(labels.AlertName, r.Alert).Set(model.MetricNameLabel, alertsForStateSeries)
 		out = append(out, promql.Sample{Metric: lb.Labels(), T: t, F: float64(a.ActiveAt.Unix())})
-		lb.Set(labels.MetricName, alertsSeries).Set("alertstate", string(a.State))
+		lb.Set(model.MetricNameLabel, alertsSeries).Set("alertstate", string(a.State))
 		out = append(out, promql.Sample{Metric: lb.Labels(), T: t, F: 1})
 	}
 	return out

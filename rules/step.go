@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/template"
@@ -146,7 +147,7 @@ func (in Input) look(q Sought) window.Standing {
 
 // sought are the labels by which an alert's series are found: those that the rule or the expression wrote may differ.
 func (r *Rule) sought(lbls labels.Labels) labels.Labels {
-	b := labels.NewBuilder(lbls).Del(labels.AlertName, labels.MetricName)
+	b := labels.NewBuilder(lbls).Del(labels.AlertName, model.MetricNameLabel)
 	r.Labels.Range(func(l labels.Label) { b.Del(l.Name) })
 	for name := range r.written {
 		b.Del(name)
@@ -160,7 +161,7 @@ func (r *Rule) found(ctx context.Context, in Input) (Active, error) {
 	for _, smpl := range in.Result {
 		given := in.placed(smpl.Metric)
 		expand := r.expander(ctx, in, promql.Sample{T: smpl.T, F: smpl.F, H: smpl.H, Metric: given})
-		lb := labels.NewBuilder(given).Del(labels.MetricName)
+		lb := labels.NewBuilder(given).Del(model.MetricNameLabel)
 		r.Labels.Range(func(l labels.Label) { lb.Set(l.Name, expand(l.Value)) })
 		lb.Set(labels.AlertName, r.Alert)
 		notes := labels.NewScratchBuilder(r.Annotations.Len())

@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -21,6 +22,7 @@ import (
 	"github.com/watchbill/watchbill/collector"
 	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/policy"
 )
 
 // upOptions are the flags of `watchbill up`.
@@ -70,12 +72,16 @@ func runUp(cmd *cobra.Command, o upOptions) error {
 	read := func() (collector.Config, error) {
 		c, err := o.config(cmd)
 		if err == nil && (cmd.Flags().Changed("interval") || o.configFile == "") {
-			c.Evaluation.Interval = o.interval
+			c.Evaluation.Interval = policy.Duration(o.interval)
 		}
 		return c, err
 	}
 	cfg, err := read()
 	if err != nil {
+		return err
+	}
+	own := ownAgent(cfg, o)
+	if err := own.Validate(); err != nil {
 		return err
 	}
 	ctx := cmd.Context()
@@ -88,7 +94,7 @@ func runUp(cmd *cobra.Command, o upOptions) error {
 		return err
 	}
 	printUp(cmd, c, o)
-	return runBoth(ctx, c, func(ctx context.Context) error { return runOwnAgent(ctx, c, name, o, log) })
+	return runBoth(ctx, c, func(ctx context.Context) error { return runOwnAgent(ctx, c, name, own, log) })
 }
 
 // runBoth runs the collector and beside it the agent. The agent is stopped first, so that its goodbye is heard.
@@ -112,17 +118,19 @@ func runBoth(ctx context.Context, c *collector.Collector, agent func(context.Con
 	return g.Wait()
 }
 
-// runOwnAgent enrols this host's agent if it has no identity with this collector, and runs it.
-func runOwnAgent(ctx context.Context, c *collector.Collector, name string, o upOptions, log *slog.Logger) error {
+// ownAgent is the configuration of this host's agent.
+func ownAgent(c collector.Config, o upOptions) agent.Config {
 	cfg := agent.DefaultConfig()
-	cfg.DataDir = filepath.Join(c.StoragePath(), "agent")
+	cfg.DataDir = filepath.Join(c.Storage.Path, "agent")
 	cfg.Interval = time.Duration(o.interval)
 	for _, w := range o.watch {
 		cfg.Samplers.Watch = append(cfg.Samplers.Watch, sample.Watch{Name: w, Cmdline: "^([^ ]*/)?" + regexp.QuoteMeta(w) + "( |$)"})
 	}
-	if err := cfg.Validate(); err != nil {
-		return err
-	}
+	return cfg
+}
+
+// runOwnAgent enrols this host's agent if it has no identity with this collector, and runs it.
+func runOwnAgent(ctx context.Context, c *collector.Collector, name string, cfg agent.Config, log *slog.Logger) error {
 	if err := enrolSelf(ctx, c, name, cfg); err != nil {
 		return fmt.Errorf("enrol this host's agent: %w", err)
 	}
@@ -179,11 +187,20 @@ func osUser() string {
 }
 
 func printUp(cmd *cobra.Command, c *collector.Collector, o upOptions) {
+	with := ""
+	if c.WebAddress() != strings.TrimPrefix(defaultURL, "http://") {
+		with += " --url http://" + c.WebAddress()
+	}
+	if c.StoragePath() != collector.DefaultStoragePath() {
+		with += " --storage.path " + c.StoragePath()
+	}
 	fmt.Fprintf(cmd.OutOrStdout(), `Watchbill is up and watches this host every %s.
   operators  http://%s   (metrics at /metrics)
   agents     %s
   data       %s
-Try:  watchbill ticket list      watchbill asset list      watchbill alert list
+Try, in another terminal:
+  watchbill asset list%[5]s
+  watchbill ticket list%[5]s
 Stop with Ctrl-C.
-`, o.interval, c.WebAddress(), c.AgentAddress(), c.StoragePath())
+`, o.interval, c.WebAddress(), c.AgentAddress(), c.StoragePath(), with)
 }

@@ -41,6 +41,8 @@ type Options struct {
 	// AssetOf finds an instance in the fleet. An alert on an instance that is not in the fleet any more ends as
 	// series gone. Nil: every instance is taken to be there.
 	AssetOf func(instance string) (window.Asset, bool)
+	// Others are alerts that stand beside those of rules; Alerts and the metrics show them too. Nil: there are none.
+	Others func() []Standing
 	// ExternalLabels and ExternalURL are for templates.
 	ExternalLabels map[string]string
 	ExternalURL    *url.URL

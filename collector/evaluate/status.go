@@ -17,8 +17,16 @@ type Standing struct {
 }
 
 // Alerts are all pending and firing alerts, by rule as loaded, then by alert; those of removed rules last, until their
-// end is committed.
+// end is committed. Options.Others follow.
 func (e *Evaluator) Alerts() []Standing {
+	out := e.own()
+	if e.opts.Others != nil {
+		out = append(out, e.opts.Others()...)
+	}
+	return out
+}
+
+func (e *Evaluator) own() []Standing {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []Standing

@@ -54,7 +54,8 @@ func TestKeyTellsIncidentsApart(t *testing.T) {
 	}
 }
 
-// life is a host by its last report and, after a colon, its goodbye: "acme/london/web1 -12s:stopped".
+// life is a host by its last report and, after a colon, its goodbye: "acme/london/web1 -12s:stopped"; or by what else
+// it was last heard of: ":enrolled", ":started".
 func life(s string) Life {
 	name, rest, _ := strings.Cut(s, " ")
 	ago, bye, _ := strings.Cut(rest, ":")
@@ -63,7 +64,16 @@ func life(s string) Life {
 		panic(err)
 	}
 	p := strings.Split(name, "/")
-	return Life{Customer: p[0], Site: p[1], Asset: p[2], Heard: t0.Add(d), Interval: 5 * time.Second, Goodbye: bye}
+	l := Life{Customer: p[0], Site: p[1], Asset: p[2], Heard: t0.Add(d), Interval: 5 * time.Second}
+	switch bye {
+	case "enrolled":
+		l.Word = Enrolment
+	case "started":
+		l.Word = Start
+	default:
+		l.Goodbye = bye
+	}
+	return l
 }
 
 func TestSilence(t *testing.T) {
@@ -87,6 +97,13 @@ func TestSilence(t *testing.T) {
 			[]string{"AgentStopped 1 fires"}},
 		"two goodbyes are no site failure": {[]string{"a/x/1 -121s:stopped", "a/x/2 -122s:stopped"}, nil,
 			[]string{"AgentStopped 1 fires", "AgentStopped 2 fires"}},
+		"enrolled, not started yet": {[]string{"a/x/1 -60s:enrolled", "a/x/2 -1s"}, nil, nil},
+		"enrolled, never started": {[]string{"a/x/1 -901s:enrolled", "a/x/2 -1s"}, nil,
+			[]string{"AgentNotSeen 1 fires"}},
+		"a host that is being set up does not make a site silent": {[]string{"a/x/1 -901s:enrolled"}, nil,
+			[]string{"AgentNotSeen 1 fires"}},
+		"silent since the collector's start": {[]string{"a/x/1 -16s:started", "a/x/2 -1s"}, nil,
+			[]string{"HostSilent 1 fires"}},
 		"still silent is no change": {[]string{"a/x/1 -16s"}, []string{"a/x/1 -15s"}, nil},
 		"back": {[]string{"a/x/1 -1s"}, []string{"a/x/1 -15s"},
 			[]string{"HostSilent 1 recovered"}},
@@ -127,6 +144,20 @@ func say(ts []rules.Transition) []string {
 	}
 	sort.Strings(out)
 	return out
+}
+
+// What is said of a silent host is what is known, and no more.
+func TestSilenceSaysWhatIsKnown(t *testing.T) {
+	for of, want := range map[string]string{
+		"a/x/1 -60s":          "The last report came at 17:29:00 UTC; one is due every 5s.",
+		"a/x/1 -60s:started":  "No report has come since the collector started at 17:29:00 UTC; when it last reported before that is not known.",
+		"a/x/1 -60s:enrolled": "It enrolled at 17:29:00 UTC and not one report has come.",
+		"a/x/1 -60s:reboot":   "Its last report, at 17:29:00 UTC, said goodbye: reboot.",
+	} {
+		if got := hostSilent(life(of), t0).Annotations.Get("description"); !strings.Contains(got, want) {
+			t.Errorf("%s: %q does not say %q", of, got, want)
+		}
+	}
 }
 
 // A site whose line is cut reports host by host going silent; played in small steps it must end as one incident.

@@ -13,14 +13,28 @@ import (
 // Life is the last sign of life of one enrolled host.
 type Life struct {
 	Asset, Customer, Site string
-	// Heard is when the last report was received, by the collector's clock; when nothing was heard since the collector
-	// started, that start.
+	// Heard is when the last report was received, by the collector's clock; or, when there was none, since when one
+	// was waited for. Word says which.
 	Heard time.Time
+	Word  Word
 	// Interval is how often the host reports.
 	Interval time.Duration
 	// Goodbye is the reason the agent gave for stopping; empty when it did not say goodbye since Heard.
 	Goodbye string
 }
+
+// Word is what Life.Heard is the time of.
+type Word int
+
+// What was last heard of a host.
+const (
+	// Report: a report of the host.
+	Report Word = iota
+	// Enrolment: nothing; its agent enrolled then and has not reported yet.
+	Enrolment
+	// Start: nothing; the collector started then, and does not know what came before.
+	Start
+)
 
 // Patience says how long silence may last before it is an alert.
 type Patience struct {
@@ -29,15 +43,22 @@ type Patience struct {
 	Least     time.Duration
 	// AfterGoodbye is what an agent that stopped in an orderly way may take to come back.
 	AfterGoodbye time.Duration
+	// AfterEnrolment is what an agent may take from its enrolment to its first report.
+	AfterEnrolment time.Duration
 }
 
-// DefaultPatience is three reports, at least 10 s, and two minutes after a goodbye.
-var DefaultPatience = Patience{Intervals: 3, Least: 10 * time.Second, AfterGoodbye: 2 * time.Minute}
+// DefaultPatience is three reports, at least 10 s, two minutes after a goodbye, and a quarter of an hour to be started.
+var DefaultPatience = Patience{
+	Intervals: 3, Least: 10 * time.Second, AfterGoodbye: 2 * time.Minute, AfterEnrolment: 15 * time.Minute,
+}
 
 // Of is how long this host may be silent.
 func (p Patience) Of(l Life) time.Duration {
-	if l.Goodbye != "" {
+	switch {
+	case l.Goodbye != "":
 		return p.AfterGoodbye
+	case l.Word == Enrolment:
+		return p.AfterEnrolment
 	}
 	return max(time.Duration(p.Intervals)*l.Interval, p.Least)
 }
@@ -46,6 +67,7 @@ func (p Patience) Of(l Life) time.Duration {
 const (
 	HostSilent     = "HostSilent"
 	AgentStopped   = "AgentStopped"
+	AgentNotSeen   = "AgentNotSeen"
 	SiteSilent     = "SiteSilent"
 	CollectorBlind = "CollectorBlind"
 )
@@ -108,13 +130,13 @@ func causes(lives []Life, p Patience, now time.Time) map[uint64]rules.Alert {
 	}
 	out := map[uint64]rules.Alert{}
 	put := func(a rules.Alert) { out[a.Labels.Hash()] = a }
-	if len(sites) > 1 && all(lives, p, now, silent) && !allSaidGoodbye(lives) {
+	if len(sites) > 1 && all(lives, p, now, silent) && !allExcused(lives) {
 		put(blind(lives, now))
 		return out
 	}
 	for at, hosts := range sites {
 		switch {
-		case len(hosts) > 1 && all(hosts, p, now, silent) && !allSaidGoodbye(hosts):
+		case len(hosts) > 1 && all(hosts, p, now, silent) && !allExcused(hosts):
 			put(siteSilent(at, hosts, now))
 		case len(hosts) > 1 && all(hosts, p, now, overdue):
 			// Some are silent and the rest are about to be: a moment's wait tells one host from the whole site.
@@ -131,9 +153,9 @@ func causes(lives []Life, p Patience, now time.Time) map[uint64]rules.Alert {
 
 func silent(l Life, p Patience, now time.Time) bool { return now.Sub(l.Heard) > p.Of(l) }
 
-// overdue is a host that missed a report but may yet be heard in time; one that said goodbye is not waited for.
+// overdue is a host that missed a report but may yet be heard in time; an excused one is not waited for.
 func overdue(l Life, p Patience, now time.Time) bool {
-	return l.Goodbye == "" && now.Sub(l.Heard) > l.Interval+l.Interval/2
+	return !excused(l) && now.Sub(l.Heard) > l.Interval+l.Interval/2
 }
 
 func all(lives []Life, p Patience, now time.Time, is func(Life, Patience, time.Time) bool) bool {
@@ -145,9 +167,12 @@ func all(lives []Life, p Patience, now time.Time, is func(Life, Patience, time.T
 	return len(lives) > 0
 }
 
-func allSaidGoodbye(lives []Life) bool {
+// excused is a host whose silence has a cause of its own.
+func excused(l Life) bool { return l.Goodbye != "" || l.Word == Enrolment }
+
+func allExcused(lives []Life) bool {
 	for _, l := range lives {
-		if l.Goodbye == "" {
+		if !excused(l) {
 			return false
 		}
 	}
@@ -155,19 +180,33 @@ func allSaidGoodbye(lives []Life) bool {
 }
 
 func hostSilent(l Life, now time.Time) rules.Alert {
-	if l.Goodbye != "" {
-		return alert(AgentStopped, Warning, l.Heard, now, map[string]string{
-			"instance": l.Asset, "customer": l.Customer, "site": l.Site, "service": "availability", "system": "monitoring",
-		}, fmt.Sprintf("The agent on %s stopped and has not come back", l.Asset),
+	about := func(service, system string) map[string]string {
+		return map[string]string{"instance": l.Asset, "customer": l.Customer, "site": l.Site, "service": service, "system": system}
+	}
+	switch {
+	case l.Goodbye != "":
+		return alert(AgentStopped, Warning, l.Heard, now, about("agent", "monitoring"),
+			fmt.Sprintf("The agent on %s stopped and has not come back", l.Asset),
 			fmt.Sprintf("Its last report, at %s, said goodbye: %s. Nobody watches %s since.", clock(l.Heard), l.Goodbye, l.Asset),
 			"Is the host up? If it is, start the agent (systemctl start watchbill-agent). If it was taken out of service, revoke the agent.")
+	case l.Word == Enrolment:
+		return alert(AgentNotSeen, Warning, l.Heard, now, about("agent", "monitoring"),
+			fmt.Sprintf("The agent on %s enrolled but never reported", l.Asset),
+			fmt.Sprintf("It enrolled at %s and not one report has come. %s is not watched.", clock(l.Heard), l.Asset),
+			"Was the agent started (systemctl status watchbill-agent)? Its log says what keeps it. If it is not wanted, revoke it.")
+	case l.Word == Start:
+		return alert(HostSilent, Critical, l.Heard, now, about("availability", "server"),
+			fmt.Sprintf("%s is silent", l.Asset),
+			fmt.Sprintf("No report has come since the collector started at %s; when it last reported before that is not known. The agent, the host or the line to it is down.", clock(l.Heard)),
+			silentChecks)
 	}
-	return alert(HostSilent, Critical, l.Heard, now, map[string]string{
-		"instance": l.Asset, "customer": l.Customer, "site": l.Site, "service": "availability", "system": "server",
-	}, fmt.Sprintf("%s is silent", l.Asset),
+	return alert(HostSilent, Critical, l.Heard, now, about("availability", "server"),
+		fmt.Sprintf("%s is silent", l.Asset),
 		fmt.Sprintf("The last report came at %s; one is due every %s. The agent, the host or the line to it is down, without a goodbye.", clock(l.Heard), l.Interval),
-		"Ping the host. Look at its console. If it is up: systemctl status watchbill-agent, journalctl -u watchbill-agent.")
+		silentChecks)
 }
+
+const silentChecks = "Ping the host. Look at its console. If it is up: systemctl status watchbill-agent, journalctl -u watchbill-agent."
 
 func siteSilent(at place, hosts []Life, now time.Time) rules.Alert {
 	return alert(SiteSilent, Critical, newest(hosts), now, map[string]string{

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"time"
 
+	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -26,7 +28,7 @@ func Decode(file string, content []byte, into any) error {
 
 // unknownKey is how the YAML package tells of a key that a Go type lacks. Should it change its words, a person reads
 // those.
-var unknownKey = regexp.MustCompile(`^line (\d+): field (.+) not found in type \S+$`)
+var unknownKey = regexp.MustCompile(`^line (\d+): field (.+) not found in type .+$`)
 
 // words puts the YAML package's faults into words for somebody who does not know Go.
 func words(file string, err error) error {
@@ -44,3 +46,19 @@ func words(file string, err error) error {
 	}
 	return errors.Join(errs...)
 }
+
+// Duration is written as Prometheus writes durations: 90s, 15m, 1d.
+type Duration time.Duration
+
+// UnmarshalYAML reads a Prometheus duration. Its faults are gathered with those of other fields.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := model.ParseDuration(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %q is no duration; write it like 90s, 15m or 24h", n.Line, n.Value)}}
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// String is the duration as Prometheus writes it.
+func (d Duration) String() string { return model.Duration(d).String() }

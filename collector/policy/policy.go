@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/prometheus/common/model"
-
 	"github.com/watchbill/watchbill/rules/policies"
 )
 
@@ -22,9 +20,9 @@ type Set struct {
 	// Owner is the party that owns a new ticket.
 	Owner string `yaml:"owner"`
 	// ReopenWindow is how long after its resolution a returning alert reopens a ticket.
-	ReopenWindow model.Duration `yaml:"reopen_window"`
+	ReopenWindow Duration `yaml:"reopen_window"`
 	// CloseAfter is how long after its resolution a ticket closes by itself.
-	CloseAfter model.Duration `yaml:"close_after"`
+	CloseAfter Duration `yaml:"close_after"`
 }
 
 // severities are the words a rule may use, worst first.

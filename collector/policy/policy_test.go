@@ -31,7 +31,7 @@ func TestParseErrors(t *testing.T) {
 		"no name":            {"name: x\n", "", "x.yml: name: must not be empty"},
 		"missing severity":   {", info: P3", "", "info has no priority"},
 		"unknown severity":   {"info: P3", "info: P3, fatal: P0", `"fatal" is not a severity`},
-		"bad duration":       {"close_after: 1h", "close_after: soon", "not a valid duration"},
+		"bad duration":       {"close_after: 1h", "close_after: soon", `x.yml: line 6: "soon" is no duration`},
 		"negative":           {"close_after: 1h", "close_after: 0s", "must be positive"},
 		"nobody owns":        {"owner: us", "owner: ''", "owner: must name the party"},
 		"wrong type":         {"owner: us", "owner: [us]", "x.yml: line 4"},

@@ -73,6 +73,10 @@ type HostEvent struct {
 	Fields map[string]string `json:"fields,omitempty"`
 }
 
+// KeepEvents is how long an agent's events are kept: tickets have taken in by then what they need of them. How many come
+// in that time is bounded at the way in.
+const KeepEvents = 30 * 24 * time.Hour
+
 // Deadline is the next time a ticket wants looking at although nobody touches it.
 type Deadline struct {
 	At     time.Time `json:"at"`
@@ -135,7 +139,8 @@ type Tx interface {
 	// when there is none. It reads the index, it does not scan tickets.
 	DueDeadlines(now time.Time, limit int) (due []Deadline, next time.Time, err error)
 
-	// PutEvent keeps an agent's event under (asset, epoch, id); false when it was already there.
+	// PutEvent keeps an agent's event under (asset, epoch, id); false when it was already there. Events of the asset that
+	// are older than this one by more than KeepEvents are forgotten by and by.
 	PutEvent(HostEvent) (bool, error)
 	// Events are the newest events of an asset since a time, newest first, at most limit.
 	Events(asset string, since time.Time, limit int) ([]HostEvent, error)

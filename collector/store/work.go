@@ -53,8 +53,21 @@ func (x *tx) PutEvent(e HostEvent) (bool, error) {
 		return false, err
 	}
 	at := tableHostEventAt.key().str(e.Asset).time(e.At).num(e.Epoch).num(e.ID)
-	err := errors.Join(x.put(k, e), x.mark(at))
+	err := errors.Join(x.put(k, e), x.mark(at), x.forgetEvents(e.Asset, e.At.Add(-KeepEvents)))
 	return err == nil, err
+}
+
+// forgetEvents removes some of an asset's events from before a time: two for every one that comes, so that what is kept
+// shrinks to the bound without a long transaction.
+func (x *tx) forgetEvents(asset string, before time.Time) error {
+	old, err := x.keys(tableHostEventAt.key().str(asset), tableHostEventAt.key().str(asset).time(before), false, 2)
+	for _, k := range old {
+		p := split(k)
+		_, _ = p.str(), p.time()
+		epoch, id := p.num(), p.num()
+		err = errors.Join(err, x.remove(hostEventKey(asset, epoch, id)), x.remove(k))
+	}
+	return err
 }
 
 func (x *tx) Events(asset string, since time.Time, limit int) ([]HostEvent, error) {

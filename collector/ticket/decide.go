@@ -98,14 +98,14 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 	case !seen && !a.Firing(): // over before anybody could know of it
 		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: or(a.Annotations["description"], a.Name+" came and went")})
 	case !seen:
-		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: a.Name + " fires as well"})
+		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: a.Name + attached(t)})
 	case !known.Firing() && a.Firing():
 		d.add(Event{Kind: AlertRefired, Actor: actorOf(a), Alert: &a, Text: a.Name + " fires again"})
 	default:
 		return d.change()
 	}
 	if !t.State.Open() {
-		text := fmt.Sprintf("%s fires again %s after the ticket was resolved", a.Name, gap(t.ResolvedAt, now))
+		text := fmt.Sprintf("%s %s after the ticket was resolved", d.events[0].Text, gap(t.ResolvedAt, now))
 		if !a.Firing() {
 			text = fmt.Sprintf("more became known %s after the ticket was resolved", gap(t.ResolvedAt, now))
 		}
@@ -122,6 +122,14 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 	return d.change()
 }
 
+// attached says how a new alert joins the ticket.
+func attached(t Ticket) string {
+	if t.Firing() > 0 {
+		return " fires as well"
+	}
+	return " fires"
+}
+
 // End folds the end of an alert into its ticket. When it was the last that fired and all ended on good data the ticket
 // is resolved by the rule; an alert whose series or rule went away proves nothing, so then a person decides.
 func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
@@ -132,7 +140,7 @@ func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
 	}
 	text := a.Name + " recovered"
 	if a.End != incident.Recovered {
-		text = fmt.Sprintf("%s ended: %s. That does not show that the fault is mended", a.Name, a.End)
+		text = fmt.Sprintf("%s ended: %s. That does not show that the fault is mended", a.Name, endWords(a.End))
 	}
 	d.add(Event{Kind: AlertEnded, Actor: actorOf(a), Alert: &a, Text: text})
 	if !d.t.State.Open() || d.t.Firing() > 0 {
@@ -140,8 +148,8 @@ func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
 	}
 	for _, other := range d.t.Alerts {
 		if other.End != incident.Recovered {
-			d.add(Event{Kind: Noted, Actor: house, Text: "no alert fires any more, but " + other.Name + " ended because: " +
-				string(other.End) + ". Look at it and resolve the ticket by hand"})
+			d.add(Event{Kind: Noted, Actor: house, Text: "no alert fires any more, but " + other.Name + " ended: " +
+				endWords(other.End) + ". Look at it and resolve the ticket by hand"})
 			return d.change()
 		}
 	}
@@ -149,6 +157,17 @@ func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
 	d.add(Event{Kind: Resolved, Actor: actorOf(a), Text: text})
 	d.tell(Resolved, text)
 	return d.change()
+}
+
+// endWords says to a person how an alert ended without a recovery.
+func endWords(e incident.End) string {
+	switch e {
+	case incident.SeriesGone:
+		return "what it watched is no longer reported (unmounted, renamed or removed)"
+	case incident.RuleGone:
+		return "its rule was removed or changed"
+	}
+	return string(e)
 }
 
 // Learn adds evidence that came after the ticket was opened.

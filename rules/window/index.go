@@ -1,6 +1,7 @@
 package window
 
 import (
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -15,7 +16,7 @@ func newIndex() index {
 }
 
 func (x *index) add(s *series) {
-	n, i := s.lbls.Get(labels.MetricName), s.lbls.Get(instanceLabel)
+	n, i := s.lbls.Get(model.MetricNameLabel), s.lbls.Get(instanceLabel)
 	s.named, s.placed = len(x.name[n]), len(x.instance[i])
 	x.name[n] = append(x.name[n], s)
 	x.instance[i] = append(x.instance[i], s)
@@ -23,7 +24,7 @@ func (x *index) add(s *series) {
 }
 
 func (x *index) remove(s *series) {
-	n, i := s.lbls.Get(labels.MetricName), s.lbls.Get(instanceLabel)
+	n, i := s.lbls.Get(model.MetricNameLabel), s.lbls.Get(instanceLabel)
 	cutOut(x.name, n, s.named, func(moved *series, at int) { moved.named = at })
 	cutOut(x.instance, i, s.placed, func(moved *series, at int) { moved.placed = at })
 	x.size--
@@ -61,7 +62,7 @@ func (x *index) lists(ms []*labels.Matcher) [][]*series {
 	for _, m := range ms {
 		var by map[string][]*series
 		switch m.Name {
-		case labels.MetricName:
+		case model.MetricNameLabel:
 			by = x.name
 		case instanceLabel:
 			by = x.instance

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 )
@@ -172,7 +173,7 @@ func (w *Window) find(q Question, sel Selector) found {
 func compatible(lbls, alert labels.Labels) bool {
 	ok := true
 	lbls.Range(func(l labels.Label) {
-		if l.Name == labels.MetricName || l.Name == labels.AlertName {
+		if l.Name == model.MetricNameLabel || l.Name == labels.AlertName {
 			return
 		}
 		if v := alert.Get(l.Name); v != "" && v != l.Value {
@@ -212,7 +213,7 @@ func (w *Window) judge(s *series, now time.Time, lookback time.Duration) (gone b
 
 // judgeWritten is judge for series that the house writes itself. They stand on their own: up is there to tell silence.
 func (w *Window) judgeWritten(s *series, at, back int64) (gone bool, unknown string) {
-	name := s.lbls.Get(labels.MetricName)
+	name := s.lbls.Get(model.MetricNameLabel)
 	t, v, ok := s.lastAt(at)
 	switch {
 	case ok && value.IsStaleNaN(v):

@@ -3,6 +3,7 @@ package window
 import (
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 )
@@ -47,7 +48,7 @@ func (a *asset) has(kind string) bool {
 func (a *asset) writeUp(w *Window, job string, t int64, v float64) {
 	s := a.up[job]
 	if s == nil {
-		lbls := labels.FromStrings(labels.MetricName, "up", "job", job, instanceLabel, a.Name)
+		lbls := labels.FromStrings(model.MetricNameLabel, "up", "job", job, instanceLabel, a.Name)
 		lb := labels.NewBuilder(lbls)
 		lb.Set("customer", a.Customer).Set("site", a.Site)
 		lbls = lb.Labels()

@@ -29,13 +29,15 @@ func ensure(path string, o Options) error {
 	switch {
 	case err == nil && info.IsDir():
 		return fmt.Errorf("%s is a directory; the store is a file", path)
+	case err == nil && info.Size() == 0:
+		return store.Damaged(path, "the file is empty")
 	case err == nil:
 		return private(path, info)
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	if err := ensureDir(filepath.Dir(path)); err != nil {
-		return err
+		return fmt.Errorf("create %s: %w", path, err)
 	}
 	draft := path + ".new"
 	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {

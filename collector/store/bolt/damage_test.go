@@ -16,7 +16,7 @@ import (
 )
 
 // sample makes a store with some history and returns its file's content and a digest of its records.
-func sample(t *testing.T, changes int) (content []byte, digest uint32) {
+func sample(t *testing.T, changes int, more ...func(store.Tx) error) (content []byte, digest uint32) {
 	t.Helper()
 	path := file(t)
 	s, err := Open(path, Options{})
@@ -25,6 +25,11 @@ func sample(t *testing.T, changes int) (content []byte, digest uint32) {
 	}
 	for i := range changes {
 		if err := work(s, i+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, fn := range more {
+		if err := s.Update(context.Background(), "more", fn); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,7 +48,10 @@ func sample(t *testing.T, changes int) (content []byte, digest uint32) {
 func harm(b []byte, used int, r *rand.Rand) ([]byte, string) {
 	const page = 4096
 	pages := used / page
-	switch r.IntN(8) {
+	switch r.IntN(9) {
+	case 8:
+		n := r.IntN(3 * page)
+		return b[:n], fmt.Sprintf("cut to %d bytes", n)
 	case 0:
 		n := r.IntN(len(b))
 		return b[:n], fmt.Sprintf("cut to %d bytes", n)
@@ -110,60 +118,59 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestStalePage puts the newest pages' older versions in their places, one by one: each is sound by itself, so only the
-// total over all records can tell.
-func TestStalePage(t *testing.T) {
-	old, _ := sample(t, 40)
+// rewritten is the file at hand after one more transaction that changed one record.
+func rewritten(t *testing.T, old []byte) []byte {
+	t.Helper()
 	path := file(t)
 	if err := os.WriteFile(path, old, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := mustOpen(t, path, Options{})
-	want, err := dump(s)
+	s, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The same pages with another value in one record, as after a write that was lost.
-	if err := s.engine.Update(context.Background(), func(kv store.KV) error {
-		v, err := kv.Get([]byte("Aa7\x00\x01"))
+	const key = "Aa7\x00\x01"
+	err = s.engine.Update(context.Background(), func(kv store.KV) error {
+		v, err := kv.Get([]byte(key))
 		if err != nil || v == nil {
 			return fmt.Errorf("no record to change: %w", err)
 		}
-		return kv.Put([]byte("Aa7\x00\x01"), sealed("Aa7\x00\x01", strings.Replace(string(v[6:]), `"users":`, `"users":9`, 1)))
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
+		return kv.Put([]byte(key), sealed(key, strings.Replace(string(v[6:]), `"users":`, `"users":9`, 1)))
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	now, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Every leaf page whose content begins as an old page's does is put back to the old one under its new number.
-	stale := 0
+	return now
+}
+
+// TestStalePage puts the newest pages' older versions in their places, one by one, as when a write is lost: each is
+// sound by itself, so only the total over all records can tell.
+func TestStalePage(t *testing.T) {
+	old, _ := sample(t, 40)
+	now, path, stale := rewritten(t, old), file(t), 0
 	for p := 2; p < len(now)/4096; p++ {
 		for q := 2; q < len(old)/4096; q++ {
 			a, b := now[p*4096:(p+1)*4096], old[q*4096:(q+1)*4096]
 			if string(a[8:200]) != string(b[8:200]) || string(a[8:]) == string(b[8:]) || a[8] != leafFlag {
-				continue
+				continue // not the same leaf, or not another version of it
 			}
 			bad := append([]byte(nil), now...)
 			copy(bad[p*4096+8:(p+1)*4096], b[8:])
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
+			stale++
 			s, err := Open(path, Options{})
 			if err == nil {
-				got, err := dump(s)
-				t.Errorf("page %d in its old version is served (%v, the old data: %v)", p, err, got == want)
+				t.Errorf("page %d in its old version is served", p)
 				_ = s.Close()
-				continue
-			}
-			if !errors.Is(err, store.ErrDamaged) {
+			} else if !errors.Is(err, store.ErrDamaged) {
 				t.Errorf("page %d in its old version: %v", p, err)
 			}
-			stale++
 		}
 	}
 	if stale == 0 {

@@ -49,7 +49,7 @@ func fill(dir string, r *rand.Rand) error {
 		return errors.Join(fmt.Errorf("with room again: %w", err), s.Close())
 	}
 	acked[next] = true
-	if next, err = untilFull(s, next+1, acked); err != nil || len(acked) <= before {
+	if _, err = untilFull(s, next+1, acked); err != nil || len(acked) <= before {
 		return errors.Join(fmt.Errorf("full again after %d and %d changes: %w", before, len(acked), err), s.Close())
 	}
 	if err := s.Close(); err != nil {
@@ -84,7 +84,7 @@ func untilFull(s *Store, from int, acked map[int]bool) (next int, err error) {
 
 // readable is the part of verify that only reads.
 func readable(s *Store, acked map[int]bool) error {
-	err := verified(s, acked)
+	err := verify(s, acked)
 	if errors.Is(err, store.ErrFull) {
 		return nil // verify asks for decisions, which is an update, after everything was read
 	}

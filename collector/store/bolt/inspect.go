@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,8 +24,12 @@ func inspect(path string, o Options) error {
 		db, err = openFile(path, bbolt.Options{Timeout: o.LockTimeout, ReadOnly: true})
 		return err
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrLocked):
 		return err
+	case err != nil:
+		// bbolt does not always say that it is the file's fault.
+		return cmp.Or(inspectFile(path), err)
 	}
 	return errors.Join(inspectFile(path), db.Close())
 }

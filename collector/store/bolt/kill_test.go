@@ -39,7 +39,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		kill := func() { _ = cmd.Process.Kill() } // it may have ended by itself; Wait tells
-		stopwatch := time.AfterFunc(time.Duration(r.IntN(120_000))*time.Microsecond, kill)
+		stopwatch := time.AfterFunc(time.Duration(r.IntN(250_000))*time.Microsecond, kill)
 		last := first
 		if err := acks(out, func(i int) { acked[i] = true; last = max(last, i); total++ }); err != nil {
 			t.Fatal(err)
@@ -55,7 +55,7 @@ func TestKill(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d, after the kill: %v", round, err)
 		}
-		if err := verified(s, acked); err != nil {
+		if err := verify(s, acked); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		if err := s.Close(); err != nil {

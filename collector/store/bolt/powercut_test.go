@@ -41,7 +41,7 @@ func TestPowerCut(t *testing.T) {
 			if err != nil {
 				t.Fatalf("cut at line %d of %d, %d writes on their way: %v", at, tr.end, pending, err)
 			}
-			if err := verified(s, acked); err != nil {
+			if err := verify(s, acked); err != nil {
 				t.Fatalf("cut at line %d of %d, %d writes on their way: %v", at, tr.end, pending, err)
 			}
 			if err := work(s, 1_000_000); err != nil {

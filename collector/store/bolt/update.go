@@ -22,10 +22,11 @@ type call struct {
 	// lead is closed when this caller is to commit the queue, done when err and panicked are final.
 	lead, done chan struct{}
 	promoted   bool
-	// settled: the call has its own outcome already and shares not in the commit's.
-	settled  bool
-	err      error
-	panicked *closurePanic
+	// settled: the call has its own outcome already and shares not in the commit's. tentative: its closure saw what
+	// others in the same commit had changed, so what it said holds only if that is kept.
+	settled, tentative bool
+	err                error
+	panicked           *closurePanic
 }
 
 // closurePanic carries a closure's panic to the caller it belongs to.
@@ -114,7 +115,7 @@ func (e *engine) commitQueue() {
 	err := errAbandoned
 	defer func() {
 		for _, c := range batch {
-			if !c.settled {
+			if !c.settled || c.tentative && err != nil {
 				c.err = err
 			}
 			close(c.done)
@@ -174,7 +175,7 @@ func apply(k *kv, c *call) error {
 		c.settled = true
 		return nil
 	}
-	k.undo = nil
+	k.undo, c.tentative = nil, k.changed
 	func() {
 		defer func() {
 			if p := recover(); p != nil {

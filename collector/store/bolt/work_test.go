@@ -122,38 +122,12 @@ func resolve(tx store.Tx, i int) error {
 	return tx.AppendTicket(t.Seq, next, line)
 }
 
-// verify checks that every change of acked is in the store, whole, and that no other is there by half.
+// verify checks that every change of acked is in the store, whole, and that no other is there by half. It leaves the
+// store as it was.
 func verify(s store.Store, acked map[int]bool) error {
 	ctx := context.Background()
 	present := map[int]bool{}
-	err := s.View(ctx, func(tx store.Tx) error {
-		assets, err := tx.Assets()
-		for _, a := range assets {
-			i, err := strconv.Atoi(a.Name[1:])
-			if err != nil {
-				return err
-			}
-			present[i] = true
-		}
-		messages, err2 := tx.Messages("", 1<<30)
-		tickets, err3 := tx.Tickets(store.TicketFilter{Limit: 1 << 30})
-		due, _, err4 := tx.DueDeadlines(start.AddDate(1, 0, 0), 1<<30)
-		if len(messages) != len(assets) || len(tickets) != len(assets) || len(due) != len(assets) {
-			return fmt.Errorf("half a change: %d assets, %d messages, %d tickets, %d deadlines", len(assets), len(messages),
-				len(tickets), len(due))
-		}
-		for _, t := range tickets {
-			line, err := tx.Timeline(t.ID)
-			if err != nil {
-				return err
-			}
-			if err := ticket.VerifyChain(line, t.Seq, t.Head); err != nil {
-				return fmt.Errorf("ticket %s: %w", t.Number, err)
-			}
-		}
-		return errors.Join(err, err2, err3, err4)
-	})
-	if err != nil {
+	if err := s.View(ctx, func(tx store.Tx) error { return halves(tx, present) }); err != nil {
 		return err
 	}
 	for i := range acked {
@@ -168,18 +142,47 @@ func verify(s store.Store, acked map[int]bool) error {
 			return fmt.Errorf("change %d is there and its decision is not: %w", i, err)
 		}
 	}
-	return s.Update(ctx, "", func(tx store.Tx) error {
+	errLook := errors.New("only looking")
+	err := s.Update(ctx, "", func(tx store.Tx) error {
 		if n, err := tx.NextNumber(); n != 1001+len(present) || err != nil {
 			return fmt.Errorf("the next number is %d after %d changes (%w)", n, len(present), err)
 		}
-		return errors.New("keep the number")
+		return errLook
 	})
+	if errors.Is(err, errLook) {
+		return nil
+	}
+	return err
 }
 
-// verified is verify without the error it ends with on purpose.
-func verified(s store.Store, acked map[int]bool) error {
-	if err := verify(s, acked); err == nil || err.Error() != "keep the number" {
+// halves notes which changes are present and looks for those that are there by half.
+func halves(tx store.Tx, present map[int]bool) error {
+	assets, err := tx.Assets()
+	messages, err2 := tx.Messages("", 1<<30)
+	tickets, err3 := tx.Tickets(store.TicketFilter{Limit: 1 << 30})
+	due, _, err4 := tx.DueDeadlines(start.AddDate(1, 0, 0), 1<<30)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
 		return err
+	}
+	if len(messages) != len(assets) || len(tickets) != len(assets) || len(due) != len(assets) {
+		return fmt.Errorf("half a change: %d assets, %d messages, %d tickets, %d deadlines", len(assets), len(messages),
+			len(tickets), len(due))
+	}
+	for _, a := range assets {
+		i, err := strconv.Atoi(a.Name[1:])
+		if err != nil {
+			return err
+		}
+		present[i] = true
+	}
+	for _, t := range tickets {
+		line, err := tx.Timeline(t.ID)
+		if err != nil {
+			return err
+		}
+		if err := ticket.VerifyChain(line, t.Seq, t.Head); err != nil {
+			return fmt.Errorf("ticket %s: %w", t.Number, err)
+		}
 	}
 	return nil
 }

@@ -116,6 +116,16 @@ func testEvents(t *testing.T, s store.Store) {
 			return err
 		})
 	}
+	later := int(store.KeepEvents/time.Minute) + 4 // the events of minutes 1 and 3 are too old by then
+	put(event("web1", 3, 1, later))
+	view(t, s, func(tx store.Tx) error {
+		got, err := tx.Events("web1", time.Time{}, 0)
+		same(t, "a month later", got, []store.HostEvent{event("web1", 3, 1, later), event("web1", 1, 1, 5)})
+		return err
+	})
+	if !put(event("web1", 2, 1, 1)) {
+		t.Error("a forgotten event is still known")
+	}
 }
 
 func message(id string, created, next int) outbox.Message {

@@ -40,6 +40,9 @@ type Options struct {
 	// Transport and URL reach the collector in place of the enrolled identity.
 	Transport http.RoundTripper
 	URL       string
+	// Memory measures what the agent uses and may use, in bytes: SetMemoryLimit's result. Nothing is left out for want of
+	// memory when nil.
+	Memory func() (used, limit uint64)
 	// OnReport is called after every report that was made and handed on, from Run's goroutine: a sign of life.
 	OnReport func()
 }

@@ -29,6 +29,7 @@ type collector struct {
 	interval time.Duration
 	builder  *wire.Builder
 	log      *slog.Logger
+	memory   memory
 }
 
 // source is a sampler and what the agent remembers of it.
@@ -85,7 +86,15 @@ func (c *collector) collect(ctx context.Context, now func() time.Time) collected
 		}
 		// Due a little early, so that a ticker's jitter does not cost a round.
 		s.due = at.Add(s.Every - c.interval/2)
-		reading, err := c.read(ctx, s, at)
+		reading, err := sample.Reading{}, c.memory.refuses(s, c.interval)
+		if err == nil {
+			reading, err = c.read(ctx, s, at)
+		} else {
+			s.due = time.Time{} // as soon as there is memory
+		}
+		if c.memory.level >= shedTables {
+			reading.Tables = nil
+		}
 		s.took = now().Sub(at)
 		all.tables = append(all.tables, reading.Tables...)
 		all.events = append(all.events, reading.Events...)

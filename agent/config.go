@@ -24,6 +24,7 @@ const (
 	minInterval = 100 * time.Millisecond
 	maxInterval = 2 * time.Minute
 	minSpool    = 16 << 20 // a segment is an eighth of it and must hold any report
+	minMemory   = 24 << 20 // what a usual host's agent takes, and half again
 )
 
 // Config is what an operator may set; every field has a default.
@@ -32,9 +33,11 @@ type Config struct {
 	DataDir string `yaml:"data_dir"`
 	// Interval is how often the host is looked at and reported.
 	Interval time.Duration `yaml:"interval"`
-	Spool    SpoolConfig   `yaml:"spool"`
-	Samplers sample.Config `yaml:"samplers"`
-	Log      LogConfig     `yaml:"log"`
+	// MemoryLimit is what the agent keeps below, if need be by looking at less; 0 sets no limit.
+	MemoryLimit Bytes         `yaml:"memory_limit"`
+	Spool       SpoolConfig   `yaml:"spool"`
+	Samplers    sample.Config `yaml:"samplers"`
+	Log         LogConfig     `yaml:"log"`
 }
 
 // SpoolConfig bounds what waits on disk.
@@ -50,6 +53,11 @@ type SpoolConfig struct {
 type LogConfig struct {
 	Level  string `yaml:"level"`  // debug, info, warn, error
 	Format string `yaml:"format"` // logfmt, json
+	// File is where the log goes instead of standard error; empty: standard error.
+	File string `yaml:"file"`
+	// MaxSize is how large File gets before it is put aside, Keep how many of those are kept.
+	MaxSize Bytes `yaml:"max_size"`
+	Keep    int   `yaml:"keep"`
 }
 
 // Levels are what LogConfig.Level may be.
@@ -61,11 +69,12 @@ func Formats() []string { return []string{"logfmt", "json"} }
 // DefaultConfig reports every ten seconds and spools 256 MiB, which holds three days of a usual host.
 func DefaultConfig() Config {
 	return Config{
-		DataDir:  defaultDataDir(),
-		Interval: 10 * time.Second,
-		Spool:    SpoolConfig{MaxBytes: 256 << 20, Keep: 24 * time.Hour},
-		Samplers: sample.DefaultConfig(),
-		Log:      LogConfig{Level: "info", Format: "logfmt"},
+		DataDir:     defaultDataDir(),
+		Interval:    10 * time.Second,
+		MemoryLimit: 64 << 20,
+		Spool:       SpoolConfig{MaxBytes: 256 << 20, Keep: 24 * time.Hour},
+		Samplers:    sample.DefaultConfig(),
+		Log:         LogConfig{Level: "info", Format: "logfmt", MaxSize: 10 << 20, Keep: 3},
 	}
 }
 
@@ -124,6 +133,9 @@ func (c Config) Validate() error {
 	if c.Spool.MaxBytes < minSpool {
 		bad("spool.max_bytes: must be at least 16MiB, got %s", c.Spool.MaxBytes)
 	}
+	if c.MemoryLimit != 0 && c.MemoryLimit < minMemory {
+		bad("memory_limit: must be 0 (none) or at least 24MiB, got %s", c.MemoryLimit)
+	}
 	if c.Spool.Keep < 0 {
 		bad("spool.keep: must not be negative, got %v", c.Spool.Keep)
 	}
@@ -132,6 +144,15 @@ func (c Config) Validate() error {
 	}
 	if !slices.Contains(Formats(), c.Log.Format) {
 		bad("log.format: must be one of %s, got %q", strings.Join(Formats(), ", "), c.Log.Format)
+	}
+	if c.Log.File != "" && !filepath.IsAbs(c.Log.File) {
+		bad("log.file: must be an absolute path, got %q", c.Log.File)
+	}
+	if c.Log.MaxSize < minLogSize {
+		bad("log.max_size: must be at least 1MiB, got %s", c.Log.MaxSize)
+	}
+	if c.Log.Keep < 1 {
+		bad("log.keep: must be at least 1, got %d", c.Log.Keep)
 	}
 	if err := c.Samplers.Validate(); err != nil {
 		for line := range strings.Lines(err.Error()) {

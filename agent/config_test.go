@@ -17,13 +17,14 @@ samplers:
   disabled: [sessions]
   watch:
     - {name: shop, cmdline: shopd}
-log: {level: debug, format: json}
+log: {level: debug, format: json, file: /var/log/agent.log, max_size: 2MiB, keep: 9}
+memory_limit: 48MiB
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.DataDir != "/srv/agent" || c.Interval != 30*time.Second || c.Spool.MaxBytes != 1<<30 || c.Spool.Keep != 48*time.Hour ||
-		c.Log != (LogConfig{"debug", "json"}) || len(c.Samplers.Watch) != 1 || c.Samplers.Path.Procfs != "/proc" {
+		c.Log != (LogConfig{"debug", "json", "/var/log/agent.log", 2 << 20, 9}) || c.MemoryLimit != 48<<20 || len(c.Samplers.Watch) != 1 || c.Samplers.Path.Procfs != "/proc" {
 		t.Errorf("got %+v", c)
 	}
 	if empty, err := ParseConfig(nil); err != nil || empty.Interval != DefaultConfig().Interval {
@@ -44,9 +45,10 @@ func TestConfigFaults(t *testing.T) {
 		{"size too large", "spool:\n  max_bytes: 9999999999GiB\n", []string{"line 2"}},
 		{"not YAML", "interval: {", []string{"line 1"}},
 		{"second document", "interval: 10s\n---\ninterval: 5s\n", []string{"second document"}},
-		{"everything at once", "data_dir: x\ninterval: 1ms\nspool: {max_bytes: 1KiB, keep: -1s}\nlog: {level: loud, format: xml}\nsamplers:\n  watch: [{name: a, cmdline: '('}]\n  enabled: [nope]\n",
+		{"everything at once", "data_dir: x\ninterval: 1ms\nspool: {max_bytes: 1KiB, keep: -1s}\nlog: {level: loud, format: xml, file: a.log, max_size: 1KiB, keep: 0}\nmemory_limit: 1MiB\nsamplers:\n  watch: [{name: a, cmdline: '('}]\n  enabled: [nope]\n",
 			[]string{"data_dir: must be an absolute path", "interval: must be between 100ms and 2m0s, got 1ms", "spool.max_bytes: must be at least 16MiB, got 1KiB",
-				"spool.keep:", `log.level: must be one of debug, info, warn, error, got "loud"`, "log.format:", "samplers.watch[0].cmdline", "samplers.enabled[0]"}},
+				"spool.keep:", `log.level: must be one of debug, info, warn, error, got "loud"`, "log.format:", "log.file: must be an absolute path",
+				"log.max_size: must be at least 1MiB, got 1KiB", "log.keep:", "memory_limit: must be 0 (none) or at least 24MiB, got 1MiB", "samplers.watch[0].cmdline", "samplers.enabled[0]"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ParseConfig([]byte(tt.text))
@@ -91,7 +93,7 @@ func TestReadmeShowsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := DefaultConfig()
-	if got.DataDir != want.DataDir || got.Interval != want.Interval || got.Spool != want.Spool || got.Log != want.Log ||
+	if got.DataDir != want.DataDir || got.Interval != want.Interval || got.Spool != want.Spool || got.MemoryLimit != want.MemoryLimit || got.Log != want.Log ||
 		got.Samplers.Filesystem != want.Samplers.Filesystem || got.Samplers.Path != want.Samplers.Path {
 		t.Errorf("README shows %+v, the defaults are %+v", got, want)
 	}

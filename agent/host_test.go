@@ -37,6 +37,7 @@ type host struct {
 	reports []*wire.Report
 	ack     func(*wire.Ack)
 	full    bool // no room on the disk
+	memory  func() (used, limit uint64)
 
 	sources   []sample.Source
 	inventory *wire.Inventory
@@ -111,7 +112,7 @@ func (h *host) agent() *Agent {
 	h.t.Helper()
 	a, err := New(h.cfg, Options{
 		Logger: slog.New(slog.NewTextHandler(h.log, nil)), Version: "1.2.3", Now: h.now, Sources: h.sources, Transport: h,
-		URL: "https://collector.example:9721", OnReport: func() { h.signs++ },
+		URL: "https://collector.example:9721", OnReport: func() { h.signs++ }, Memory: h.memory,
 		Inventory: func(context.Context) (*wire.Inventory, error) {
 			h.mu.Lock()
 			defer h.mu.Unlock()

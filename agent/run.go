@@ -57,6 +57,7 @@ type run struct {
 
 func newRun(a *Agent, sp *spool.Spool) *run {
 	r := &run{cfg: a.cfg, o: a.o, log: a.o.Logger, spool: sp, clock: newClock(a.o.Now), col: newCollector(a.sources, a.cfg.Interval, a.o.Logger)}
+	r.col.memory.measure = a.o.Memory
 	r.push = a.newPush(sp, func(x push.Answer) { r.heard.Store(&x) })
 	r.epoch, _ = sp.Last()
 	r.dropped = sp.Stats().Dropped
@@ -122,6 +123,7 @@ func (r *run) begin() {
 // round makes one report and hands it on.
 func (r *run) round(ctx context.Context) {
 	r.watchClock(ctx)
+	r.watchMemory()
 	all := r.col.collect(ctx, r.clock.now)
 	if ctx.Err() != nil {
 		return // what was cut short is not a reading

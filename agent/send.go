@@ -103,6 +103,21 @@ func (r *run) watchSpool() {
 	r.tell("spool_dropped", text, map[string]string{"reports": strconv.FormatUint(n, 10)})
 }
 
+// watchMemory tells when the agent begins or ceases to look at less than it should.
+func (r *run) watchMemory() {
+	m := &r.col.memory
+	if !m.look() {
+		return
+	}
+	text := fmt.Sprintf("the agent uses %s of its memory_limit of %s: %s", Bytes(m.used>>20<<20), Bytes(m.limit), m) //nolint:gosec // far below 2^63
+	if m.level == shedNothing {
+		r.log.Info(text)
+	} else {
+		r.log.Warn(text)
+	}
+	r.tell("memory_limit", text, map[string]string{"level": strconv.Itoa(m.level), "bytes": strconv.FormatUint(m.used, 10)})
+}
+
 // own is the block about the agent itself.
 func (r *run) own() (*wire.Block, error) {
 	sp, line := r.spool.Stats(), r.push.Stats()
@@ -119,6 +134,13 @@ func (r *run) own() (*wire.Block, error) {
 	}
 	if r.clock.learnt {
 		samples = append(samples, wire.Sample{Name: "watchbill_agent_clock_offset_seconds", Value: r.clock.measured.Seconds()})
+	}
+	if m := &r.col.memory; m.measure != nil {
+		samples = append(samples,
+			wire.Sample{Name: "watchbill_agent_memory_bytes", Value: float64(m.used)},
+			wire.Sample{Name: "watchbill_agent_memory_limit_bytes", Value: float64(m.limit)},
+			wire.Sample{Name: "watchbill_agent_shed_level", Value: float64(m.level)},
+			wire.Sample{Name: "watchbill_agent_shed_readings_total", Value: float64(m.shed)})
 	}
 	samples = append(samples, r.col.durations()...)
 	return r.col.builder.Block(kindAgent, "agent", r.clock.now(), r.cfg.Interval, samples)

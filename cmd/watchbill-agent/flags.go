@@ -23,6 +23,7 @@ type flags struct {
 	usualFile               string
 	configFile, storagePath string
 	logLevel, logFormat     string
+	logFile                 string
 	interval                time.Duration
 }
 
@@ -32,6 +33,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.DurationVar(&f.interval, "interval", 0, "how often to look and report (overrides interval)")
 	set.StringVar(&f.logLevel, "log.level", "", "one of "+strings.Join(agent.Levels(), ", ")+" (overrides log.level)")
 	set.StringVar(&f.logFormat, "log.format", "", "one of "+strings.Join(agent.Formats(), ", ")+" (overrides log.format)")
+	set.StringVar(&f.logFile, "log.file", "", "file for the log, rotated, instead of standard error (overrides log.file)")
 }
 
 // config is the file's configuration with the flags over it.
@@ -56,6 +58,13 @@ func (f *flags) config() (agent.Config, error) {
 	if f.logFormat != "" {
 		c.Log.Format = f.logFormat
 	}
+	if f.logFile != "" {
+		path, err := filepath.Abs(f.logFile)
+		if err != nil {
+			return agent.Config{}, fmt.Errorf("--log.file %s: %w", f.logFile, err)
+		}
+		c.Log.File = path
+	}
 	return c, c.Validate()
 }
 
@@ -78,8 +87,15 @@ func usualFile() string {
 	return "/etc/watchbill/agent.yml"
 }
 
-// logger writes to w as c says; c was validated.
+// logger writes as c says, to its file or to w; c was validated.
 func logger(c agent.LogConfig, w io.Writer) (*slog.Logger, error) {
+	if c.File != "" {
+		file, err := agent.OpenLogFile(c.File, int64(c.MaxSize), c.Keep, w)
+		if err != nil {
+			return nil, err
+		}
+		w = file // left open: the last words come after everything else has ended
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		return nil, fmt.Errorf("log.level %q: %w", c.Level, err)

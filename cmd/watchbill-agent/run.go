@@ -37,7 +37,9 @@ report was made, and answers the watchdog with every report.`,
 				_, err := daemon.SdNotify(false, state)
 				return err
 			}}
-			a, err := agent.New(cfg, agent.Options{Logger: log, Version: version(), OnReport: sign.report})
+			a, err := agent.New(cfg, agent.Options{
+				Logger: log, Version: version(), OnReport: sign.report, Memory: agent.SetMemoryLimit(cfg.MemoryLimit),
+			})
 			if err != nil {
 				return explainStart(cfg, err)
 			}

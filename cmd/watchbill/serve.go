@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/common/promslog"
 	"github.com/spf13/cobra"
 
+	"github.com/watchbill/watchbill/agent"
 	"github.com/watchbill/watchbill/collector"
 )
 
@@ -20,6 +21,9 @@ type serveOptions struct {
 	ruleFiles                     []string
 	packs                         bool
 	logLevel, logFormat           string
+	logFile                       string
+	logMaxSize                    int64
+	logKeep                       int
 	webConfigFile, webExternalURL string
 }
 
@@ -36,6 +40,9 @@ func (o *serveOptions) register(cmd *cobra.Command) {
 	f.BoolVar(&o.packs, "rules.packs", d.Rules.Packs, "load the shipped rule packs")
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "logfmt", "logfmt or json")
+	f.StringVar(&o.logFile, "log.file", "", "file for the log, rotated, instead of standard error")
+	f.Int64Var(&o.logMaxSize, "log.file.max-size", 100, "MiB at which the log file is put aside")
+	f.IntVar(&o.logKeep, "log.file.keep", 5, "how many log files that were put aside are kept")
 }
 
 // config is the configuration file, when there is one, under the flags that were given.
@@ -71,6 +78,16 @@ func (o *serveOptions) logger(w io.Writer) (*slog.Logger, error) {
 	}
 	if err := format.Set(o.logFormat); err != nil {
 		return nil, usagef("--log.format: want logfmt or json, got %q", o.logFormat)
+	}
+	if o.logFile != "" {
+		if o.logMaxSize < 1 || o.logMaxSize > 1<<20 || o.logKeep < 1 {
+			return nil, usagef("--log.file.max-size and --log.file.keep: want 1 or more, got %d and %d", o.logMaxSize, o.logKeep)
+		}
+		file, err := agent.OpenLogFile(o.logFile, o.logMaxSize<<20, o.logKeep, w)
+		if err != nil {
+			return nil, err
+		}
+		w = file // left open: the last words come after everything else has ended
 	}
 	return promslog.New(&promslog.Config{Level: level, Format: format, Writer: w}), nil
 }

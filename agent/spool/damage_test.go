@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"github.com/watchbill/watchbill/agent/wire"
 )
 
 var (
@@ -32,7 +30,7 @@ func wantTrue(t *testing.T, m maker, items []Item) {
 	}
 }
 
-func only(t *testing.T, d *powerDisk, suffix string) *inode {
+func only(t testing.TB, d *powerDisk, suffix string) *inode {
 	t.Helper()
 	var found *inode
 	for name, n := range d.names {
@@ -96,7 +94,7 @@ func TestTornTail(t *testing.T) {
 // counted, and the spool goes on.
 func TestBitFlips(t *testing.T) {
 	m, d := newMaker(), newPowerDisk()
-	o := Options{SegmentBytes: 900, MaxBytes: 1 << 20}
+	o := Options{SegmentBytes: 750, MaxBytes: 1 << 20}
 	s := openOn(t, d, o)
 	m.append(t, s, 1, upTo(6)...)
 	done(t, s, 1, 1, 2)
@@ -303,16 +301,15 @@ func (l *life) check(t *testing.T, cut int) {
 // Whatever a segment's bytes are, opening and reading it ends, does not panic, serves nothing that does not belong to
 // its name, and leaves a spool that takes reports.
 func FuzzOpen(f *testing.F) {
-	g := &segment{number: 1, salt: 7, shapes: map[[32]byte]int{}}
 	m := newMaker()
-	r := m.report(f, 1, 1)
-	body, _, err := wire.Encode(r)
-	if err != nil {
-		f.Fatal(err)
-	}
-	rec := record{epoch: 1, sequence: 1, madeAtMs: r.MadeAtMs, ids: [][32]byte{{1}}, body: body}
-	whole := rec.encode(g.salt, 0)
-	two := append(bytes.Clone(whole), rec.encode(g.salt, int64(len(whole)))...)
+	g := newSegment(segmentVersion)
+	g.number, g.salt = 1, 7
+	d := newPowerDisk()
+	d.names[g.name()] = &inode{}
+	s := openOn(f, d, Options{})
+	m.append(f, s, 1, 1, 2, 3)
+	two := bytes.Clone(only(f, d, ".segment").data)
+	whole := bytes.Clone(two[:s.segments[0].entries[0].size])
 	f.Add(whole, false)
 	f.Add(two[:len(two)-3], false)
 	f.Add(two[5:], false)

@@ -184,7 +184,7 @@ func (s *Spool) shape(id [32]byte) (*wire.Shape, bool) {
 		if !ok || err != nil {
 			continue // an older segment may have it
 		}
-		r, err := rec.report()
+		r, err := s.report(g, rec)
 		if err != nil {
 			continue
 		}
@@ -204,13 +204,22 @@ func (s *Spool) read(g *segment, j int) (r *wire.Report, ok bool, err error) {
 	if !ok || err != nil {
 		return nil, false, err
 	}
-	if r, err = rec.report(); err != nil {
+	var broken *diskError
+	if r, err = s.report(g, rec); errors.As(err, &broken) {
+		return nil, false, err
+	}
+	if err != nil {
 		g.lose(j)
-		s.note("segment %s: report %d of epoch %d: %v", g.name(), rec.sequence, rec.epoch, err)
+		s.note("segment %s: report %d of epoch %d: %v", g.name(), rec.name.Sequence, rec.name.Epoch, err)
 		return nil, false, nil
 	}
 	return r, true, nil
 }
+
+// diskError is of the disk itself, as opposed to what is on it: what it is about may be whole.
+type diskError struct{ error }
+
+func (e *diskError) Unwrap() error { return e.error }
 
 func (s *Spool) readRecord(g *segment, j int) (rec record, ok bool, err error) {
 	if s.closed {
@@ -219,16 +228,17 @@ func (s *Spool) readRecord(g *segment, j int) (rec record, ok bool, err error) {
 	e := g.entries[j]
 	f, err := s.disk.Open(g.name(), false)
 	if err != nil {
-		return record{}, false, fmt.Errorf("read spooled report: %w", err)
+		return record{}, false, fmt.Errorf("read spooled report: %w", &diskError{err})
 	}
 	defer func() { _ = f.Close() }() // only read
 	b := make([]byte, e.size)
 	if _, err := f.ReadAt(b, int64(e.offset)); err != nil && !errors.Is(err, io.EOF) {
-		return record{}, false, fmt.Errorf("read spooled report: %w", err)
+		return record{}, false, fmt.Errorf("read spooled report: %w", &diskError{err})
 	}
 	if size, whole := headAt(b, g.salt, int64(e.offset)); whole && size == len(b) {
 		if payload, sound := payloadOf(b); sound {
-			if rec, err = parse(payload); err == nil && rec.epoch == e.epoch && rec.sequence == e.sequence {
+			rec, err = g.parse(payload, int64(e.offset))
+			if err == nil && rec.name.Epoch == e.epoch && rec.name.Sequence == e.sequence {
 				return rec, true, nil
 			}
 		}
@@ -239,18 +249,141 @@ func (s *Spool) readRecord(g *segment, j int) (rec record, ok bool, err error) {
 	return record{}, false, nil
 }
 
-// report decodes what the record carries, with the shapes of its segment that came with it.
-func (r record) report() (*wire.Report, error) {
-	coding := ""
-	if r.coding != 0 {
-		coding = wire.CodingZstd
+func (r record) coding() string {
+	if r.zstd {
+		return wire.CodingZstd
 	}
-	report := &wire.Report{}
-	if err := wire.Decode(bytes.NewReader(r.body), coding, limits(), report); err != nil {
+	return ""
+}
+
+// report decodes what the record carries, with the shapes of its segment that came with it.
+func (s *Spool) report(g *segment, r record) (*wire.Report, error) {
+	if g.version == 1 {
+		report := &wire.Report{}
+		if err := wire.Decode(bytes.NewReader(r.body), r.coding(), limits(), report); err != nil {
+			return nil, err
+		}
+		if report.GetEpoch() != r.name.Epoch || report.GetSequence() != r.name.Sequence || report.GetMadeAtMs() != r.name.MadeAtMs {
+			return nil, fmt.Errorf("its record holds report %d of epoch %d", report.GetSequence(), report.GetEpoch())
+		}
+		return report, nil
+	}
+	var lean *wire.Frame
+	if r.baseName != r.name {
+		var err error
+		if lean, err = s.frame(g, r.base); err != nil {
+			return nil, err
+		}
+	}
+	report, frame, err := wire.DecodeFramed(r.body, r.coding(), r.name, lean, s.finder(g), limits())
+	if err != nil {
 		return nil, err
 	}
-	if report.GetEpoch() != r.epoch || report.GetSequence() != r.sequence || report.GetMadeAtMs() != r.madeAtMs {
-		return nil, fmt.Errorf("its record holds report %d of epoch %d", report.GetSequence(), report.GetEpoch())
+	if frame != nil {
+		s.cached = cached{g.number, r.base, frame}
 	}
 	return report, nil
+}
+
+// cached is the frame that was used last: reports that lean on one are read one after the other.
+type cached struct {
+	segment uint64
+	offset  int64
+	frame   *wire.Frame
+}
+
+// errNoBase: two places are damaged that are each other's copy.
+var errNoBase = errors.New("the report it leans on is damaged, and so is the copy of its values")
+
+// frame is the values of the report at offset of g: from the copy, or from its own record when that is damaged.
+func (s *Spool) frame(g *segment, offset int64) (*wire.Frame, error) {
+	if c := s.cached; c.frame != nil && c.segment == g.number && c.offset == offset {
+		return c.frame, nil
+	}
+	f, err := s.copied(g, offset, s.finder(g))
+	if f == nil && err == nil {
+		f, err = s.original(g, offset)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.cached = cached{g.number, offset, f}
+	return f, nil
+}
+
+// copied is the copy of the frame at offset, nil when there is none that is whole.
+func (s *Spool) copied(g *segment, offset int64, find func(wire.OutlineID) (*wire.Frame, bool)) (*wire.Frame, error) {
+	k, ok := g.spares[offset]
+	if !ok || g.entries[k.in].lost {
+		return nil, nil
+	}
+	rec, ok, err := s.readRecord(g, k.in)
+	if !ok || err != nil {
+		return nil, err
+	}
+	f, err := wire.ReadFrame(rec.spare, find, limits())
+	if err != nil {
+		return nil, nil //nolint:nilerr // as good as damaged
+	}
+	return f, nil
+}
+
+// original is the frame that the record at offset makes: it is a key, or leans on an earlier base itself.
+func (s *Spool) original(g *segment, offset int64) (*wire.Frame, error) {
+	at := g.entryAt(offset)
+	if at < 0 || g.entries[at].lost {
+		return nil, errNoBase
+	}
+	rec, ok, err := s.readRecord(g, at)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, errNoBase
+	}
+	if rec.base == offset {
+		_, f, err := wire.DecodeFramed(rec.body, rec.coding(), rec.name, nil, s.finder(g), limits())
+		if err == nil && f == nil {
+			err = errNoBase
+		}
+		return f, err
+	}
+	lean, err := s.frame(g, rec.base) // before it in the segment: this ends
+	if err != nil {
+		return nil, err
+	}
+	r, _, err := wire.DecodeFramed(rec.body, rec.coding(), rec.name, lean, s.finder(g), limits())
+	if err != nil {
+		return nil, err
+	}
+	return lean.After(r)
+}
+
+// outline is a frame that has the outline which the record of entry at has written out; nil when it is not whole.
+func (s *Spool) outline(g *segment, at int) *wire.Frame {
+	if g.entries[at].lost {
+		return nil
+	}
+	rec, ok, err := s.readRecord(g, at)
+	if !ok || err != nil {
+		return nil
+	}
+	if rec.spare != nil {
+		f, _ := wire.ReadFrame(rec.spare, nil, limits()) // nil with an error
+		return f
+	}
+	_, f, _ := wire.DecodeFramed(rec.body, rec.coding(), rec.name, nil, nil, limits()) // nil with an error
+	return f
+}
+
+// finder finds outlines in the places where g has them written out.
+func (s *Spool) finder(g *segment) func(wire.OutlineID) (*wire.Frame, bool) {
+	return func(id wire.OutlineID) (*wire.Frame, bool) {
+		for _, at := range g.outlines[id] {
+			if f := s.outline(g, at); f != nil && f.Outline() == id {
+				return f, true
+			}
+		}
+		return nil, false
+	}
 }

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 
@@ -23,45 +24,106 @@ import (
 // offset are part of the check, nothing that someone got into a report's text can be taken for a record then: the salt
 // is random, and stands in the segment's name.
 //
-// The payload of a report is
+// Segments of format 2 hold reports in few bytes. The first one is a key: it leans on nothing, and the values of all its
+// series are the frame that the next leanings reports lean on, as the difference to it. (Not to the one before: then
+// damage to a report would cost those behind it as well.) The last of them is the next base: the frame is its values, for
+// as many more. So that no single damage costs a frame, the first report that leans on one has a copy of it. The payload
+// of a report is, n being an unsigned LEB128 varint and z a zigzag one:
+//
+//	flags       uint8: flagZstd, flagDifference, flagSpare, flagOutline
+//	back        n, with flagDifference: from the base's record to this one, in bytes
+//	ahead       n sequence, z made at: by how much it is ahead of the base's; with flagDifference
+//	name        epoch uint64, n sequence, n made at (Unix ms); without flagDifference, and with flagSpare
+//	shapes      n, that many ids of 32 bytes
+//	outline     8 bytes, with flagOutline: the outline of this ID is written out in this record
+//	spare       n, that many bytes: the copy of the base's frame (wire.Frame.Append); with flagSpare
+//	report      the wire.Report as wire.EncodeKey or wire.Frame.Encode write it, in it those shapes in the same order
+//
+// An outline is written out twice in a segment, and named otherwise. In format 1 the payload is
 //
 //	epoch, sequence uint64; made at int64 (Unix ms); coding uint8 (0 plain, 1 zstd); shapes uint16; that many ids of
-//	32 bytes; the wire.Report, in it those shapes in the same order
+//	32 bytes; the wire.Report in version 0, in it those shapes in the same order
 //
-// so that a segment can be indexed without decoding reports, and report and shapes are there together or not at all.
+// so that a segment of either can be indexed without decoding reports, and report and shapes are there together or not
+// at all.
 type record struct {
-	epoch, sequence uint64
-	madeAtMs        int64
-	coding          uint8
-	ids             [][32]byte
-	body            []byte
+	name wire.Name
+	ids  [][32]byte
+	zstd bool
+	body []byte
+
+	// What follows is of format 2. base is the offset of the base's record, this one's own for a key.
+	base     int64
+	baseName wire.Name
+	spare    []byte
+	outline  wire.OutlineID
+	whole    bool // the outline is written out
+
+	payload []byte      // as it is written
+	frame   *wire.Frame // that later ones lean on, if this record to be written is a base
 }
 
 const (
+	flagZstd = 1 << iota
+	flagDifference
+	flagSpare
+	flagOutline
+)
+
+// leanings is how many reports lean on one frame. More would make copies cheaper and differences longer.
+const leanings = 24
+
+const (
 	headBytes   = 16
-	reportBytes = 8 + 8 + 8 + 1 + 2
+	reportBytes = 8 + 8 + 8 + 1 + 2 // of format 1, without ids
 	kindReport  = 1
 	maxShapes   = 1<<16 - 1
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (r record) size() int { return headBytes + reportBytes + 32*len(r.ids) + len(r.body) }
+func (r record) size() int { return headBytes + len(r.payload) }
 
 // encode writes the record for its place in a segment.
 func (r record) encode(salt uint64, offset int64) []byte {
-	b := make([]byte, headBytes, r.size())
-	b = binary.LittleEndian.AppendUint64(b, r.epoch)
-	b = binary.LittleEndian.AppendUint64(b, r.sequence)
-	b = binary.LittleEndian.AppendUint64(b, uint64(r.madeAtMs)) //nolint:gosec // bits, not a quantity
-	b = append(b, r.coding)
-	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.ids))) //nolint:gosec // at most maxShapes
+	b := append(make([]byte, headBytes, r.size()), r.payload...)
+	seal(b, kindReport, salt, offset)
+	return b
+}
+
+// build writes the payload of format 2; offset is the record's own.
+func (r *record) build(offset int64) {
+	flags, difference := byte(0), r.base != offset
+	for flag, set := range map[byte]bool{
+		flagZstd: r.zstd, flagDifference: difference, flagSpare: r.spare != nil, flagOutline: r.whole,
+	} {
+		if set {
+			flags |= flag
+		}
+	}
+	b := make([]byte, 1, 64+32*len(r.ids)+len(r.spare)+len(r.body))
+	b[0] = flags
+	if difference {
+		b = binary.AppendUvarint(b, uint64(offset-r.base))               //nolint:gosec // the key is before it
+		b = binary.AppendUvarint(b, r.name.Sequence-r.baseName.Sequence) // as is its number
+		b = binary.AppendVarint(b, r.name.MadeAtMs-r.baseName.MadeAtMs)  // unlike its time
+	}
+	if !difference || r.spare != nil {
+		b = binary.LittleEndian.AppendUint64(b, r.name.Epoch)
+		b = binary.AppendUvarint(b, r.name.Sequence)
+		b = binary.AppendUvarint(b, uint64(r.name.MadeAtMs)) //nolint:gosec // bits, not a quantity
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.ids)))
 	for _, id := range r.ids {
 		b = append(b, id[:]...)
 	}
-	b = append(b, r.body...)
-	seal(b, kindReport, salt, offset)
-	return b
+	if r.whole {
+		b = append(b, r.outline[:]...)
+	}
+	if r.spare != nil {
+		b = append(binary.AppendUvarint(b, uint64(len(r.spare))), r.spare...)
+	}
+	r.payload = append(b, r.body...)
 }
 
 // seal fills in the head of the record b.
@@ -128,41 +190,197 @@ func scan(b []byte, salt uint64, visit func(offset, size int, payload []byte)) (
 	return end
 }
 
-// parse reads a payload's index part; body aliases b. An error means that this release did not write it.
-func parse(b []byte) (record, error) {
+// parse1 reads a payload of format 1. body aliases b. An error means that no release wrote it.
+func parse1(b []byte, offset int64) (record, error) {
 	if len(b) < reportBytes {
 		return record{}, fmt.Errorf("report record of %d bytes: want at least %d", len(b), reportBytes)
 	}
 	r := record{
-		epoch:    binary.LittleEndian.Uint64(b),
-		sequence: binary.LittleEndian.Uint64(b[8:]),
-		madeAtMs: int64(binary.LittleEndian.Uint64(b[16:])), //nolint:gosec // bits, not a quantity
-		coding:   b[24],
+		base: offset,
+		name: wire.Name{
+			Epoch:    binary.LittleEndian.Uint64(b),
+			Sequence: binary.LittleEndian.Uint64(b[8:]),
+			MadeAtMs: int64(binary.LittleEndian.Uint64(b[16:])), //nolint:gosec // bits, not a quantity
+		},
+		zstd: b[24] != 0,
 	}
 	n := int(binary.LittleEndian.Uint16(b[25:]))
 	b = b[reportBytes:]
 	if len(b) < 32*n {
 		return record{}, fmt.Errorf("report record ends within its %d shape ids", n)
 	}
-	r.ids = make([][32]byte, n)
-	for i := range r.ids {
-		r.ids[i] = [32]byte(b[32*i:])
-	}
-	r.body = b[32*n:]
+	r.ids, r.body = idsOf(b[:32*n]), b[32*n:]
 	return r, nil
 }
 
-// recordOf makes the record of r, with the shapes that the segment it goes to does not hold yet.
+func idsOf(b []byte) [][32]byte {
+	ids := make([][32]byte, len(b)/32)
+	for i := range ids {
+		ids[i] = [32]byte(b[32*i:])
+	}
+	return ids
+}
+
+// parse2 reads a payload of format 2 that is at offset in its segment; named is asked for the name of a base. body and
+// spare alias b. An error means that no release wrote it, or that nothing is left of the base it leans on.
+func parse2(b []byte, offset int64, named func(offset int64) (wire.Name, bool)) (record, error) {
+	p := pieces{b: b}
+	flags := p.take(1)
+	if p.short || flags[0] > flagZstd|flagDifference|flagSpare|flagOutline {
+		return record{}, errors.New("report record has no flags, or such as this release does not know")
+	}
+	has := func(flag byte) bool { return flags[0]&flag != 0 }
+	r := record{base: offset, zstd: has(flagZstd), whole: has(flagOutline)}
+	var ahead uint64
+	var later int64
+	if has(flagDifference) {
+		back := p.uvarint()
+		if back == 0 || back > uint64(offset) { //nolint:gosec // not negative
+			return record{}, fmt.Errorf("report record leans on one %d bytes before its own place %d", back, offset)
+		}
+		r.base, ahead, later = offset-int64(back), p.uvarint(), p.varint() //nolint:gosec // at most offset
+	}
+	if has(flagSpare) || !has(flagDifference) {
+		if id := p.take(8); id != nil {
+			r.name.Epoch = binary.LittleEndian.Uint64(id)
+		}
+		r.name.Sequence, r.name.MadeAtMs = p.uvarint(), int64(p.uvarint()) //nolint:gosec // bits, not a quantity
+		r.baseName = wire.Name{Epoch: r.name.Epoch, Sequence: r.name.Sequence - ahead, MadeAtMs: r.name.MadeAtMs - later}
+	} else {
+		var ok bool
+		if r.baseName, ok = named(r.base); !ok {
+			return record{}, errors.New("report record leans on one that is damaged, and so is its copy")
+		}
+		r.name = wire.Name{Epoch: r.baseName.Epoch, Sequence: r.baseName.Sequence + ahead, MadeAtMs: r.baseName.MadeAtMs + later}
+	}
+	if n := p.uvarint(); n <= maxShapes {
+		r.ids = idsOf(p.take(32 * n))
+	} else {
+		p.short = true
+	}
+	if r.whole {
+		copy(r.outline[:], p.take(uint64(len(r.outline))))
+	}
+	if has(flagSpare) {
+		r.spare = p.take(p.uvarint())
+	}
+	if p.short {
+		return record{}, errors.New("report record ends within its index")
+	}
+	r.body = p.b
+	return r, nil
+}
+
+// pieces takes pieces from the front of bytes; once it is short it gives nothing.
+type pieces struct {
+	b     []byte
+	short bool
+}
+
+func (p *pieces) take(n uint64) []byte {
+	if p.short || n > uint64(len(p.b)) {
+		p.short = true
+		return nil
+	}
+	piece := p.b[:n:n]
+	p.b = p.b[n:]
+	return piece
+}
+
+func (p *pieces) uvarint() uint64 {
+	n, size := binary.Uvarint(p.b)
+	p.take(uint64(max(size, 0))) //nolint:gosec // not negative
+	p.short = p.short || size <= 0
+	return n
+}
+
+func (p *pieces) varint() int64 {
+	n, size := binary.Varint(p.b)
+	p.take(uint64(max(size, 0))) //nolint:gosec // not negative
+	p.short = p.short || size <= 0
+	return n
+}
+
+// base is what the reports written next may lean on.
+type base struct {
+	frame  *wire.Frame
+	offset int64
+	name   wire.Name
+	leaned int // reports that do
+}
+
+// recordOf makes the record of r, with the shapes that the segment it goes to does not hold yet; fresh says that it is
+// the first of a new one.
 func (s *Spool) recordOf(r *wire.Report, shapes func(id []byte) (*wire.Shape, bool), fresh bool) (record, error) {
-	rec := record{epoch: r.GetEpoch(), sequence: r.GetSequence(), madeAtMs: r.GetMadeAtMs()}
-	var with []*wire.Shape
+	ids, with, err := s.shapesFor(r, shapes, fresh)
+	if err != nil {
+		return record{}, err
+	}
+	rec := record{ids: ids, name: wire.Name{Epoch: r.GetEpoch(), Sequence: r.GetSequence(), MadeAtMs: r.GetMadeAtMs()}}
+	var offset int64
+	if !fresh {
+		offset = s.tail().size
+	}
+	full := withShapes(r, with)
+	done := false
+	if b := s.base; !fresh && b != nil && b.name.Epoch == rec.name.Epoch {
+		if done, err = rec.lean(full, b, s.tail()); err != nil {
+			return record{}, err
+		}
+	}
+	if !done {
+		if err := s.makeKey(&rec, full, offset, fresh); err != nil {
+			return record{}, err
+		}
+	}
+	rec.build(offset)
+	return rec, nil
+}
+
+// lean makes rec a difference to b; false when r does not fit it.
+func (r *record) lean(full *wire.Report, b *base, g *segment) (bool, error) {
+	body, coding, ok, err := b.frame.Encode(full, limits())
+	if !ok || err != nil {
+		return false, err
+	}
+	r.body, r.zstd, r.base, r.baseName = body, coding == wire.CodingZstd, b.offset, b.name
+	if b.leaned == 0 {
+		r.outline = b.frame.Outline()
+		r.whole = g.outlineCopies(r.outline) < 2
+		r.spare = b.frame.Append(nil, r.whole)
+	}
+	if b.leaned+1 < leanings {
+		return true, nil
+	}
+	r.frame, err = b.frame.After(full)
+	return true, err
+}
+
+// makeKey makes rec a key.
+func (s *Spool) makeKey(rec *record, full *wire.Report, offset int64, fresh bool) error {
+	var last *wire.Frame
+	if s.base != nil {
+		last = s.base.frame
+	}
+	known := func(id wire.OutlineID) bool { return !fresh && s.tail().outlineCopies(id) >= 2 }
+	body, coding, frame, whole, err := wire.EncodeKey(full, last, known, limits())
+	if err != nil {
+		return err
+	}
+	rec.body, rec.zstd, rec.base, rec.baseName, rec.frame = body, coding == wire.CodingZstd, offset, rec.name, frame
+	rec.whole, rec.outline = whole, frame.Outline()
+	return nil
+}
+
+// shapesFor are the shapes that r needs and the segment has not.
+func (s *Spool) shapesFor(r *wire.Report, shapes func(id []byte) (*wire.Shape, bool), fresh bool) (ids [][32]byte, with []*wire.Shape, err error) {
 	has := map[[32]byte]bool{}
 	for _, b := range r.GetBlocks() {
 		if b.GetStatus() != wire.Block_STATUS_OK {
 			continue
 		}
 		if len(b.GetShapeId()) != 32 {
-			return record{}, fmt.Errorf("block %s has a shape id of %d bytes, want 32", b.GetSource(), len(b.GetShapeId()))
+			return nil, nil, fmt.Errorf("block %s has a shape id of %d bytes, want 32", b.GetSource(), len(b.GetShapeId()))
 		}
 		id := [32]byte(b.GetShapeId())
 		if has[id] || !fresh && s.tail().holds(id) {
@@ -170,23 +388,15 @@ func (s *Spool) recordOf(r *wire.Report, shapes func(id []byte) (*wire.Shape, bo
 		}
 		shape, err := s.findShape(id, shapes)
 		if err != nil {
-			return record{}, fmt.Errorf("block %s: %w", b.GetSource(), err)
+			return nil, nil, fmt.Errorf("block %s: %w", b.GetSource(), err)
 		}
 		has[id] = true
-		rec.ids, with = append(rec.ids, id), append(with, shape)
+		ids, with = append(ids, id), append(with, shape)
 	}
-	if len(rec.ids) > maxShapes {
-		return record{}, fmt.Errorf("it refers to %d shapes, at most %d are possible", len(rec.ids), maxShapes)
+	if len(ids) > maxShapes {
+		return nil, nil, fmt.Errorf("it refers to %d shapes, at most %d are possible", len(ids), maxShapes)
 	}
-	body, coding, err := wire.Encode(withShapes(r, with))
-	if err != nil {
-		return record{}, err
-	}
-	if coding == wire.CodingZstd {
-		rec.coding = 1
-	}
-	rec.body = body
-	return rec, nil
+	return ids, with, nil
 }
 
 func (s *Spool) findShape(id [32]byte, shapes func(id []byte) (*wire.Shape, bool)) (*wire.Shape, error) {

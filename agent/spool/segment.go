@@ -1,21 +1,39 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/watchbill/watchbill/agent/wire"
 )
 
 // segment is the index of one file.
 type segment struct {
+	version      int
 	number, salt uint64
 	size         int64
 	entries      []entry
 	shapes       map[[32]byte]int // index of the entry whose record holds it
-	waiting      int              // entries neither acknowledged nor lost
+	spares       map[int64]spare  // by the offset of the record that is copied
+	outlines     map[wire.OutlineID][]int
+	waiting      int // entries neither acknowledged nor lost
 	lost         int
+}
+
+// spare is a copy of a frame: the name of the report that it is of, and the entry whose record holds it.
+type spare struct {
+	of wire.Name
+	in int
+}
+
+func newSegment(version int) *segment {
+	return &segment{
+		version: version, shapes: map[[32]byte]int{}, spares: map[int64]spare{}, outlines: map[wire.OutlineID][]int{},
+	}
 }
 
 // entry is one record, or one damaged place.
@@ -28,26 +46,26 @@ type entry struct {
 	twin            bool // the same report comes again behind it
 }
 
-const segmentVersion = 1
+// segmentVersion is the format that is written; 1 is still read.
+const segmentVersion = 2
 
 func (g *segment) name() string {
-	return fmt.Sprintf("v%d-%016d-%016x.segment", segmentVersion, g.number, g.salt)
+	return fmt.Sprintf("v%d-%016d-%016x.segment", g.version, g.number, g.salt)
 }
 
 // parseName reads a file's name; ok is false when it is no segment's, err when it is a segment of a newer release.
 func parseName(name string) (g *segment, ok bool, err error) {
-	g = &segment{shapes: map[[32]byte]int{}}
-	var version int
+	g = newSegment(0)
 	rest, isSegment := strings.CutSuffix(name, ".segment")
 	if !isSegment {
 		return nil, false, nil
 	}
-	n, _ := fmt.Sscanf(rest, "v%d-%d-%x", &version, &g.number, &g.salt)
-	if n >= 1 && version > segmentVersion {
+	n, _ := fmt.Sscanf(rest, "v%d-%d-%x", &g.version, &g.number, &g.salt)
+	if n >= 1 && g.version > segmentVersion {
 		return nil, false, fmt.Errorf("%w: %s has format %d, this one reads %d: run the newer agent again, or move the "+
-			"spool away and lose what it holds", ErrNewer, name, version, segmentVersion)
+			"spool away and lose what it holds", ErrNewer, name, g.version, segmentVersion)
 	}
-	return g, n == 3 && g.number > 0 && g.name() == name, nil
+	return g, n == 3 && g.version > 0 && g.number > 0 && g.name() == name, nil
 }
 
 func (g *segment) holds(id [32]byte) bool {
@@ -64,19 +82,69 @@ func (g *segment) newest() (entry, bool) {
 	return entry{}, false
 }
 
-// add takes up a record that is in the file at offset.
-func (g *segment) add(r record, offset int64) {
-	for _, id := range r.ids {
-		if !g.holds(id) {
-			g.shapes[id] = len(g.entries)
+// outlineCopies is in how many places the segment has an outline written out.
+func (g *segment) outlineCopies(id wire.OutlineID) int { return len(g.outlines[id]) }
+
+// entryAt is the entry whose record is at offset, -1 when there is none that is whole.
+func (g *segment) entryAt(offset int64) int {
+	low, high := 0, len(g.entries)
+	for low < high {
+		mid := (low + high) / 2
+		at := mid
+		for at < high && g.entries[at].size == 0 { // damaged: nobody knows where
+			at++
+		}
+		switch {
+		case at == high:
+			high = mid
+		case int64(g.entries[at].offset) < offset:
+			low = at + 1
+		case int64(g.entries[at].offset) > offset:
+			high = mid
+		default:
+			return at
 		}
 	}
+	return -1
+}
+
+// named is the name of the report at offset, if its record or the copy of its frame is whole.
+func (g *segment) named(offset int64) (wire.Name, bool) {
+	if at := g.entryAt(offset); at >= 0 {
+		e := g.entries[at]
+		return wire.Name{Epoch: e.epoch, Sequence: e.sequence, MadeAtMs: e.madeAtMs}, true
+	}
+	k, ok := g.spares[offset]
+	return k.of, ok
+}
+
+func (g *segment) parse(payload []byte, offset int64) (record, error) {
+	if g.version == 1 {
+		return parse1(payload, offset)
+	}
+	return parse2(payload, offset, g.named)
+}
+
+// add takes up a record that is in the file at offset and has size bytes.
+func (g *segment) add(r record, offset int64, size int) {
+	at := len(g.entries)
+	for _, id := range r.ids {
+		if !g.holds(id) {
+			g.shapes[id] = at
+		}
+	}
+	if r.whole {
+		g.outlines[r.outline] = append(g.outlines[r.outline], at)
+	}
+	if r.spare != nil {
+		g.spares[r.base] = spare{of: r.baseName, in: at}
+	}
 	g.entries = append(g.entries, entry{
-		epoch: r.epoch, sequence: r.sequence, madeAtMs: r.madeAtMs,
-		offset: uint32(offset), size: uint32(r.size()), //nolint:gosec // within maxSegmentBytes
+		epoch: r.name.Epoch, sequence: r.name.Sequence, madeAtMs: r.name.MadeAtMs,
+		offset: uint32(offset), size: uint32(size), //nolint:gosec // within maxSegmentBytes
 	})
 	g.waiting++
-	g.size = max(g.size, offset+int64(r.size()))
+	g.size = max(g.size, offset+int64(size))
 }
 
 func (g *segment) addLost() {
@@ -114,14 +182,13 @@ func (g *segment) index(b []byte) (end int, err error) {
 			g.addLost()
 			return
 		}
-		r, e := parse(payload)
+		r, e := g.parse(payload, int64(offset))
 		if e != nil {
 			err = e
 			g.addLost()
 			return
 		}
-		r.body = payload[len(payload)-len(r.body):]
-		g.add(r, int64(offset))
+		g.add(r, int64(offset), size)
 	})
 	return end, err
 }
@@ -142,7 +209,7 @@ func (s *Spool) loadSegments() error {
 		}
 	}
 	slices.SortFunc(s.segments, func(a, b *segment) int {
-		return strings.Compare(a.name(), b.name())
+		return cmp.Compare(a.number, b.number)
 	})
 	var buf []byte
 	for i, g := range s.segments {
@@ -196,7 +263,7 @@ func (s *Spool) loadSegment(g *segment, buf []byte, last bool) ([]byte, error) {
 		s.note("segment %s: %d damaged places were stepped over; its other %d reports are whole", g.name(), g.lost,
 			len(g.entries)-g.lost)
 	}
-	if keep = last && g.size < s.o.SegmentBytes; keep {
+	if keep = last && g.size < s.o.SegmentBytes && g.version == segmentVersion; keep {
 		s.current = f
 	}
 	return buf, nil

@@ -3,7 +3,7 @@
 // at their end; each record carries its own checksums, so that damage costs the record it is in and nothing else. The
 // spool holds to a number of bytes: when that is reached, whole segments go, oldest first.
 //
-//	v1-<number>-<salt>.segment   records, see record.go
+//	v2-<number>-<salt>.segment   records, see record.go; v1 of earlier releases are read
 //	state-0, state-1             what is acknowledged, what was dropped; see state.go
 //	lock                         held by the one process that uses the spool
 package spool
@@ -106,6 +106,8 @@ type Spool struct {
 	closed   bool
 	segments []*segment // ascending by number
 	current  file       // the last segment's, nil when the next Append begins a new one
+	base     *base      // in the last segment; nil before the first report is appended
+	cached   cached
 	bytes    int64
 	state    state
 	unsaved  int // acknowledgements that state does not hold yet
@@ -204,7 +206,8 @@ func (s *Spool) append(r *wire.Report, shapes func(id []byte) (*wire.Shape, bool
 
 // begin creates the next segment.
 func (s *Spool) begin() error {
-	seg := &segment{number: s.state.LastSegment + 1, salt: rand.Uint64(), shapes: map[[32]byte]int{}}
+	seg := newSegment(segmentVersion)
+	seg.number, seg.salt = s.state.LastSegment+1, rand.Uint64()
 	if t := s.tail(); t != nil {
 		seg.number = max(seg.number, t.number+1)
 	}
@@ -236,8 +239,15 @@ func (s *Spool) write(rec record) error {
 		}
 		return err
 	}
-	seg.add(rec, seg.size)
+	offset := seg.size
+	seg.add(rec, offset, rec.size())
 	s.bytes += int64(rec.size())
+	if rec.frame != nil {
+		s.base = &base{frame: rec.frame, offset: offset, name: rec.name}
+		s.cached = cached{seg.number, offset, rec.frame}
+		return nil
+	}
+	s.base.leaned++
 	return nil
 }
 

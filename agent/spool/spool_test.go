@@ -330,7 +330,7 @@ func TestOpenRefuses(t *testing.T) {
 		is   error
 		says string
 	}{
-		"newer format":   {Options{}, "v2-0000000000000001-0000000000000001.segment", ErrNewer, "format 2"},
+		"newer format":   {Options{}, "v3-0000000000000001-0000000000000001.segment", ErrNewer, "format 3"},
 		"tiny":           {Options{MaxBytes: 1000, SegmentBytes: 600}, "", nil, "1200"},
 		"negative":       {Options{SegmentBytes: -1}, "", nil, "segment size"},
 		"giant segments": {Options{MaxBytes: 1 << 40, SegmentBytes: 1 << 30}, "", nil, "segment size"},
@@ -350,7 +350,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	t.Run("other files are left alone", func(t *testing.T) {
 		dir := t.TempDir()
-		for _, name := range []string{"notes.txt", "x.segment", "v1-1-1.segment", "v1-0000000000000000-0000000000000001.segment"} {
+		for _, name := range []string{"notes.txt", "x.segment", "v1-1-1.segment", "v1-0000000000000000-0000000000000001.segment",
+			"v0-0000000000000001-0000000000000001.segment"} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -21,7 +21,7 @@ type BulkEncoder struct {
 }
 
 // NewBulkEncoder makes an empty one that keeps to max.
-func NewBulkEncoder(max Limits) *BulkEncoder { return &BulkEncoder{max: max} }
+func NewBulkEncoder(max Limits) *BulkEncoder { return &BulkEncoder{max: max, p: packer{max: max}} }
 
 // Add appends r, which is not changed and not kept. false means that the body is full without it: send that, and begin
 // the next with r.
@@ -47,7 +47,11 @@ func (e *BulkEncoder) Add(r *Report) (bool, error) {
 		if frame != nil {
 			old = frame.outline
 		}
-		frame, base = newFrame(outlineFor(r.GetBlocks(), old, e.max)), nil
+		o, err := outlineFor(r.GetBlocks(), old, e.max)
+		if err != nil {
+			return false, fmt.Errorf("encode report %d: %w", r.GetSequence(), err)
+		}
+		frame, base = newFrame(o), nil
 		if e.p.slots, fits = frame.outline.place(r.GetBlocks(), e.p.slots); !fits {
 			return false, fmt.Errorf("encode report %d: the order of its blocks defies an outline", r.GetSequence())
 		}

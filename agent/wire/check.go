@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"unicode"
@@ -107,46 +108,50 @@ func checkHead(b *Block, max Limits) error {
 	return nil
 }
 
-// checkSaid checks what of a block is new in every report.
+// checkSaid checks what of a block is new in every report. It spells out nothing before something is wrong.
 func checkSaid(b *Block, max Limits) error {
-	name := shorten(b.GetSource())
-	if err := checkTime("sampled_at_ms of block "+name, b.GetSampledAtMs()); err != nil {
-		return err
+	if at := b.GetSampledAtMs(); at <= 0 || at > maxTimeMs {
+		return checkTime("sampled_at_ms of block "+shorten(b.GetSource()), at)
 	}
-	if err := checkText("reason of block "+name, b.GetReason(), max.TextBytes, "text_bytes"); err != nil {
-		return err
+	if b.GetReason() != "" {
+		if err := checkText("reason of block "+shorten(b.GetSource()), b.GetReason(), max.TextBytes, "text_bytes"); err != nil {
+			return err
+		}
 	}
-	return checkStatus(b, name, max)
+	return checkStatus(b, max)
 }
 
-func checkStatus(b *Block, name string, max Limits) error {
-	id, values := len(b.GetShapeId()), len(b.GetValues())
+func checkStatus(b *Block, max Limits) error {
+	id, values, same := len(b.GetShapeId()), len(b.GetValues()), b.GetSameAsMs()
+	var wrong string
 	switch b.GetStatus() {
 	case Block_STATUS_OK:
-		if b.GetSameAsMs() != 0 {
-			return refuse(ReasonMalformed, "block %s is ok and the same as at %d: only an unchanged block can say so", name, b.GetSameAsMs())
+		switch {
+		case id != 32:
+			wrong = fmt.Sprintf("is ok but its shape_id has %d bytes: want the 32 of a SHA-256", id)
+		case same != 0:
+			wrong = fmt.Sprintf("is ok and the same as at %d: only an unchanged block can say so", same)
+		case values > max.SeriesPerBlock:
+			return over("series of block "+shorten(b.GetSource()), values, max.SeriesPerBlock, "series_per_block")
 		}
-		if id != 32 {
-			return refuse(ReasonMalformed, "block %s is ok but its shape_id has %d bytes: want the 32 of a SHA-256", name, id)
-		}
-		return over("series of block "+name, values, max.SeriesPerBlock, "series_per_block")
 	case Block_STATUS_FAILED, Block_STATUS_UNCHANGED:
 		switch {
 		case values != 0:
-			return refuse(ReasonMalformed, "block %s has %d values although its status is %s: only ok blocks have values",
-				name, values, b.GetStatus())
+			wrong = fmt.Sprintf("has %d values although its status is %s: only ok blocks have values", values, b.GetStatus())
 		case id != 0 && id != 32:
-			return refuse(ReasonMalformed, "block %s has a shape_id of %d bytes: want none, or the 32 of a SHA-256", name, id)
-		case b.GetSameAsMs() != 0 && (b.GetStatus() == Block_STATUS_FAILED || !earlier(b)):
-			return refuse(ReasonMalformed, "block %s says it is the same as at %d: only an unchanged block can say so, of an "+
-				"earlier time", name, b.GetSameAsMs())
+			wrong = fmt.Sprintf("has a shape_id of %d bytes: want none, or the 32 of a SHA-256", id)
+		case same != 0 && (b.GetStatus() == Block_STATUS_FAILED || !earlier(b)):
+			wrong = fmt.Sprintf("says it is the same as at %d: only an unchanged block can say so, of an earlier time", same)
 		case b.GetStatus() == Block_STATUS_FAILED && b.GetReason() == "":
-			return refuse(ReasonMalformed, "block %s failed without a reason: say what a person should look at", name)
+			wrong = "failed without a reason: say what a person should look at"
 		}
-		return nil
 	default:
-		return refuse(ReasonMalformed, "block %s has status %d: want ok, failed or unchanged", name, b.GetStatus())
+		wrong = fmt.Sprintf("has status %d: want ok, failed or unchanged", b.GetStatus())
 	}
+	if wrong == "" {
+		return nil
+	}
+	return refuse(ReasonMalformed, "block %s %s", shorten(b.GetSource()), wrong)
 }
 
 // earlier says whether the block that b repeats is older than b.

@@ -39,7 +39,9 @@ type taken struct {
 }
 
 // NewEncoder makes an encoder that keeps to max.
-func NewEncoder(max Limits) *Encoder { return &Encoder{max: max, taken: map[blockKey]taken{}} }
+func NewEncoder(max Limits) *Encoder {
+	return &Encoder{max: max, p: packer{max: max}, taken: map[blockKey]taken{}}
+}
 
 // Encode writes r, under media type TypeReportV1, and says under which content coding. r is not changed; its blocks'
 // values are kept after Accepted. A shape ID of a block that is not ok says nothing and is left out.
@@ -49,7 +51,11 @@ func (e *Encoder) Encode(r *Report) (body []byte, coding string, err error) {
 		e.p.slots, ok = e.outline.place(r.GetBlocks(), e.p.slots)
 	}
 	if !ok {
-		e.outline = outlineFor(r.GetBlocks(), e.outline, e.max)
+		o, err := outlineFor(r.GetBlocks(), e.outline, e.max)
+		if err != nil {
+			return nil, "", fmt.Errorf("encode report %d: %w", r.GetSequence(), err)
+		}
+		e.outline = o
 		if e.p.slots, ok = e.outline.place(r.GetBlocks(), e.p.slots); !ok {
 			return nil, "", fmt.Errorf("encode report %d: the order of its blocks defies an outline", r.GetSequence())
 		}

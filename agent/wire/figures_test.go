@@ -138,7 +138,7 @@ func BenchmarkSize(b *testing.B) {
 				b.Fatal(err)
 			}
 			for _, r := range reports[1:] {
-				body, _, ok, err := f.Encode(r)
+				body, _, ok, err := f.Encode(r, wire.DefaultLimits())
 				if !ok || err != nil {
 					b.Fatal(ok, err)
 				}

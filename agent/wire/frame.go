@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // Frame is what reports that are written as differences lean on: an outline and one value for each of its series, zero
@@ -24,6 +25,17 @@ func (f *Frame) learn(blocks []*Block, slots []int) {
 		}
 		at += n
 	}
+}
+
+// After is the frame as it is behind r, which fits its outline: what Encode has written, DecodeFramed has read.
+func (f *Frame) After(r *Report) (*Frame, error) {
+	slots, ok := f.outline.place(r.GetBlocks(), nil)
+	if !ok {
+		return nil, fmt.Errorf("report %d does not fit the frame that it should be behind", r.GetSequence())
+	}
+	next := &Frame{outline: f.outline, values: slices.Clone(f.values)}
+	next.learn(r.GetBlocks(), slots)
+	return next, nil
 }
 
 // OutlineID names a frame's outline: the list of blocks, with their shapes, that a report of this frame may have.
@@ -52,7 +64,7 @@ func (o *outline) tell(b []byte, whole bool) []byte {
 }
 
 // ReadFrame reads what Append wrote. find returns any frame with the outline of that name; it is asked when the outline
-// is only named. Errors are *Error, or ErrInFull when find does not know it.
+// is only named, and may be nil. Errors are *Error, or ErrInFull when find does not know it.
 func ReadFrame(b []byte, find func(OutlineID) (*Frame, bool), max Limits) (*Frame, error) {
 	u := unpacker{max: max}
 	o, rest, err := u.split(b, finder(find), nil)
@@ -78,7 +90,7 @@ type Name struct {
 // lean on. The outline is one that last has too, if it fits; last may be nil. It is written out unless known says that
 // the reader will have it; whole tells which. A shape ID of a block that is not ok says nothing and is left out.
 func EncodeKey(r *Report, last *Frame, known func(OutlineID) bool, max Limits) (body []byte, coding string, f *Frame, whole bool, err error) {
-	var p packer
+	p := packer{max: max}
 	var o *outline
 	ok := false
 	if last != nil {
@@ -86,7 +98,9 @@ func EncodeKey(r *Report, last *Frame, known func(OutlineID) bool, max Limits) (
 		p.slots, ok = o.place(r.GetBlocks(), nil)
 	}
 	if !ok {
-		o = outlineFor(r.GetBlocks(), o, max)
+		if o, err = outlineFor(r.GetBlocks(), o, max); err != nil {
+			return nil, "", nil, false, fmt.Errorf("encode report %d: %w", r.GetSequence(), err)
+		}
 		if p.slots, ok = o.place(r.GetBlocks(), p.slots); !ok {
 			return nil, "", nil, false, fmt.Errorf("encode report %d: the order of its blocks defies an outline", r.GetSequence())
 		}
@@ -104,8 +118,8 @@ func EncodeKey(r *Report, last *Frame, known func(OutlineID) bool, max Limits) (
 
 // Encode writes r as the difference to f, without its name. ok is false when r does not fit f's outline: then it takes a
 // key.
-func (f *Frame) Encode(r *Report) (body []byte, coding string, ok bool, err error) {
-	var p packer
+func (f *Frame) Encode(r *Report, max Limits) (body []byte, coding string, ok bool, err error) {
+	p := packer{max: max}
 	if p.slots, ok = f.outline.place(r.GetBlocks(), nil); !ok {
 		return nil, "", false, nil
 	}
@@ -149,6 +163,9 @@ func DecodeFramed(body []byte, coding string, name Name, base *Frame, find func(
 type finder func(OutlineID) (*Frame, bool)
 
 func (find finder) find(id outlineID) *outline {
+	if find == nil {
+		return nil
+	}
 	if f, ok := find(OutlineID(id)); ok {
 		return f.outline
 	}

@@ -161,7 +161,15 @@ func (o *outline) place(blocks []*Block, slots []int) (_ []int, ok bool) {
 
 // outlineFor is an outline that blocks fit. It keeps the heads of old that blocks do not speak of, such as those of slow
 // samplers, as long as everything together stays within max: so there are few outlines although reports differ.
-func outlineFor(blocks []*Block, old *outline, max Limits) *outline {
+func outlineFor(blocks []*Block, old *outline, max Limits) (*outline, error) {
+	o := merge(blocks, old, max)
+	if err := o.check(max); err != nil { // what nobody would read is not written
+		return nil, err
+	}
+	return o, nil
+}
+
+func merge(blocks []*Block, old *outline, max Limits) *outline {
 	fresh := make([]head, len(blocks))
 	for i, b := range blocks {
 		fresh[i] = headOf(b)

@@ -30,6 +30,7 @@ const (
 
 // packer writes packed blocks.
 type packer struct {
+	max          Limits
 	b            []byte
 	slots        []int
 	last         int64
@@ -56,6 +57,9 @@ func (p *packer) body(madeAt int64, blocks []*Block, o *outline, base *Frame) er
 }
 
 func (p *packer) state(b *Block) error {
+	if err := checkSaid(b, p.max); err != nil { // what nobody would read is not written
+		return err
+	}
 	dt := b.GetSampledAtMs() - p.last
 	p.last = b.GetSampledAtMs()
 	p.flushAbsent()
@@ -75,8 +79,6 @@ func (p *packer) state(b *Block) error {
 			ago = uint64(b.GetSampledAtMs() - b.GetSameAsMs()) //nolint:gosec // earlier
 		}
 		p.b = binary.AppendUvarint(p.b, ago)
-	default:
-		return fmt.Errorf("block %s has status %d: want ok, failed or unchanged", b.GetSource(), b.GetStatus())
 	}
 	return nil
 }

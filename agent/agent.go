@@ -35,6 +35,8 @@ type Options struct {
 	Now func() time.Time
 	// Sources are what to read; sample.Sources of the configuration when nil.
 	Sources []sample.Source
+	// Bundles are the evidence the collector may ask for; sample.Bundles of the configuration when nil.
+	Bundles []sample.Bundle
 	// Inventory describes the host; sample.Inventory when nil.
 	Inventory func(context.Context) (*wire.Inventory, error)
 	// Transport and URL reach the collector in place of the enrolled identity.
@@ -77,6 +79,12 @@ func New(cfg Config, o Options) (*Agent, error) {
 	if a.sources == nil {
 		var err error
 		if a.sources, err = sample.Sources(cfg.Samplers); err != nil {
+			return nil, err
+		}
+	}
+	if a.o.Bundles == nil {
+		var err error
+		if a.o.Bundles, err = sample.Bundles(cfg.Samplers); err != nil {
 			return nil, err
 		}
 	}

@@ -40,6 +40,8 @@ type source struct {
 	// said is when its block was last in a report, ok what that block was.
 	said time.Time
 	ok   bool
+	// shape is the ID of the shape of its last ok block.
+	shape []byte
 	// busy is a reading that did not come back in time; no other is begun before it does.
 	busy  chan result
 	since time.Time
@@ -130,7 +132,7 @@ func (c *collector) block(s *source, at time.Time, r sample.Reading, err error) 
 	if !s.ok && !s.said.IsZero() {
 		c.log.Info("sampler works again", "source", s.Name)
 	}
-	s.ok = true
+	s.ok, s.shape = true, b.ShapeId
 	return b
 }
 

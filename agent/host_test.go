@@ -40,6 +40,7 @@ type host struct {
 	memory  func() (used, limit uint64)
 
 	sources   []sample.Source
+	bundles   []sample.Bundle
 	inventory *wire.Inventory
 	log       *bytes.Buffer
 	signs     int
@@ -111,7 +112,7 @@ func (h *host) RoundTrip(req *http.Request) (*http.Response, error) {
 func (h *host) agent() *Agent {
 	h.t.Helper()
 	a, err := New(h.cfg, Options{
-		Logger: slog.New(slog.NewTextHandler(h.log, nil)), Version: "1.2.3", Now: h.now, Sources: h.sources, Transport: h,
+		Logger: slog.New(slog.NewTextHandler(h.log, nil)), Version: "1.2.3", Now: h.now, Sources: h.sources, Bundles: h.bundles, Transport: h,
 		URL: "https://collector.example:9721", OnReport: func() { h.signs++ }, Memory: h.memory,
 		Inventory: func(context.Context) (*wire.Inventory, error) {
 			h.mu.Lock()

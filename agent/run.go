@@ -40,6 +40,8 @@ type run struct {
 	clock *clock
 	col   *collector
 	heard atomic.Pointer[push.Answer]
+	// bundles answers requests for evidence.
+	bundles *bundles
 
 	epoch, sequence, event uint64
 	events                 []*wire.Event // waiting for a report
@@ -58,7 +60,11 @@ type run struct {
 func newRun(a *Agent, sp *spool.Spool) *run {
 	r := &run{cfg: a.cfg, o: a.o, log: a.o.Logger, spool: sp, clock: newClock(a.o.Now), col: newCollector(a.sources, a.cfg.Interval, a.o.Logger)}
 	r.col.memory.measure = a.o.Memory
-	r.push = a.newPush(sp, func(x push.Answer) { r.heard.Store(&x) })
+	r.bundles = newBundles(a.o.Bundles, r.col, r.clock.now, a.o.Logger)
+	r.push = a.newPush(sp, func(x push.Answer) {
+		r.heard.Store(&x)
+		r.bundles.hear(x.Ack)
+	})
 	r.epoch, _ = sp.Last()
 	r.dropped = sp.Stats().Dropped
 	return r
@@ -82,13 +88,11 @@ func (r *run) loop(ctx context.Context) error {
 	defer ticks.Stop()
 	for ctx.Err() == nil {
 		r.round(ctx)
-		select {
-		case <-ctx.Done():
-		case <-ticks.C:
-		}
+		r.between(ctx, ticks.C)
 	}
 	r.goodbye(context.Cause(ctx))
 	r.col.wait(stopWait)
+	r.bundles.wait(stopWait)
 	return nil
 }
 

@@ -83,6 +83,15 @@ func (r *run) mend(report *wire.Report) {
 		}
 		report.Events = append(report.Events, e)
 	}
+	bundles := report.Bundles
+	report.Bundles = nil
+	for _, b := range bundles {
+		if err := whole(&wire.Report{Tables: report.Tables, Bundles: append(report.Bundles[:len(report.Bundles):len(report.Bundles)], b)}); err != nil {
+			r.log.Error("bundle not reported", "name", b.GetRequest().GetName(), "error", err)
+			continue
+		}
+		report.Bundles = append(report.Bundles, b)
+	}
 	if err := whole(&wire.Report{Inventory: report.Inventory}); err != nil {
 		r.log.Error("inventory not reported", "error", err)
 		report.Inventory = nil
@@ -142,6 +151,7 @@ func (r *run) own() (*wire.Block, error) {
 			wire.Sample{Name: "watchbill_agent_shed_level", Value: float64(m.level)},
 			wire.Sample{Name: "watchbill_agent_shed_readings_total", Value: float64(m.shed)})
 	}
+	samples = append(samples, r.bundles.samples()...)
 	samples = append(samples, r.col.durations()...)
 	return r.col.builder.Block(kindAgent, "agent", r.clock.now(), r.cfg.Interval, samples)
 }

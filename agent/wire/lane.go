@@ -9,8 +9,9 @@ const (
 	// decimal number. The collector grants credits (Ack.credits) to those that have some, and knows at 0 that nothing is
 	// missing any more.
 	HeaderWaiting = "Watchbill-Waiting"
-	// HeaderReplayed is the Ack.replay_since_ms, of this collector's incarnation, since which everything the agent holds
-	// has been sent again: a decimal number, missing while nothing was asked for or a replay goes on.
+	// HeaderReplayed is the Ack.replay_since_ms since which everything the agent holds has been sent again, and the
+	// Ack.incarnation that asked for it, which may not be the one that reads this: two decimal numbers with a space
+	// between. It is missing while nothing was asked for or a replay goes on.
 	HeaderReplayed = "Watchbill-Replayed"
 )
 

@@ -23,7 +23,7 @@ type Config struct {
 	// Backup is when the store is copied and where to.
 	Backup struct {
 		// Every is how often the store is backed up; 0 switches scheduled backups off.
-		Every model.Duration `yaml:"every"`
+		Every policy.Duration `yaml:"every"`
 		// Keep is how many scheduled backups are kept, the newest.
 		Keep int `yaml:"keep"`
 		// Path is their directory; "backups" in the storage's when empty.
@@ -82,7 +82,7 @@ type Config struct {
 func DefaultConfig() Config {
 	var c Config
 	c.Storage.Path = DefaultStoragePath()
-	c.Backup.Every = model.Duration(6 * time.Hour)
+	c.Backup.Every = policy.Duration(6 * time.Hour)
 	c.Backup.Keep = 8
 	c.Web.ListenAddress = "127.0.0.1:9720"
 	c.Agents.ListenAddress = "127.0.0.1:9721"

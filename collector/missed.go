@@ -55,7 +55,7 @@ func (g gatherer) missed(ctx context.Context, a incident.Alert, u evaluate.Unsee
 		g.missedSymptoms(u, now),
 		g.users(a, host, heard),
 		g.errors(ctx, a, host, heard, now),
-		g.actions(ctx, a, host, now),
+		g.actions(ctx, a, host, heard, now),
 	}
 	for i := range out {
 		out[i].Salt = newSalt()

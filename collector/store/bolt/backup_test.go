@@ -137,7 +137,7 @@ func TestBackupUnderWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(verified(c, before), c.Close(), os.Remove(path)); err != nil {
+		if err := errors.Join(verify(c, before), c.Close(), os.Remove(path)); err != nil {
 			t.Error(err)
 		}
 	}

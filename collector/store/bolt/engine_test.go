@@ -339,35 +339,3 @@ func TestTogether(t *testing.T) {
 		t.Errorf("left behind: %v, %v", names, err)
 	}
 }
-
-// TestBackup: a backup taken under way opens, and is whole.
-func TestBackup(t *testing.T) {
-	s := mustOpen(t, file(t), Options{})
-	for i := range 20 {
-		if err := work(s, i+1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := dump(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var copied bytes.Buffer
-	if err := s.Backup(context.Background(), &copied); err != nil {
-		t.Fatal(err)
-	}
-	path := file(t)
-	if err := os.WriteFile(path, copied.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := dump(mustOpen(t, path, Options{})); err != nil || got != want {
-		t.Errorf("the backup holds other data (%v)", err)
-	}
-	if err := s.Backup(context.Background(), refusing{}); err == nil {
-		t.Error("a backup that could not be written succeeded")
-	}
-}
-
-type refusing struct{}
-
-func (refusing) Write([]byte) (int, error) { return 0, errors.New("no") }

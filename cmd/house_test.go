@@ -75,6 +75,7 @@ var mayImport = map[string][]string{
 var inTests = map[string][]string{
 	"rules/packs":      {"rules", "rules/window"}, // packs are tested by running them
 	"collector/ingest": {"agent/enroll"},          // renewals and rotations are tested with the agent's own part in them
+	"collector":        {"agent", "agent/*"},      // outages are played with real agents
 }
 
 // pureRooms take data and the time, and give decisions: no clock, no I/O, no goroutines, no chance.

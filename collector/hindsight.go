@@ -239,9 +239,16 @@ func (h *hindsight) told(ctx context.Context, u evaluate.Unseen) error {
 	return nil
 }
 
-// past is a report as a review takes it. The blocks are copied: the window has its own word on which are late.
+// past is a report as a review takes it. The blocks are copied, for the window has its own word on which are late, and so
+// are values that are not the report's to keep.
 func past(r ingest.Report) evaluate.Past {
-	return evaluate.Past{At: r.MadeAt, Epoch: r.Epoch, Sequence: r.Sequence, Blocks: slices.Clone(r.Blocks)}
+	p := evaluate.Past{At: r.MadeAt, Epoch: r.Epoch, Sequence: r.Sequence, Blocks: slices.Clone(r.Blocks)}
+	for i := range p.Blocks {
+		if b := &p.Blocks[i]; !b.Late {
+			b.Values = slices.Clone(b.Values)
+		}
+	}
+	return p
 }
 
 func later(a, b time.Time) time.Time {

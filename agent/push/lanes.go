@@ -1,6 +1,7 @@
 package push
 
 import (
+	"fmt"
 	"iter"
 	"strconv"
 	"time"
@@ -234,7 +235,7 @@ func (p *Push) words(it item) map[string]string {
 	}
 	out := map[string]string{wire.HeaderLane: string(it.lane), wire.HeaderWaiting: strconv.Itoa(max(waiting, 0))}
 	if r := p.replay; r != nil && r.whole {
-		out[wire.HeaderReplayed] = strconv.FormatInt(r.sinceMs, 10)
+		out[wire.HeaderReplayed] = fmt.Sprintf("%d %d", r.sinceMs, r.incarnation)
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -62,8 +63,8 @@ type sending struct {
 
 func (s sending) past() bool { return s.lane == wire.LaneBacklog || s.lane == wire.LaneReplay }
 
-// sendingOf reads the headers; what makes no sense was not said.
-func sendingOf(h http.Header) sending {
+// sendingOf reads the headers; what makes no sense was not said, and what was said to another incarnation is not news.
+func sendingOf(h http.Header, incarnation uint64) sending {
 	s := sending{waiting: -1}
 	switch lane := h.Get(wire.HeaderLane); lane {
 	case wire.LaneLive, wire.LaneBacklog, wire.LaneReplay:
@@ -72,7 +73,8 @@ func sendingOf(h http.Header) sending {
 	if n, err := strconv.ParseInt(h.Get(wire.HeaderWaiting), 10, 32); err == nil && n >= 0 {
 		s.waiting = int(n)
 	}
-	if ms, err := strconv.ParseInt(h.Get(wire.HeaderReplayed), 10, 64); err == nil && ms > 0 {
+	since, to, _ := strings.Cut(h.Get(wire.HeaderReplayed), " ")
+	if ms, err := strconv.ParseInt(since, 10, 64); err == nil && ms > 0 && to == strconv.FormatUint(incarnation, 10) {
 		s.replayed = moment(ms)
 	}
 	return s

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -26,7 +27,7 @@ func (c *client) say(m *wire.Report, lane string, waiting int, replayed time.Tim
 			h.Set(wire.HeaderLane, lane)
 			h.Set(wire.HeaderWaiting, strconv.Itoa(waiting))
 			if !replayed.IsZero() {
-				h.Set(wire.HeaderReplayed, strconv.FormatInt(replayed.UnixMilli(), 10))
+				h.Set(wire.HeaderReplayed, fmt.Sprintf("%d %d", replayed.UnixMilli(), c.w.restarts))
 			}
 		})
 		if err != nil {
@@ -163,15 +164,20 @@ func TestReplayIsAskedForInTwoSteps(t *testing.T) {
 	asks("and later", time.Time{})
 	wanted = began.Add(-20 * time.Hour)
 	asks("a review, later", began.Add(-20*time.Hour))
+	// What was said to an incarnation before says nothing to the next.
+	h := http.Header{wire.HeaderReplayed: {fmt.Sprintf("%d 1", wanted.UnixMilli())}}
+	if s := sendingOf(h, 2); !s.replayed.IsZero() {
+		t.Errorf("replayed since %v, said to another", s.replayed)
+	}
 }
 
 func FuzzSending(f *testing.F) {
-	f.Add("live", "3", "1700000000000")
+	f.Add("live", "3", "1700000000000 7")
 	f.Add("backlog", "-1", "0")
 	f.Add("x\x00", "99999999999999999999", "-9223372036854775808")
 	f.Fuzz(func(t *testing.T, lane, waiting, replayed string) {
 		h := http.Header{wire.HeaderLane: {lane}, wire.HeaderWaiting: {waiting}, wire.HeaderReplayed: {replayed}}
-		s := sendingOf(h)
+		s := sendingOf(h, 7)
 		if s.waiting < -1 || s.lane != "" && s.lane != lane || s.past() && lane == wire.LaneLive {
 			t.Errorf("%+v", s)
 		}

@@ -48,7 +48,7 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent)
 	defer a.leave()
 	now := i.o.Now()
 	i.tellRenew(w, r, a, now)
-	a.sent = sendingOf(r.Header)
+	a.sent = sendingOf(r.Header, i.o.Incarnation)
 	done, wait := i.admit(who, a)
 	if wait != nil {
 		return *wait
@@ -70,6 +70,7 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent)
 		if status == http.StatusRequestTimeout {
 			result = resultLater
 		}
+		a.fine(now)
 		i.tell(a, who, "unread", now, text)
 		return outcome{status, result, i.ackTo(who, wire.Ack_RESULT_REFUSED, text)}
 	}
@@ -163,6 +164,9 @@ func (i *Ingest) applied(a *agent, m *wire.Report, s *sorting, now time.Time) {
 	for _, f := range s.refusals {
 		i.metrics.refused(f.Reason)
 		i.tell(a, s.who, f.Reason, now, f.Error)
+	}
+	if len(s.refusals) > 0 {
+		a.fine(now)
 	}
 	if n := len(m.GetEvents()) - s.events; n > 0 {
 		i.metrics.refusals.WithLabelValues(reasonEvents).Add(float64(n))

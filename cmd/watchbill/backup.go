@@ -67,30 +67,36 @@ the one that helps when this disk is lost.`,
 	return cmd
 }
 
-// backup fetches a backup from the collector.
-func (c *connection) backup(ctx context.Context, file string) (info bolt.BackupInfo, err error) {
+// backup fetches a backup from the collector. What stands in the way of the file is told before one is made.
+func (c *connection) backup(ctx context.Context, file string) (bolt.BackupInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, downloadTimeout)
 	defer cancel()
+	f, err := bolt.CreateBackup(file)
+	if err != nil {
+		return bolt.BackupInfo{}, err
+	}
+	if err := c.download(ctx, f); err != nil {
+		return bolt.BackupInfo{}, errors.Join(err, f.Discard())
+	}
+	return f.Keep()
+}
+
+func (c *connection) download(ctx context.Context, to io.Writer) error {
 	resp, as, err := c.send(ctx, http.MethodGet, "/backup", nil, nil)
 	if err != nil {
-		return info, err
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.Header.Get("Content-Type") != api.MediaBackup {
 		if _, err := c.answer(resp, as); err != nil {
-			return info, err
+			return err
 		}
-		return info, fmt.Errorf("%s answered %q, but with no backup: check --url", c.url, resp.Status)
+		return fmt.Errorf("%s answered %q, but with no backup: check --url", c.url, resp.Status)
 	}
-	f, err := bolt.CreateBackup(file)
-	if err != nil {
-		return info, err
+	if _, err := io.Copy(to, resp.Body); err != nil {
+		return fmt.Errorf("the backup from the collector at %s broke off, nothing is kept of it: %w", c.url, err)
 	}
-	if _, err := io.Copy(f, resp.Body); err != nil {
-		return info, errors.Join(fmt.Errorf("the backup from the collector at %s broke off, nothing is kept of it: %w", c.url, err),
-			f.Discard())
-	}
-	return f.Keep()
+	return nil
 }
 
 // backupLocally copies the store of a collector that does not run.

@@ -155,20 +155,12 @@ func openFile(path string, o bbolt.Options) (*bbolt.DB, error) {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: another collector (or `watchbill operator add`) uses %s; stop it, or give another "+
 			"--storage.path", store.ErrLocked, path)
-	case cutShort(path):
-		return nil, store.Damaged(path, "the file is shorter than any store")
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("%w; run as the user who owns it, or give another --storage.path", err)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
 		return nil, store.Damaged(path, fmt.Sprintf("the file's head (%v)", err))
 	}
 	return nil, err
-}
-
-// cutShort tells whether there is a file that is too short to be a store: bbolt fails on it in many ways.
-func cutShort(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular() && info.Size() < int64(2*os.Getpagesize())
 }
 
 // stillAt tells whether an open file is the one that has this name.

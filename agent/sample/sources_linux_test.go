@@ -292,7 +292,11 @@ func TestSamplersFailOnBadFiles(t *testing.T) {
 	for _, tt := range tests {
 		for _, how := range []string{"missing", "garbled " + tt.garbage} {
 			t.Run(tt.file+" "+how, func(t *testing.T) {
-				h := copyFixture(t)
+				h := fixture()
+				h.path.Procfs = t.TempDir()
+				if err := os.CopyFS(h.path.Procfs, os.DirFS("testdata/host/proc")); err != nil {
+					t.Fatal(err)
+				}
 				path := h.proc(tt.file)
 				if how == "missing" && optional[tt.file] {
 					t.Skip("a host may not have it: see TestHostsWithout")

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -31,9 +32,10 @@ type Door struct {
 }
 
 // DefaultDoor holds ten thousand agents on two processors: back within 20 s after a restart, when handshakes take half of
-// one processor; a storm of one address takes no more than a twentieth of one.
+// one processor; a storm of one address takes a fiftieth of one,
+// once its burst is spent.
 func DefaultDoor() Door {
-	return Door{Connections: 20_000, Handshakes: 1024, PerSecond: 500, PerAddress: 50, AddressBurst: 500}
+	return Door{Connections: 20_000, Handshakes: 1024, PerSecond: 500, PerAddress: 30, AddressBurst: 500}
 }
 
 // Validate names every bound that is negative.
@@ -70,6 +72,12 @@ const (
 	turnedAddress     = "address"
 )
 
+// Pace of turning away, and how many at once: a fleet that comes back all together is not slowed down.
+const (
+	refusalsPerSecond = 200
+	refusalsAtOnce    = 2000
+)
+
 // Bounds of what is remembered about addresses: a caller that has been quiet is forgotten when there are too many.
 const (
 	maxAddresses = 1 << 14
@@ -82,6 +90,10 @@ type gate struct {
 	door   Door
 	turned func(reason string)
 	pace   *rate.Limiter
+	// refusals is the pace of turning away: past it callers wait outside, in the kernel's queue.
+	refusals *rate.Limiter
+	closed   chan struct{}
+	once     sync.Once
 
 	mu        sync.Mutex
 	standing  int
@@ -100,12 +112,20 @@ func newGate(inner net.Listener, d Door, turned func(reason string)) *gate {
 	d = d.orDefault()
 	return &gate{
 		Listener: inner, door: d, turned: turned, pace: rate.NewLimiter(rate.Limit(d.PerSecond), d.PerSecond),
+		refusals: rate.NewLimiter(refusalsPerSecond, refusalsAtOnce), closed: make(chan struct{}),
 		addresses: map[netip.Addr]*caller{},
 	}
 }
 
+// Close ends Accept.
+func (g *gate) Close() error {
+	g.once.Do(func() { close(g.closed) })
+	return g.Listener.Close()
+}
+
 // Accept lets the next one in that fits, and turns all others away meanwhile: nobody waits who would have given up when
-// the turn comes, and nobody is kept out by those who do not fit.
+// the turn comes, and nobody is kept out by those who do not fit. Only a flood of those, thousands in seconds, is slowed
+// down, newcomers with it; connections that stand are not touched.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
 		conn, err := g.Listener.Accept()
@@ -119,6 +139,21 @@ func (g *gate) Accept() (net.Conn, error) {
 		}
 		g.turned(reason)
 		turnAway(conn)
+		if d := g.refusals.Reserve().Delay(); d > 0 && !g.pause(d) {
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+// pause waits; false when the gate is closed meanwhile.
+func (g *gate) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-g.closed:
+		return false
 	}
 }
 
@@ -199,6 +234,8 @@ type guest struct {
 	known    sync.Once
 	released sync.Once
 	closed   atomic.Bool
+	// end cancels the requests of the connection.
+	end atomic.Pointer[context.CancelFunc]
 	// seat is whose connection it is, once it has shown that.
 	seat atomic.Pointer[seat]
 }
@@ -223,6 +260,9 @@ func (c *guest) Close() error {
 		c.gate.standing--
 		c.gate.mu.Unlock()
 		c.closed.Store(true)
+		if end := c.end.Load(); end != nil {
+			(*end)()
+		}
 		if s := c.seat.Load(); s != nil {
 			s.agents.unseat(c, s)
 		}

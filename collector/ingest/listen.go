@@ -99,10 +99,13 @@ func state(c net.Conn, s http.ConnState) {
 
 type guestKey struct{}
 
-// withGuest lets a request find its connection.
+// withGuest lets a request find its connection, and ends it with that: net/http notices only once it has read the body.
 func withGuest(ctx context.Context, c net.Conn) context.Context {
-	if g := guestOf(c); g != nil {
-		return context.WithValue(ctx, guestKey{}, g)
+	g := guestOf(c)
+	if g == nil {
+		return ctx
 	}
-	return ctx
+	ctx, cancel := context.WithCancel(ctx)
+	g.end.Store(&cancel)
+	return context.WithValue(ctx, guestKey{}, g)
 }

@@ -25,6 +25,15 @@ func (a *agent) hold(ctx context.Context, d time.Duration, now time.Time) {
 	}
 }
 
+// finePrice is how many reports one counts for that is refused, in whole or in part: it has cost as much. An agent that
+// is out of step reports a few times a minute and does not feel it.
+const finePrice = 10
+
+// fine takes the rest of that price. The caller holds the agent's turn.
+func (a *agent) fine(now time.Time) {
+	a.reports.ReserveN(now, min(finePrice-1, a.reports.Burst()))
+}
+
 // strict ends the connection with every refusal. An honest agent is refused so seldom that another handshake does not
 // matter; who makes a habit of it meets the pace of the door.
 func strict(next http.Handler) http.Handler {

@@ -66,7 +66,7 @@ func DefaultQuotas() Quotas {
 			Series:            20_000,
 			Sources:           256,
 			ShapesPerHour:     240,
-			ShapeBytesPerHour: 8 << 20,
+			ShapeBytesPerHour: 4 << 20,
 			Connections:       4,
 			RenewalsPerHour:   20,
 		},

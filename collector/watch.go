@@ -59,9 +59,16 @@ type silence struct {
 	record func(lbls labels.Labels, at time.Time, v float64) bool
 	now    func() time.Time
 
+	// said is when the window was last told what still lasts, by asset and by alert. It belongs to look's goroutine.
+	said map[string]time.Time
+
 	mu     sync.Mutex
 	active map[string]rules.Transition
 }
+
+// sayAgain is how often what lasts is written into the window again. A sample stands for five minutes; one a second for
+// each of thousands of silent hosts would cost more than they do when they report.
+const sayAgain = time.Minute
 
 // restore takes back the silence alerts that stood when the collector stopped.
 func (s *silence) restore(states []store.AlertState) {
@@ -83,8 +90,18 @@ func isSilence(o rules.Origin) bool {
 func (s *silence) look(ctx context.Context) error {
 	now := s.now()
 	lives := s.lives()
+	said := s.said
+	s.said = make(map[string]time.Time, len(said)) // what does not last any more is forgotten, and said at once when it returns
+	again := func(what string) bool {
+		last, ok := said[what]
+		if ok = !ok || now.Sub(last) >= sayAgain; ok {
+			last = now
+		}
+		s.said[what] = last
+		return ok
+	}
 	for _, l := range lives {
-		if now.Sub(l.Heard) > s.patience.Of(l) {
+		if now.Sub(l.Heard) > s.patience.Of(l) && again("asset "+l.Asset) {
 			s.down(window.Asset{Name: l.Asset, Customer: l.Customer, Site: l.Site}, now)
 		}
 	}
@@ -109,8 +126,10 @@ func (s *silence) look(ctx context.Context) error {
 			s.record(alertSeries(t.Alert), now, math.Float64frombits(value.StaleNaN))
 		}
 	}
-	for _, t := range s.active {
-		s.record(alertSeries(t.Alert), now, 1)
+	for id, t := range s.active {
+		if again("alert " + id) {
+			s.record(alertSeries(t.Alert), now, 1)
+		}
 	}
 	return nil
 }

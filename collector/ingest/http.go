@@ -56,7 +56,7 @@ func (i *Ingest) endpoint(serve http.HandlerFunc, media ...string) http.Handler 
 func mediaOf(r *http.Request) string {
 	got := r.Header.Get(wire.HeaderType)
 	switch got {
-	case wire.TypeReportV1, wire.TypeReport: // as agents write them
+	case wire.TypeReportV1, wire.TypeBulkV1, wire.TypeReport: // as agents write them
 		return got
 	}
 	got, _, err := mime.ParseMediaType(got)
@@ -148,7 +148,7 @@ const (
 
 func (i *Ingest) unidentified(w http.ResponseWriter, media string, err error) {
 	status, text := i.refusal(err)
-	if media == wire.TypeReport || media == wire.TypeReportV1 {
+	if media != wire.TypeHello {
 		i.metrics.reports.WithLabelValues(resultRefused).Inc()
 	}
 	w.Header().Set("Connection", "close")

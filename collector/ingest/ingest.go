@@ -145,10 +145,11 @@ func (i *Ingest) Load(ctx context.Context) error {
 	return nil
 }
 
-// Handler serves the agents' four paths. What else is asked for is answered 404.
+// Handler serves the agents' five paths. What else is asked for is answered 404.
 func (i *Ingest) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(wire.PathReport, i.endpoint(i.report, wire.TypeReportV1, wire.TypeReport))
+	mux.Handle(wire.PathBulk, i.endpoint(i.report, wire.TypeBulkV1))
 	mux.Handle(wire.PathHello, i.endpoint(i.hello, wire.TypeHello))
 	mux.Handle(wire.PathEnrol, i.endpoint(i.enrol, wire.TypeEnrol))
 	mux.Handle(wire.PathRenew, i.endpoint(i.renew, wire.TypeEnrol))

@@ -58,6 +58,11 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent)
 		a.hold(r.Context(), d, now)
 		return i.overQuota(who, a, reason, quota, d, now)
 	}
+	if mediaOf(r) == wire.TypeBulkV1 {
+		out := i.bulk(w, r, who, a, now)
+		i.grant(who, a, out.ack, now)
+		return out
+	}
 	m, n, free, err := i.readReport(w, r, a)
 	defer free()
 	a.spend(n, now)
@@ -65,18 +70,23 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent)
 		return i.name(i.inFull(i.ackTo(who, wire.Ack_RESULT_NEED_SHAPES, "")), m)
 	}
 	if err != nil {
-		status, text := i.unread(err)
-		result := resultRefused
-		if status == http.StatusRequestTimeout {
-			result = resultLater
-		}
-		a.fine(now)
-		i.tell(a, who, "unread", now, text)
-		return outcome{status, result, i.ackTo(who, wire.Ack_RESULT_REFUSED, text)}
+		return i.notRead(who, a, err, now)
 	}
 	out := i.name(i.judge(r.Context(), who, a, m), m)
 	i.grant(who, a, out.ack, now)
 	return out
+}
+
+// notRead is what to answer when a body could not be read.
+func (i *Ingest) notRead(who fleet.Agent, a *agent, err error, now time.Time) outcome {
+	status, text := i.unread(err)
+	result := resultRefused
+	if status == http.StatusRequestTimeout {
+		result = resultLater
+	}
+	a.fine(now)
+	i.tell(a, who, "unread", now, text)
+	return outcome{status, result, i.ackTo(who, wire.Ack_RESULT_REFUSED, text)}
 }
 
 // name says which report an answer is about.

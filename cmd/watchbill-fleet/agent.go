@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
@@ -93,13 +94,13 @@ func (a *simulated) suffer(now time.Time) (anew bool) {
 	return false
 }
 
-// answered believes an Ack and counts it. at is the middle of the exchange.
-func (a *simulated) answered(ack *wire.Ack, at, now time.Time) {
+// answered believes an Ack that came now to a request sent then, and counts it.
+func (a *simulated) answered(ack *wire.Ack, sent, now time.Time) {
 	if ack.Incarnation != a.heard {
 		a.heard = ack.Incarnation
 		a.stats.heard(ack.Incarnation, now, int(a.awake.Load()))
 	}
-	a.learn(ack, at)
+	a.learn(ack, sent, now)
 }
 
 // accepted counts a report that the collector has.
@@ -128,6 +129,10 @@ func (a *simulated) accepted(m *wire.Report, ack *wire.Ack, sampled, now time.Ti
 type light struct {
 	simulated
 	line line
+	// encoder writes version 1 of the wire; nil: version 0.
+	encoder *wire.Encoder
+	// replayed is the header line that says what was sent again.
+	replayed string
 
 	pending *wire.Report // not delivered yet
 	sampled time.Time    // when it was due
@@ -240,13 +245,13 @@ func (a *light) attempt(ctx context.Context) time.Duration {
 	case wire.Ack_RESULT_LATER:
 		a.stats.refuse("later")
 		wait := min(time.Duration(ack.RetryAfterMs)*time.Millisecond, maxLater)
-		a.answered(ack, sent.Add(now.Sub(sent)/2), now)
+		a.answered(ack, sent, now)
 		return max(wait, backOffBase/2+a.jitter(backOffBase/2))
 	default: // refused for good
 		a.stats.refuse("report")
 		a.pending = nil
 	}
-	a.answered(ack, sent.Add(now.Sub(sent)/2), now)
+	a.answered(ack, sent, now)
 	if a.peer != nil && a.pending == nil && len(m.Blocks) > 0 {
 		a.peer.write(ctx, a.host, m)
 	}
@@ -280,28 +285,74 @@ func (a *light) jitter(d time.Duration) time.Duration {
 	return time.Duration(a.rand.Float64() * float64(d))
 }
 
-// exchange sends a report, again with the shapes that the collector turns out not to know.
+// exchange sends a report, again with the shapes that the collector turns out not to know, or with everything written out
+// when it has forgotten what the report leans on.
 func (a *light) exchange(ctx context.Context, m *wire.Report) (*wire.Ack, error) {
+	r := m
 	for range maxShapeRounds {
-		ack, err := a.line.post(ctx, wire.PathReport, wire.TypeReport, m)
-		if err != nil || ack.Result != wire.Ack_RESULT_NEED_SHAPES {
-			return ack, err
+		q, err := a.encode(r)
+		if err != nil {
+			return nil, err
+		}
+		ack, err := a.line.post(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if ack.Result != wire.Ack_RESULT_NEED_SHAPES {
+			if a.encoder != nil {
+				a.encoder.Accepted(r, ack)
+			}
+			a.promise(ack)
+			return ack, nil
 		}
 		a.stats.shapes.Add(1)
-		with, ok := proto.Clone(m).(*wire.Report)
-		if !ok {
-			break
+		if ack.InFull && a.encoder != nil {
+			a.encoder.Forget()
 		}
-		for _, id := range ack.UnknownShapes {
-			shape, ok := a.host.shape(id)
-			if !ok {
-				return nil, errShapes
-			}
-			with.Shapes = append(with.Shapes, shape)
+		if len(ack.UnknownShapes) == 0 {
+			continue
 		}
-		m = with
+		if r = proto.CloneOf(m); !a.addShapes(r, ack.UnknownShapes) {
+			return nil, errShapes
+		}
 	}
 	return nil, errShapes
+}
+
+// encode writes a report in the version of the wire that the fleet speaks, and says what an agent says beside it.
+func (a *light) encode(m *wire.Report) (q request, err error) {
+	if a.encoder == nil {
+		q, err = plain(wire.PathReport, wire.TypeReport, m)
+	} else {
+		q = request{path: wire.PathReport, media: wire.TypeReportV1}
+		q.body, q.coding, err = a.encoder.Encode(m)
+	}
+	q.words = liveWords + a.replayed
+	return q, err
+}
+
+// liveWords: this is the newest report, and nothing else waits.
+const liveWords = wire.HeaderLane + ": " + wire.LaneLive + "\r\n" + wire.HeaderWaiting + ": 0\r\n"
+
+// promise notes what a collector asked to see again: an agent that keeps nothing has sent all it has.
+func (a *light) promise(ack *wire.Ack) {
+	if ack.ReplaySinceMs != 0 {
+		a.replayed = fmt.Sprintf("%s: %d %d\r\n", wire.HeaderReplayed, ack.ReplaySinceMs, ack.Incarnation)
+	}
+}
+
+func (a *light) addShapes(m *wire.Report, ids [][]byte) bool {
+	if a.encoder != nil {
+		return a.encoder.AddShapes(m, ids, a.host.shape) == nil
+	}
+	for _, id := range ids {
+		shape, ok := a.host.shape(id)
+		if !ok {
+			return false
+		}
+		m.Shapes = append(m.Shapes, shape)
+	}
+	return true
 }
 
 // errShapes: the collector keeps asking.

@@ -304,3 +304,26 @@ func TestFlatOutDoesNotWait(t *testing.T) {
 		}
 	}
 }
+
+// A slow answer leaves open when the collector read its clock: that is no step of ours.
+func TestSlowAnswerIsNoClockStep(t *testing.T) {
+	for name, c := range map[string]struct {
+		took, ahead time.Duration
+		steps       bool
+	}{
+		"fast, right":      {time.Millisecond, 0, false},
+		"slow, at its end": {20 * time.Second, 20 * time.Second, false},
+		"slow, in front":   {20 * time.Second, 0, false},
+		"fast, off":        {time.Millisecond, 3 * time.Second, true},
+		"slow, off":        {20 * time.Second, 30 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newFake(t).light("sim-1")
+			epoch, sent := a.epoch, time.Now()
+			a.learn(&wire.Ack{NowMs: sent.Add(c.ahead).UnixMilli()}, sent, sent.Add(c.took))
+			if (a.epoch != epoch) != c.steps {
+				t.Errorf("new time line: %v, want %v", a.epoch != epoch, c.steps)
+			}
+		})
+	}
+}

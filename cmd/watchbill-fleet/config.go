@@ -26,6 +26,7 @@ type config struct {
 	sources  int     // 0: as many as are needed
 	seed     uint64
 	attacks  float64 // per second
+	wire     int     // version of the reports' encoding
 	goodbye  bool
 
 	collectorURL string
@@ -85,6 +86,9 @@ func (c config) validate() error {
 	}
 	if c.attacks <= 0 || c.attacks > maxAttacked {
 		fault("--hostile-rate %g: want attacks per second, more than 0 and at most %d", c.attacks, maxAttacked)
+	}
+	if c.wire != 0 && c.wire != 1 {
+		fault("--wire %d: want 0 or 1, the versions there are", c.wire)
 	}
 	if c.every < time.Second {
 		fault("--every %v: want at least a second", c.every)

@@ -249,7 +249,7 @@ func TestFleetIsTakenInAndItsFaultsBecomeTickets(t *testing.T) {
 	s := newSite(t)
 	c := good()
 	c.dir, c.interval, c.duration = s.prepare(50, 0.3), 500*time.Millisecond, 5*time.Minute
-	c.churn, c.events = 20, 600
+	c.churn, c.events, c.wire = 20, 600, 1
 	c.faults = []fault{{kind: faultValue, share: 0.1}}
 	f, stop := s.start(c, nil)
 	if f.broken != 4 {
@@ -326,7 +326,7 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 	s := newSite(t)
 	c := good()
 	c.dir, c.interval, c.duration = s.prepare(n, 0), 500*time.Millisecond, 10*time.Minute
-	c.events, c.spooled = 600, 0.1
+	c.events, c.spooled, c.wire = 600, 0.1, 1
 	c.faults = []fault{{kind: faultValue, share: 1, after: 12 * time.Second}}
 	heard := &heardEvents{events: map[string][]heardEvent{}}
 	f, stop := s.start(c, heard.acknowledged)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/watchbill/watchbill/agent/enroll"
+	"github.com/watchbill/watchbill/agent/wire"
 )
 
 // fleet is a simulated fleet, ready to run.
@@ -187,7 +188,11 @@ func (f *fleet) add(i int, h *host, spool bool) {
 		f.spooled = append(f.spooled, &spooled{simulated: s, identity: p.identity, dir: dirOf(f.c.dir, p.Name), source: p.from})
 		return
 	}
-	f.light = append(f.light, &light{simulated: s, line: f.line(i)})
+	a := &light{simulated: s, line: f.line(i)}
+	if f.c.wire == 1 {
+		a.encoder = wire.NewEncoder(wire.DefaultLimits())
+	}
+	f.light = append(f.light, a)
 }
 
 // run lets all report until ctx ends or the run's time is up; it returns when all have stopped.

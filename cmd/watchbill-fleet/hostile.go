@@ -143,7 +143,7 @@ func bomb(ctx context.Context, a *hostile, l *line) string {
 	if err := l.dial(ctx); err != nil {
 		return failure(err)
 	}
-	return answerOf(l.try(ctx, wire.PathReport, wire.TypeReport, wire.CodingZstd, a.bomb))
+	return answerOf(l.try(ctx, request{path: wire.PathReport, media: wire.TypeReport, coding: wire.CodingZstd, body: a.bomb}))
 }
 
 // slowBody announces a body and sends a byte of it now and then.
@@ -152,7 +152,7 @@ func slowBody(ctx context.Context, _ *hostile, l *line) string {
 		return failure(err)
 	}
 	var head bytes.Buffer
-	l.head(&head, wire.PathReport, wire.TypeReport, "", slowBytes)
+	l.head(&head, request{path: wire.PathReport, media: wire.TypeReport}, slowBytes)
 	if _, err := l.conn.Write(head.Bytes()); err != nil {
 		return failure(err)
 	}
@@ -207,7 +207,16 @@ func (a *hostile) invent(ctx context.Context, l *line, n int) string {
 	if shape, ok := w.Shape(b.ShapeId); ok {
 		m.Shapes = []*wire.Shape{shape}
 	}
-	return answerOf(l.post(ctx, wire.PathReport, wire.TypeReport, m))
+	return send(ctx, l, m)
+}
+
+// send sends a report as it is.
+func send(ctx context.Context, l *line, m *wire.Report) string {
+	q, err := plain(wire.PathReport, wire.TypeReport, m)
+	if err != nil {
+		return "not made"
+	}
+	return answerOf(l.post(ctx, q))
 }
 
 // reconnect shakes hands and goes away.
@@ -221,5 +230,5 @@ func reconnect(ctx context.Context, _ *hostile, l *line) string {
 // noCertificate asks to be heard without one.
 func noCertificate(ctx context.Context, _ *hostile, l *line) string {
 	l.certificate = nil
-	return answerOf(l.post(ctx, wire.PathReport, wire.TypeReport, &wire.Report{Epoch: 1, Sequence: 1, MadeAtMs: time.Now().UnixMilli()}))
+	return send(ctx, l, &wire.Report{Epoch: 1, Sequence: 1, MadeAtMs: time.Now().UnixMilli()})
 }

@@ -128,13 +128,23 @@ func (l *line) drop() {
 	l.x.stats.connected.Add(-1)
 }
 
+// request is a message as it goes over the line.
+type request struct {
+	path, media, coding string
+	// words are further header lines, each with its end.
+	words string
+	body  []byte
+}
+
+// plain is a message in version 0 of its encoding.
+func plain(path, media string, m proto.Message) (request, error) {
+	body, coding, err := wire.Encode(m)
+	return request{path: path, media: media, coding: coding, body: body}, err
+}
+
 // post sends one message and reads the Ack. A connection that turns out to have died while it lay idle is replaced once;
 // a report that arrives twice takes effect once.
-func (l *line) post(ctx context.Context, path, media string, m proto.Message) (*wire.Ack, error) {
-	body, coding, err := wire.Encode(m)
-	if err != nil {
-		return nil, err
-	}
+func (l *line) post(ctx context.Context, q request) (*wire.Ack, error) {
 	for {
 		if l.conn == nil {
 			if err := l.dial(ctx); err != nil {
@@ -142,7 +152,7 @@ func (l *line) post(ctx context.Context, path, media string, m proto.Message) (*
 			}
 		}
 		idle := l.used > 0
-		ack, err := l.try(ctx, path, media, coding, body)
+		ack, err := l.try(ctx, q)
 		var status *statusError
 		if err == nil || errors.As(err, &status) {
 			return ack, err
@@ -162,7 +172,7 @@ var (
 )
 
 // try is one request over the present connection. After an error that is no *statusError the connection is of no use.
-func (l *line) try(ctx context.Context, path, media, coding string, body []byte) (*wire.Ack, error) {
+func (l *line) try(ctx context.Context, q request) (*wire.Ack, error) {
 	conn := l.conn.NetConn()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -175,28 +185,32 @@ func (l *line) try(ctx context.Context, path, media, coding string, body []byte)
 	}
 	defer writers.Put(w)
 	w.Reset()
-	l.head(w, path, media, coding, len(body))
-	w.Write(body)
+	l.head(w, q, len(q.body))
+	w.Write(q.body)
 	l.used++
 	if n, err := l.conn.Write(w.Bytes()); err != nil {
 		return nil, fmt.Errorf("send (%d of %d bytes went): %w", n, w.Len(), err)
 	}
-	l.x.stats.sentBytes.Add(uint64(len(body))) //nolint:gosec // a length
-	return l.answer(media)
+	l.x.stats.sentBytes.Add(uint64(len(q.body))) //nolint:gosec // a length
+	return l.answer(q.media)
 }
 
-func (l *line) head(w *bytes.Buffer, path, media, coding string, n int) {
+// head is a request's header, for a body of n bytes.
+func (l *line) head(w *bytes.Buffer, q request, n int) {
 	w.WriteString("POST ")
-	w.WriteString(path)
+	w.WriteString(q.path)
 	w.WriteString(" HTTP/1.1\r\nHost: ")
 	w.WriteString(l.x.address)
 	w.WriteString("\r\nUser-Agent: watchbill-fleet\r\n" + wire.HeaderType + ": ")
-	w.WriteString(media)
-	if coding != "" {
-		w.WriteString("\r\n" + wire.HeaderCoding + ": ")
-		w.WriteString(coding)
+	w.WriteString(q.media)
+	w.WriteString("\r\n")
+	if q.coding != "" {
+		w.WriteString(wire.HeaderCoding + ": ")
+		w.WriteString(q.coding)
+		w.WriteString("\r\n")
 	}
-	w.WriteString("\r\nContent-Length: ")
+	w.WriteString(q.words)
+	w.WriteString("Content-Length: ")
 	w.WriteString(strconv.Itoa(n))
 	w.WriteString("\r\n\r\n")
 }

@@ -16,8 +16,12 @@ func someReport(n uint64) *wire.Report {
 	return &wire.Report{Epoch: 1, Sequence: n, MadeAtMs: noon.UnixMilli()}
 }
 
-func send(l *line, n uint64) error {
-	ack, err := l.post(context.Background(), wire.PathReport, wire.TypeReport, someReport(n))
+func sendOne(l *line, n uint64) error {
+	q, err := plain(wire.PathReport, wire.TypeReport, someReport(n))
+	if err != nil {
+		return err
+	}
+	ack, err := l.post(context.Background(), q)
 	if err == nil && ack.Sequence != n {
 		return errors.New("the Ack is about another report")
 	}
@@ -29,7 +33,7 @@ func TestLineIsKeptAliveAndShowsItsCertificate(t *testing.T) {
 	for _, name := range []string{"one", "two", ""} {
 		l := f.line(name)
 		for n := range uint64(3) {
-			if err := send(l, n+1); err != nil {
+			if err := sendOne(l, n+1); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -53,7 +57,7 @@ func TestLineComesFromItsAddress(t *testing.T) {
 	f := newFake(t)
 	l := f.line("one")
 	l.source = sources(2, f.road.address)[1]
-	if err := send(l, 1); err != nil {
+	if err := sendOne(l, 1); err != nil {
 		t.Fatal(err)
 	}
 	_, _, from := f.got()
@@ -65,11 +69,11 @@ func TestLineComesFromItsAddress(t *testing.T) {
 func TestLineThatDiedIdleIsReplaced(t *testing.T) {
 	f := newFake(t)
 	l := f.line("one")
-	if err := send(l, 1); err != nil {
+	if err := sendOne(l, 1); err != nil {
 		t.Fatal(err)
 	}
 	f.server.CloseClientConnections()
-	if err := send(l, 2); err != nil {
+	if err := sendOne(l, 2); err != nil {
 		t.Fatal(err)
 	}
 	if n := f.stats.connects.Load(); n != 2 || f.stats.connected.Load() != 1 {
@@ -82,7 +86,7 @@ func TestLineThatIsClosedByItsAnswer(t *testing.T) {
 	f.server.Config.SetKeepAlivesEnabled(false)
 	l := f.line("one")
 	for n := range uint64(2) {
-		if err := send(l, n+1); err != nil {
+		if err := sendOne(l, n+1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -120,7 +124,7 @@ func TestLineTellsAnswersFromFailures(t *testing.T) {
 			f := newFake(t)
 			f.serve = c.serve
 			l := f.line("one")
-			err := send(l, 1)
+			err := sendOne(l, 1)
 			var status *statusError
 			switch {
 			case err == nil:
@@ -141,7 +145,7 @@ func TestLineIsLetGoWhenItsContextEnds(t *testing.T) {
 	f.serve = func(http.ResponseWriter, *http.Request) { cancel(); <-stop }
 	defer close(stop)
 	l := f.line("one")
-	if _, err := l.post(ctx, wire.PathReport, wire.TypeReport, someReport(1)); err == nil || l.conn != nil {
+	if _, err := l.post(ctx, request{path: wire.PathReport, media: wire.TypeReport}); err == nil || l.conn != nil {
 		t.Errorf("error %v, line kept %v", err, l.conn != nil)
 	}
 }
@@ -153,7 +157,7 @@ func TestLineTrustsItsAuthorityOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &line{x: road, certificate: certificate(t, "one")}
-	if err := send(l, 1); err == nil || failure(err) != "untrusted" {
+	if err := sendOne(l, 1); err == nil || failure(err) != "untrusted" {
 		t.Errorf("error %v, want one of trust", err)
 	}
 	if reports, _, _ := f.got(); len(reports) != 0 {

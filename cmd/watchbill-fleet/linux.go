@@ -103,7 +103,7 @@ func linuxFilesystems(disk, data string) []series {
 		{"/dev/" + disk + "2", "xfs", data, 200 * gib, 104857600, 0.3},
 		{"tmpfs", "tmpfs", "/run", gib, 262144, 0.05},
 	}
-	all := []series{one(fixed(0), "watchbill_agent_mounts_left_out")}
+	all := []series{one(fixed(0), "watchbill_agent_left_out", "source", "filesystem")}
 	for _, m := range mounts {
 		add := func(metric string, how motion) {
 			all = append(all, one(how, "node_filesystem_"+metric, "device", m.device, "fstype", m.fstype, "mountpoint", m.mountpoint))

@@ -94,16 +94,19 @@ func (r *reporter) delivered(m *wire.Report) {
 }
 
 // learn believes an answer: a collector that started anew is told about the host again, and a clock that parted from its
-// begins a new time line. at is our time in the middle of the exchange.
-func (r *reporter) learn(a *wire.Ack, at time.Time) {
+// begins a new time line. The request left and its answer came at these times of ours: the collector's clock was read
+// somewhere in between, and what that leaves open is no reason to give up a time line.
+func (r *reporter) learn(a *wire.Ack, sent, came time.Time) {
 	if a.Incarnation != r.incarnation {
 		r.incarnation, r.told = a.Incarnation, false
 	}
 	if a.NowMs == 0 {
 		return
 	}
+	half := came.Sub(sent) / 2
+	at := sent.Add(half)
 	off := time.UnixMilli(a.NowMs).Sub(at.Add(r.skew))
-	if (off - r.offset).Abs() <= maxStep {
+	if (off - r.offset).Abs() <= maxStep+half {
 		return
 	}
 	r.offset = off

@@ -69,6 +69,7 @@ func runFlags(cmd *cobra.Command, c *config, faults *[]string) {
 	f.IntVar(&c.sources, "sources", 0, "loopback addresses to come from; 0 for one per 100 agents")
 	f.Uint64Var(&c.seed, "seed", 1, "of chance: the same seed strikes the same agents")
 	f.Float64Var(&c.attacks, "hostile-rate", 20, "attacks per second of all hostile agents together")
+	f.IntVar(&c.wire, "wire", 1, "version of the reports' encoding: 1, or 0 as agents of the first release speak it")
 	f.BoolVar(&c.goodbye, "goodbye", true, "agents say goodbye at the end, so that their silence has a cause")
 	f.StringVar(&c.collectorURL, "collector-url", "", "the collector's operators' listener, to read its /metrics")
 	f.IntVar(&c.collectorPID, "collector-pid", 0, "the collector's process, to read its processor time and memory")

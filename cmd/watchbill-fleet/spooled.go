@@ -108,10 +108,14 @@ func (a *spooled) loop(ctx context.Context, first time.Time, p *push.Push) error
 	a.epoch, _ = a.spool.Last()
 	a.begin(first)
 	a.tell(first, "agent_started", "the agent (simulated) started")
+	var replayed uint64
 	for due := first; wait(ctx, due); due = due.Add(a.interval) {
 		now := time.Now()
 		a.suffer(now)
 		a.takeAnswer()
+		again := p.Stats().Replayed
+		a.stats.replayed.Add(again - replayed)
+		replayed = again
 		if a.silent {
 			continue
 		}
@@ -163,8 +167,6 @@ func (a *spooled) hear(x push.Answer) {
 	case ok && one.report.Epoch == x.Ack.Epoch:
 		delete(a.sent, x.Ack.Sequence)
 		a.accepted(one.report, x.Ack, one.sampled, x.Received)
-	case x.Ack.Sequence > 0:
-		a.stats.replayed.Add(1)
 	}
 }
 
@@ -175,7 +177,7 @@ func (a *spooled) takeAnswer() {
 	a.last = nil
 	a.mu.Unlock()
 	if x != nil {
-		a.answered(x.Ack, x.Sent.Add(x.Received.Sub(x.Sent)/2), x.Received)
+		a.answered(x.Ack, x.Sent, x.Received)
 	}
 }
 

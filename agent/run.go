@@ -53,6 +53,8 @@ type run struct {
 	full                   bool   // the spool took the last report badly
 	dropped                uint64 // of the spool's drops, those an event has told
 	droppedAt              time.Time
+	acknowledged           uint64 // reports, when own was made last
+	known                  uint64 // of the spool's drops, those the collector has been told of by now
 	keep                   time.Duration
 	saved                  time.Duration // the offset on disk
 }
@@ -67,6 +69,7 @@ func newRun(a *Agent, sp *spool.Spool) *run {
 	})
 	r.epoch, _ = sp.Last()
 	r.dropped = sp.Stats().Dropped
+	r.known = r.dropped
 	return r
 }
 

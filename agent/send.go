@@ -130,10 +130,14 @@ func (r *run) watchMemory() {
 // own is the block about the agent itself.
 func (r *run) own() (*wire.Block, error) {
 	sp, line := r.spool.Stats(), r.push.Stats()
+	if line.Acknowledged != r.acknowledged { // the reports before told of all that was dropped until then
+		r.acknowledged, r.known = line.Acknowledged, sp.Dropped
+	}
 	samples := []wire.Sample{
 		{Name: "watchbill_agent_spool_bytes", Value: float64(sp.Bytes)},
 		{Name: "watchbill_agent_spool_unacknowledged_reports", Value: float64(sp.Unacknowledged)},
 		{Name: "watchbill_agent_spool_dropped_reports_total", Value: float64(sp.Dropped)},
+		{Name: "watchbill_agent_spool_dropped_untold_reports", Value: float64(sp.Dropped - r.known)},
 		{Name: "watchbill_agent_reports_total", Value: float64(r.reports)},
 		{Name: "watchbill_agent_unspooled_reports_total", Value: float64(r.unspooled)},
 		{Name: "watchbill_agent_lost_reports_total", Value: float64(line.Lost)},

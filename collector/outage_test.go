@@ -3,11 +3,14 @@ package collector
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/watchbill/watchbill/agent"
 	"github.com/watchbill/watchbill/collector/evaluate"
+	"github.com/watchbill/watchbill/collector/policy"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
@@ -93,6 +96,155 @@ func TestWhatNobodySawIsToldOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What still fires when the asset is seen again is a live alert like any other, and opens no second ticket; what fired
+// before the outage goes on through it.
+func TestWhatIsStillSoIsLive(t *testing.T) {
+	for name, c := range map[string]struct {
+		avail  func(time.Duration) float64
+		opened []string
+	}{
+		"begins in the outage":           {dip(20*min1, 80*min1), []string{"/srv is filling on web1"}},
+		"began before, ends in it":       {dip(5*min1, 20*min1), []string{"/srv is filling on web1"}},
+		"began before, is still so":      {dip(5*min1, 80*min1), []string{"/srv is filling on web1"}},
+		"over just before it comes back": {dip(50*min1, 59*min1+55*time.Second), []string{"While we could not see web1"}},
+		"nothing happens":                {dip(0, 0), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for how, outage := range map[string]func(*town, *citizen){
+				"collector down": func(n *town, _ *citizen) { n.at(10 * min1); n.down(); n.at(60 * min1); n.up() },
+				"line cut": func(n *town, h *citizen) {
+					n.at(10 * min1)
+					h.set(func(h *citizen) { h.cut = true })
+					n.at(60 * min1)
+					h.set(func(h *citizen) { h.cut = false })
+				},
+			} {
+				inTown(t, diskRules, func(n *town) {
+					h := n.hosts["web1"]
+					h.set(func(h *citizen) { h.avail = c.avail })
+					outage(n, h)
+					n.at(75 * min1)
+					all := n.tickets()
+					delete(all, "web1 is silent")
+					if got := titles(all); !slices.Equal(got, c.opened) {
+						t.Errorf("%s: tickets %q, want %q", how, got, c.opened)
+					}
+					for _, tk := range all {
+						if tk.Reopened != 0 || len(tk.Alerts) != 1 {
+							t.Errorf("%s: %s was reopened %d times, has %d alerts", how, tk.Title, tk.Reopened, len(tk.Alerts))
+						}
+					}
+					if g := n.gaps(); g != 0 {
+						t.Errorf("%s: %d gaps are still noted", how, g)
+					}
+				})
+			}
+		})
+	}
+}
+
+// A second outage is told in the same ticket, while that is open.
+func TestASecondOutageJoinsTheTicket(t *testing.T) {
+	inTown(t, diskRules, func(n *town) {
+		h := n.hosts["web1"]
+		h.set(func(h *citizen) {
+			h.avail = func(d time.Duration) float64 { return min(dip(20*min1, 30*min1)(d), dip(100*min1, 110*min1)(d)) }
+		})
+		for _, from := range []time.Duration{10 * min1, 90 * min1} {
+			n.at(from)
+			h.set(func(h *citizen) { h.cut = true })
+			n.at(from + 50*min1)
+			h.set(func(h *citizen) { h.cut = false })
+		}
+		n.at(150 * min1)
+		unseen := n.tickets()["While we could not see web1"]
+		said := n.symptoms(unseen)
+		if len(unseen.Alerts) != 2 || unseen.State != ticket.New || n.paged(unseen.Number) || !strings.Contains(said, " 00:20:") || !strings.Contains(said, " 01:40:") {
+			t.Errorf("%+v\n%s", unseen, said)
+		}
+	})
+}
+
+// Every host of a site has its own.
+func TestASiteIsToldHostByHost(t *testing.T) {
+	inTown(t, diskRules, func(n *town) {
+		n.at(10 * min1)
+		for _, h := range n.hosts {
+			h.set(func(h *citizen) { h.cut, h.avail = true, dip(20*min1, 30*min1) })
+		}
+		n.at(60 * min1)
+		for _, h := range n.hosts {
+			h.set(func(h *citizen) { h.cut = false })
+		}
+		n.at(80 * min1)
+		toldOnce(n, "web1")
+		toldOnce(n, "web2")
+	})
+}
+
+// Promise 4: three days without a line lose nothing that fits the spool; what does not fit goes oldest first, is counted,
+// and raises an alert.
+func TestThreeDaysWithoutALine(t *testing.T) {
+	days := func(cfg *Config, a *agent.Config) {
+		cfg.Rules.Packs = true
+		cfg.Evaluation.Interval = policy.Duration(2 * min1)
+		a.Interval = 2 * min1
+	}
+	t.Run("all of it fits", func(t *testing.T) {
+		inTown(t, diskRules, func(n *town) {
+			h := n.hosts["web1"]
+			h.set(func(h *citizen) { h.avail = dip(30*time.Hour, 31*time.Hour) })
+			unseen := n.threeDays(h)
+			if said := n.record(unseen); !strings.Contains(said, "2159 reports about that time") || !strings.Contains(said, "DiskFull: /srv is filling on web1; from 2000-01-02 06:") {
+				t.Errorf("record:\n%s", said)
+			}
+		}, days)
+	})
+	t.Run("more than the spool holds", func(t *testing.T) {
+		inTown(t, diskRules, func(n *town) {
+			h := n.hosts["web1"]
+			h.set(func(h *citizen) { h.noise, h.avail = 2000, dip(70*time.Hour, 71*time.Hour) })
+			unseen := n.threeDays(h)
+			said := n.record(unseen)
+			for _, want := range []string{"DiskFull: /srv is filling on web1; from 2000-01-03 22:", "AgentDropsReports", "reports were dropped unsent"} {
+				if !strings.Contains(said, want) {
+					t.Errorf("record lacks %q:\n%s", want, said)
+				}
+			}
+			if !slices.ContainsFunc(titles(n.tickets()), func(s string) bool {
+				return strings.HasSuffix(s, " reports were dropped while the collector could not be reached")
+			}) {
+				t.Errorf("no alert of reports that were dropped: %q", titles(n.tickets()))
+			}
+			if from := unseen.Alerts[0].FirstBadAt.Sub(n.start); from < 10*time.Hour {
+				t.Errorf("the oldest that was delivered is %v old, of three days more than fit", from)
+			}
+		}, days, func(_ *Config, a *agent.Config) { a.Spool.MaxBytes = 16 << 20 })
+	})
+}
+
+// threeDays cuts a host off for 72 hours and returns what was told of them a while later.
+func (n *town) threeDays(h *citizen) ticket.Ticket {
+	n.t.Helper()
+	n.hosts["web2"].halt()
+	n.hosts["web2"].halted = func() {}
+	n.at(min1)
+	made, received := h.made, n.received()
+	h.set(func(h *citizen) { h.cut = true })
+	n.at(72*time.Hour + min1)
+	h.set(func(h *citizen) { h.cut = false })
+	n.at(75 * time.Hour)
+	dropped := int(n.last(h.name, "watchbill_agent_spool_dropped_reports_total"))
+	if made, got := h.made-made, n.received()-received; got+dropped != made || dropped > 0 != (h.noise > 0) {
+		n.t.Errorf("%d reports made, %d received, %d said to be dropped", made, got, dropped)
+	}
+	unseen, ok := n.tickets()["While we could not see "+h.name]
+	if !ok {
+		n.t.Fatalf("nothing was told: %v", titles(n.tickets()))
+	}
+	return unseen
 }
 
 // waitFor lets time pass until something is so.

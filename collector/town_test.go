@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -24,6 +25,8 @@ import (
 	"time"
 
 	"github.com/watchbill/watchbill/collector/policy"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/watchbill/watchbill/agent"
 	"github.com/watchbill/watchbill/agent/sample"
@@ -50,7 +53,7 @@ type town struct {
 var errLine = errors.New("the line is cut")
 
 // inTown plays test in a bubble.
-func inTown(t *testing.T, rules string, test func(*town)) {
+func inTown(t *testing.T, rules string, test func(*town), change ...func(*Config, *agent.Config)) {
 	t.Helper()
 	defer func() { // the codec's pools hold channels of the bubble they were made in: see agent's tests
 		runtime.GC()
@@ -59,12 +62,16 @@ func inTown(t *testing.T, rules string, test func(*town)) {
 	cfg := testConfig(t, rules)
 	cfg.History.Retention = 0
 	cfg.Evaluation.Interval = policy.Duration(10 * time.Second)
+	agents := agent.DefaultConfig()
+	for _, f := range change {
+		f(&cfg, &agents)
+	}
 	dirs := map[string]string{"web1": t.TempDir(), "web2": t.TempDir()}
 	synctest.Test(t, func(t *testing.T) {
 		n := &town{t: t, cfg: cfg, start: time.Now(), hosts: map[string]*citizen{}}
 		n.up()
 		for name, dir := range dirs {
-			n.hosts[name] = n.settle(name, dir)
+			n.hosts[name] = n.settle(name, dir, agents)
 		}
 		defer func() {
 			for _, h := range n.hosts {
@@ -142,15 +149,15 @@ type citizen struct {
 	cut    bool
 	twice  bool                        // every request arrives twice
 	avail  func(time.Duration) float64 // of 100, by time since the start
+	made   int                         // reports
 	noise  int                         // further series that no encoding makes small
 	halted func()
 }
 
 // settle enrols a host and starts its agent.
-func (n *town) settle(name, dir string) *citizen {
+func (n *town) settle(name, dir string, cfg agent.Config) *citizen {
 	n.t.Helper()
-	h := &citizen{n: n, name: name, avail: func(time.Duration) float64 { return 50 }}
-	h.cfg = agent.DefaultConfig()
+	h := &citizen{n: n, name: name, cfg: cfg, avail: func(time.Duration) float64 { return 50 }}
 	h.cfg.DataDir = dir
 	h.cert = n.enrol(name)
 	h.run()
@@ -228,6 +235,7 @@ func (h *citizen) set(change func(*citizen)) {
 func (h *citizen) Read(context.Context, time.Time) (sample.Reading, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.made++
 	srv := []wire.Label{{Name: "mountpoint", Value: "/srv"}}
 	out := sample.Reading{Samples: []wire.Sample{
 		{Name: "node_filesystem_avail_bytes", Labels: srv, Value: h.avail(time.Since(h.n.start))},
@@ -311,10 +319,16 @@ func (n *town) paged(number string) (yes bool) {
 	return yes
 }
 
-// symptoms is what a ticket says happened.
-func (n *town) symptoms(t ticket.Ticket) string {
+// symptoms is what a ticket says happened, record all that it says.
+func (n *town) symptoms(t ticket.Ticket) string { return text(n.assembled(t).Symptom) }
+
+func (n *town) record(t ticket.Ticket) string {
+	r := n.assembled(t)
+	return text(r.Time) + text(r.Symptom) + text(r.Users) + text(r.Errors) + text(r.Actions)
+}
+
+func (n *town) assembled(t ticket.Ticket) (rec ticket.Record) {
 	n.t.Helper()
-	var out string
 	n.view(func(tx store.Tx) error {
 		timeline, err := tx.Timeline(t.ID)
 		if err != nil {
@@ -323,11 +337,42 @@ func (n *town) symptoms(t ticket.Ticket) string {
 		if err := ticket.VerifyChain(timeline, t.Seq, t.Head); err != nil {
 			return err
 		}
-		rec, err := ticket.AssembleRecord(timeline, func(seq int) ([]byte, bool, error) { return tx.Evidence(t.ID, seq) })
-		out = text(rec.Symptom)
+		rec, err = ticket.AssembleRecord(timeline, func(seq int) ([]byte, bool, error) { return tx.Evidence(t.ID, seq) })
 		return err
 	})
-	return out
+	return rec
+}
+
+// received is how many reports the collector took in, of all hosts, none of them twice.
+func (n *town) received() int {
+	n.t.Helper()
+	families, err := n.c.reg.Gather()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "watchbill_ingest_reports_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if m.GetLabel()[0].GetValue() == "accepted" {
+				return int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	n.t.Fatal("no such metric")
+	return 0
+}
+
+// last is the newest value of a metric of a host.
+func (n *town) last(host, metric string) (value float64) {
+	value = math.NaN()
+	n.c.window.Last(func(l labels.Labels, _ time.Time, v float64) {
+		if l.Get(labels.MetricName) == metric && l.Get("instance") == host {
+			value = v
+		}
+	})
+	return value
 }
 
 // gaps is how many gaps are noted durably.

@@ -3,9 +3,13 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"net"
 	"net/http"
 	"testing"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/watchbill/watchbill/agent/wire"
 )
@@ -90,15 +94,70 @@ func BenchmarkReportHandler(b *testing.B) {
 }
 
 // BenchmarkHandshake is a new connection and one hello, both sides in this process: what a fleet costs that comes back.
+// As agents do it, and as it would be with session tickets, which this collector does not give out (see TLSConfig).
 func BenchmarkHandshake(b *testing.B) {
-	w := newWorld(b, free).serve(Door{PerSecond: 1e6, Connections: 1e5, Handshakes: 1e4, PerAddress: 1e6, AddressBurst: 1e6})
-	c := w.enrol("acme", "leeds", "web1")
-	c.http.Transport.(*http.Transport).DisableKeepAlives = true
-	from := cpuTime(b)
-	defer func() { b.ReportMetric(float64((cpuTime(b)-from).Nanoseconds())/float64(b.N), "cpu-ns/op") }()
-	for b.Loop() {
-		if _, _, err := c.post(wire.PathHello, wire.TypeHello, "", nil); err != nil {
-			b.Fatal(err)
-		}
+	for _, tickets := range []bool{false, true} {
+		b.Run(map[bool]string{false: "full", true: "resumed"}[tickets], func(b *testing.B) {
+			w := newWorld(b, free)
+			certificate, err := w.fleet.ServerCertificate([]string{"127.0.0.1"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			conf := TLSConfig(certificate.GetCertificate, w.fleet.ClientCAs, w.clock.now)
+			if tickets {
+				conf.GetConfigForClient, conf.SessionTicketsDisabled, conf.ClientCAs = nil, false, w.fleet.ClientCAs()
+			}
+			w.listen(conf, Door{PerSecond: 1e6, Connections: 1e5, Handshakes: 1e4, PerAddress: 1e6, AddressBurst: 1e6})
+			c := w.enrol("acme", "leeds", "web1")
+			line := c.http.Transport.(*http.Transport)
+			line.DisableKeepAlives = true
+			line.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+			resumed := 0
+			line.TLSClientConfig.VerifyConnection = func(s tls.ConnectionState) error {
+				if s.DidResume {
+					resumed++
+				}
+				return nil
+			}
+			from := cpuTime(b)
+			for b.Loop() {
+				if _, _, err := c.post(wire.PathHello, wire.TypeHello, "", nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64((cpuTime(b)-from).Nanoseconds())/float64(b.N), "cpu-ns/op")
+			if tickets != (resumed > b.N/2) {
+				b.Errorf("%d of %d resumed", resumed, b.N)
+			}
+		})
 	}
+}
+
+// BenchmarkTurnAway is what the door costs for one it does not let in, with the caller's part of it.
+func BenchmarkTurnAway(b *testing.B) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := newGate(inner, Door{PerSecond: 1, AddressBurst: 1e6}, func(string) {})
+	g.refusals.SetLimit(rate.Inf)
+	go func() {
+		for {
+			if _, err := g.Accept(); err != nil {
+				return
+			}
+		}
+	}()
+	defer g.Close()
+	from := cpuTime(b)
+	for b.Loop() {
+		c, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			continue
+		}
+		_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+		_, _ = c.Read(make([]byte, 1))
+		_ = c.Close()
+	}
+	b.ReportMetric(float64((cpuTime(b)-from).Nanoseconds())/float64(b.N), "cpu-ns/op")
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Door bounds who may come in. Zero fields have the defaults of DefaultDoor. Who does not fit is turned away by closing
-// the connection before any handshake, which costs the collector a hundredth of one; an agent comes back a while later,
+// the connection before any handshake, which costs a fiftieth of one; an agent comes back a while later,
 // spread over Ack.return_spread_ms. Names in the tags are keys of the configuration: agents.door.connections.
 type Door struct {
 	// Connections is how many may stand at a time.
@@ -35,7 +35,7 @@ type Door struct {
 // one processor; a storm of one address takes a fiftieth of one,
 // once its burst is spent.
 func DefaultDoor() Door {
-	return Door{Connections: 20_000, Handshakes: 1024, PerSecond: 500, PerAddress: 30, AddressBurst: 500}
+	return Door{Connections: 20_000, Handshakes: 1024, PerSecond: 500, PerAddress: 15, AddressBurst: 1000}
 }
 
 // Validate names every bound that is negative.
@@ -74,7 +74,7 @@ const (
 
 // Pace of turning away, and how many at once: a fleet that comes back all together is not slowed down.
 const (
-	refusalsPerSecond = 200
+	refusalsPerSecond = 100
 	refusalsAtOnce    = 2000
 )
 

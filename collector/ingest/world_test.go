@@ -273,13 +273,20 @@ func (w *world) serve(d Door) *world {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.listen(TLSConfig(certificate.GetCertificate, w.fleet.ClientCAs, w.clock.now), d)
+	return w
+}
+
+// listen opens a real listener that speaks conf.
+func (w *world) listen(conf *tls.Config, d Door) {
+	w.t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.addr = inner.Addr().String()
 	w.ingest.o.Door = d.orDefault()
-	server, listener := w.ingest.Server(inner, TLSConfig(certificate.GetCertificate, w.fleet.ClientCAs, w.clock.now))
+	server, listener := w.ingest.Server(inner, conf)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	w.t.Cleanup(func() {
@@ -290,7 +297,6 @@ func (w *world) serve(d Door) *world {
 			w.t.Error(err)
 		}
 	})
-	return w
 }
 
 // client is one agent's side.

@@ -21,6 +21,9 @@ type sink struct {
 	history *history.History
 	facts   *facts
 	past    *hindsight
+	// asks is what evidence is wanted of agents; learn brings what came to its tickets.
+	asks  *asks
+	learn func(ctx context.Context, asset string) error
 }
 
 // Apply implements ingest.Sink: events, and that a late report has to be judged, are durable before the window sees it.
@@ -28,6 +31,9 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 	err := s.keepEvents(ctx, r)
 	if err == nil {
 		err = s.past.before(ctx, r)
+	}
+	if err == nil && s.asks.hear(r) {
+		err = s.learn(ctx, r.Asset.Name)
 	}
 	if err != nil {
 		if errors.Is(err, store.ErrFull) {

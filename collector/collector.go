@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/watchbill/watchbill/agent/wire"
 	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
@@ -269,7 +270,8 @@ func (c *Collector) openIngest(ctx context.Context) error {
 	in, err := ingest.New(ingest.Options{
 		Registry: c.fleet, Keeper: store.Keeper(c.store), Logger: c.log.With("part", "ingest"), Registerer: c.reg,
 		Quotas: c.cfg.Quotas, Door: c.cfg.Agents.Door,
-		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past},
+		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past, asks: &c.pipeline.asks, learn: c.pipeline.learn},
+		Ask:         func(asset string) []*wire.BundleRequest { return c.pipeline.asks.ask(asset, c.now()) },
 		Incarnation: c.incarnation, Room: c.past.reviews.Room, Since: c.past.wants,
 		KeepFor: func() time.Duration {
 			return askAgain(time.Duration(c.lookback.Load()), c.restore, c.restored, c.now())

@@ -28,7 +28,9 @@ const (
 	maxCurves      = 3
 	maxElse        = 20
 	maxEvents      = 10
-	eventsBack     = 24 * time.Hour
+	// eventsRead is how many events are looked through for those that matter.
+	eventsRead = 500
+	eventsBack = 24 * time.Hour
 )
 
 // gatherer reads what is known about an alert's asset at the moment it fires. It changes nothing.
@@ -316,9 +318,10 @@ func (g gatherer) errors(ctx context.Context, a incident.Alert, host hostFacts, 
 	if why != "" {
 		clean = append(clean, why)
 	}
-	for _, e := range events {
-		if isError(e.Kind) {
-			ev.Entries = append(ev.Entries, eventEntry(e))
+	ev.Entries = append(ev.Entries, entriesOf(events, isError)...)
+	for _, kind := range []string{"kernel_messages", "log_files"} {
+		if t, ok := host.Tables[kind]; ok && len(t.Rows) == 0 && t.NoneBecause != "" {
+			clean = append(clean, strings.ReplaceAll(kind, "_", " ")+": "+t.NoneBecause)
 		}
 	}
 	if heard {
@@ -343,11 +346,7 @@ func (g gatherer) actions(ctx context.Context, a incident.Alert, host hostFacts,
 		}
 	}
 	events, why := g.events(ctx, a.Asset, now)
-	for _, e := range events {
-		if isAction(e.Kind) {
-			ev.Entries = append(ev.Entries, eventEntry(e))
-		}
-	}
+	ev.Entries = append(ev.Entries, entriesOf(events, isAction)...)
 	if len(ev.Entries) == 0 {
 		seen := "no restart, reboot or local remedy was seen in 24 h"
 		if !heard && a.Asset != "" {
@@ -387,7 +386,7 @@ func (g gatherer) events(ctx context.Context, asset string, now time.Time) (foun
 		return nil, ""
 	}
 	err := g.store.View(ctx, func(tx store.Tx) (err error) {
-		found, err = tx.Events(asset, now.Add(-eventsBack), maxEvents)
+		found, err = tx.Events(asset, now.Add(-eventsBack), eventsRead)
 		return err
 	})
 	if err != nil {
@@ -396,11 +395,39 @@ func (g gatherer) events(ctx context.Context, asset string, now time.Time) (foun
 	return found, ""
 }
 
-func isError(kind string) bool {
-	return strings.HasSuffix(kind, "_failed") || kind == "clock_stepped" || kind == "spool_dropped" || kind == "kernel_error"
+// entriesOf are the newest events of some kinds, of which there are maxEvents at most.
+func entriesOf(events []store.HostEvent, of func(kind string) bool) []ticket.Entry {
+	var out []ticket.Entry
+	more := 0
+	for _, e := range events {
+		switch {
+		case !of(e.Kind):
+		case len(out) < maxEvents:
+			out = append(out, eventEntry(e))
+		default:
+			more++
+		}
+	}
+	if more > 0 {
+		last := out[len(out)-1]
+		out = append(out, ticket.Entry{Text: fmt.Sprintf("and %d older such events within 24 h", more), Source: last.Source, At: last.At})
+	}
+	return out
 }
 
+// isError is about what went wrong.
+func isError(kind string) bool {
+	return strings.HasSuffix(kind, "_failed") || strings.HasPrefix(kind, "kernel_") ||
+		kind == "clock_stepped" || kind == "spool_dropped" || kind == "log_error"
+}
+
+// isAction is about what somebody or something did to the host.
 func isAction(kind string) bool {
+	for _, prefix := range []string{"package_", "port_", "session_"} {
+		if strings.HasPrefix(kind, prefix) {
+			return true
+		}
+	}
 	return kind == "host_rebooted" || strings.HasSuffix(kind, "_restarted") || kind == "action_taken"
 }
 

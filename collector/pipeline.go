@@ -28,6 +28,8 @@ type pipeline struct {
 	fleet    *fleet.Registry
 	policy   policy.Set
 	evidence gatherer
+	// asks is what evidence is wanted of agents.
+	asks asks
 	// receivers is []string, replaced on reload.
 	receivers atomic.Value
 	// url is where people look at tickets; empty when nobody said.
@@ -64,6 +66,7 @@ func (p *pipeline) Commit(ctx context.Context, at time.Time, ts []rules.Transiti
 	}
 	p.metrics.commit.Observe(time.Since(began).Seconds())
 	p.done(did)
+	p.wantAll(ctx, ts, now)
 	return nil
 }
 

@@ -213,6 +213,7 @@ func (s *sorting) result() Report {
 		MadeAt: moment(s.m.GetMadeAtMs()), ReceivedAt: s.now, Blocks: s.blocks,
 		Events: events(s.m.GetEvents()[:s.events], s.now), EventsDropped: len(s.m.GetEvents()) - s.events,
 		Inventory: inventory(s.m.GetInventory()), Tables: tables(s.m.GetTables(), s.now),
+		Bundles:  bundles(s.m.GetBundles(), s.now),
 		Replayed: s.replayed, HeldSince: moment(s.m.GetHeldSinceMs()),
 		Lane: s.a.sent.lane, Waiting: s.a.sent.waiting, ReplayedSince: s.a.sent.replayed,
 	}

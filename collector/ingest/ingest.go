@@ -72,6 +72,9 @@ type Options struct {
 	// ReturnSpread is over how long agents spread their return after a broken connection at the least; 2 s when zero. It
 	// grows with their number, to what the door needs for all of them.
 	ReturnSpread time.Duration
+	// Ask is the evidence that is wanted of a host, put into the Ack of each of its live reports. Nothing is asked for by
+	// default.
+	Ask func(asset string) []*wire.BundleRequest
 }
 
 // Ingest is the agents' way in. Safe for concurrent use; it starts nothing of its own.

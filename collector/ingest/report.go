@@ -136,6 +136,9 @@ func (i *Ingest) judge(ctx context.Context, who fleet.Agent, a *agent, m *wire.R
 	ack := i.accepted(who, a, now)
 	slices.SortFunc(s.refusals, func(x, y *wire.Refusal) int { return cmp.Compare(x.Block, y.Block) })
 	ack.Refusals = s.refusals
+	if i.o.Ask != nil && !r.Replayed {
+		ack.Bundles = i.o.Ask(who.Asset)
+	}
 	if r.EventsDropped > 0 {
 		ack.Error = fmt.Sprintf("%d events were left out: more than %d an hour; stop what causes them, or raise "+
 			"quotas.agent.events_per_hour (%d for all of the customer: %sevents_per_hour)", r.EventsDropped,

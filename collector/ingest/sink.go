@@ -47,6 +47,8 @@ type Report struct {
 	// Inventory is nil when nothing about the host has changed.
 	Inventory *Inventory
 	Tables    []Table
+	// Bundles answer what was asked for in an Ack; nobody says that they do.
+	Bundles []Bundle
 	// Goodbye is why the agent stops, nil when it does not.
 	Goodbye *string
 	// Replayed is a report that came behind a newer one of its agent: out of its spool, because the collector asked or
@@ -90,6 +92,12 @@ type Inventory struct {
 	Addresses    []string  `json:"addresses"`
 	// Zone is the host's IANA time zone, empty when it cannot tell.
 	Zone string `json:"zone"`
+}
+
+// Bundle is evidence that was asked for: its table's kind is Name.
+type Bundle struct {
+	Name, Argument string
+	Table          Table
 }
 
 // Table is evidence: rows of text that replace the table of the same kind before.

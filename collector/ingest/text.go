@@ -83,17 +83,30 @@ func inventory(in *wire.Inventory) *Inventory {
 func tables(in []*wire.Table, received time.Time) []Table {
 	out := make([]Table, 0, len(in))
 	for _, t := range in {
-		table := Table{
-			Kind: clean(t.GetKind()), SampledAt: moment(t.GetSampledAtMs()), Columns: cleanAll(t.GetColumns()),
-			Rows: make([][]string, len(t.GetRows())), NoneBecause: clean(t.GetNoneBecause()),
-		}
-		if table.SampledAt.After(received.Add(maxAhead)) {
-			table.SampledAt = received
-		}
-		for i, r := range t.GetRows() {
-			table.Rows[i] = cleanAll(r.GetCells())
-		}
-		out = append(out, table)
+		out = append(out, table(t, received))
+	}
+	return out
+}
+
+func table(t *wire.Table, received time.Time) Table {
+	out := Table{
+		Kind: clean(t.GetKind()), SampledAt: moment(t.GetSampledAtMs()), Columns: cleanAll(t.GetColumns()),
+		Rows: make([][]string, len(t.GetRows())), NoneBecause: clean(t.GetNoneBecause()),
+	}
+	if out.SampledAt.After(received.Add(maxAhead)) {
+		out.SampledAt = received
+	}
+	for i, r := range t.GetRows() {
+		out.Rows[i] = cleanAll(r.GetCells())
+	}
+	return out
+}
+
+// bundles keep name and argument as they came: they are compared with what was asked for, and shown to nobody.
+func bundles(in []*wire.Bundle, received time.Time) []Bundle {
+	out := make([]Bundle, 0, len(in))
+	for _, b := range in {
+		out = append(out, Bundle{Name: b.GetRequest().GetName(), Argument: b.GetRequest().GetArgument(), Table: table(b.GetTable(), received)})
 	}
 	return out
 }

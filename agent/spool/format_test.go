@@ -72,6 +72,8 @@ func steady(t testing.TB, b *wire.Builder, sequence uint64) *wire.Report {
 	return r
 }
 
+var flips = flag.Int("spool.flips", 200, "bits flipped in TestDamageCostsOneReport")
+
 // Damage anywhere costs the report it is in and none of those that lean on it: keys and outlines are there twice.
 func TestDamageCostsOneReport(t *testing.T) {
 	d, b := newPowerDisk(), wire.NewBuilder(wire.DefaultLimits())
@@ -86,8 +88,9 @@ func TestDamageCostsOneReport(t *testing.T) {
 		t.Fatalf("%d copies of frames for %d reports, want 4", got, reports)
 	}
 	size := len(only(t, d, ".segment").data)
+	t.Logf("-spool.flips=%d -spool.seed=%d", *flips, *seed)
 	random := rand.New(rand.NewPCG(*seed, 2))
-	for range 2000 {
+	for range *flips {
 		bit := random.IntN(8 * size)
 		for _, when := range []string{"before", "while open"} {
 			flipped := d.snapshot()

@@ -91,7 +91,8 @@ func (o Options) withDefaults() (Options, error) {
 type Item struct {
 	Epoch, Sequence uint64
 	MadeAt          time.Time
-	// Report is the caller's own copy. Its Shapes are empty: Spool.Shape finds them.
+	// Report is the caller's own copy, but for the bytes of shape IDs, which are shared. Its Shapes are empty: Spool.Shape
+	// finds them.
 	Report *wire.Report
 }
 

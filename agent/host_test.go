@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/watchbill/watchbill/agent/sample"
 	"github.com/watchbill/watchbill/agent/spool"
@@ -35,6 +36,7 @@ type host struct {
 	wrong   time.Duration // the host's wall clock minus the collector's
 	cut     bool          // no line
 	reports []*wire.Report
+	known   wire.Outlines // what this collector was told of reports' form
 	ack     func(*wire.Ack)
 	full    bool // no room on the disk
 	memory  func() (used, limit uint64)
@@ -87,10 +89,14 @@ func (h *host) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	a := &wire.Ack{Result: wire.Ack_RESULT_ACCEPTED, NowMs: time.Now().UnixMilli(), Incarnation: 1, Credits: 1000}
 	if req.URL.Path == wire.PathReport {
-		r := &wire.Report{}
-		if err := wire.Decode(req.Body, req.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), r); err != nil {
+		d := wire.NewDecoder()
+		defer d.Release()
+		r, err := d.Report(req.Body, req.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), &h.known)
+		if err != nil {
 			h.t.Errorf("report: %v", err)
+			return nil, err
 		}
+		r = proto.CloneOf(r)
 		if err := wire.CheckReport(r, wire.DefaultLimits()); err != nil {
 			h.t.Errorf("report %d: %v", r.Sequence, err)
 		}

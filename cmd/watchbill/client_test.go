@@ -100,6 +100,11 @@ func TestCommandsAskTheCollector(t *testing.T) {
 		{"agent list", "GET /agents", "", api.AgentList{Agents: []api.Agent{{Asset: "web1", ExpiresAt: *ptr(time.Hour)},
 			{Asset: "web2", ExpiresAt: *ptr(-time.Hour)}, {Asset: "web3", RevokedAt: ptr(0), RevokedBy: "bob"}}}, []string{"active", "expired", "revoked by bob"}},
 		{"agent revoke web1", "POST /agents/web1/revoke", "", api.Agent{ID: "x1", Asset: "web1"}, []string{"Revoked the agent of web1 (x1)."}},
+		{"ca list", "GET /authorities", "", api.AuthorityList{Authorities: []api.Authority{
+			{Fingerprint: strings.Repeat("a", 64), Listener: true, Agents: []string{"web1"}, Tokens: 2}, {Fingerprint: strings.Repeat("b", 64), Signs: true}}},
+			[]string{"aaaaaaaaaaaaaaaa", "listener", "signs"}},
+		{"ca rotate", "POST /authorities/rotate", "", api.AuthorityList{}, []string{"A new authority is in force"}},
+		{"ca retire oldest --force", "POST /authorities/oldest/retire", `{"force":true}`, api.AuthorityList{}, []string{"Retired."}},
 		{"token create --customer acme --site berlin --ttl 1h", "POST /tokens", `{"customer":"acme","site":"berlin","ttl_seconds":3600}`,
 			api.NewToken{Text: "wb1.abc", Command: "watchbill-agent enroll --token wb1.abc"}, []string{"  wb1.abc\n", "  watchbill-agent enroll --token wb1.abc\n"}},
 		{"token list", "GET /tokens", "", api.TokenList{Tokens: []api.Token{{ID: "k1", UsedAt: &at, UsedBy: "x1"}, {ID: "k2", ExpiresAt: at}}},

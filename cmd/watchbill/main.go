@@ -82,7 +82,7 @@ configuration). The other commands talk to a running collector.`,
 	root.AddCommand(
 		newUpCmd(), newServeCmd(),
 		newTicketCmd(), newAlertCmd(), newAssetCmd(),
-		newAgentCmd(), newTokenCmd(), newOperatorCmd(), newOutboxCmd(),
+		newAgentCmd(), newCACmd(), newTokenCmd(), newOperatorCmd(), newOutboxCmd(),
 		newBackupCmd(), newRestoreCmd(),
 		newCheckCmd(), newTestCmd(), newVersionCmd(),
 	)

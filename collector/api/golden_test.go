@@ -26,6 +26,7 @@ var secrets = []struct {
 }{
 	{regexp.MustCompile(`wbo_[A-Za-z0-9_-]+`), "wbo_SECRET"},
 	{regexp.MustCompile(`"[0-9a-f]{64}"`), `"SHA256"`},
+	{regexp.MustCompile(`Watchbill authority [0-9a-f]{8}`), "Watchbill authority SERIAL"},
 	{regexp.MustCompile(`wb1\.[A-Za-z0-9_-]+`), "wb1.SECRET"},
 	{regexp.MustCompile(`"id": "[A-Za-z0-9_-]{10}",\n(\s*"customer")`), "\"id\": \"TOKENID\",\n$1"},
 }
@@ -76,6 +77,9 @@ var goldens = []struct{ name, method, path, body string }{
 	{"dropped", "DELETE", "/outbox/m3", ""},
 	{"agents", "GET", "/agents", ""},
 	{"agent_revoked", "POST", "/agents/a1/revoke", ""},
+	{"authorities", "GET", "/authorities", ""},
+	{"authority_rotated", "POST", "/authorities/rotate", ""},
+	{"authority_retired", "POST", "/authorities/oldest/retire", `{"force":true}`},
 	{"token_created", "POST", "/tokens", `{"customer":"acme","site":"berlin","asset":"web9","ttl_seconds":3600}`},
 	{"tokens", "GET", "/tokens", ""},
 	{"operator_added", "POST", "/operators", `{"name":"zoe"}`},

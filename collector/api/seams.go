@@ -20,6 +20,10 @@ type Fleet interface {
 	CreateToken(ctx context.Context, r fleet.TokenRequest) (fleet.Token, string, error)
 	// Revoke ends the right to report of an agent, by its ID or the name of its asset.
 	Revoke(ctx context.Context, ref, by string) (fleet.Agent, error)
+	// Authorities are those in force, oldest first. Rotate brings in another, Retire ends the oldest.
+	Authorities() []fleet.AuthorityStatus
+	RotateAuthority(ctx context.Context, by string) (fleet.AuthorityStatus, error)
+	RetireAuthority(ctx context.Context, fingerprint string, force bool, by string) error
 	// AddOperator answers the token, which is nowhere else.
 	AddOperator(ctx context.Context, name string, role fleet.Role, by string) (string, error)
 	RemoveOperator(ctx context.Context, name string) error

@@ -118,8 +118,8 @@ func (g *Registry) rotate(ctx context.Context, by string) error {
 	return nil
 }
 
-// RetireAuthority ends the oldest authority, which fingerprint (or its beginning, eight letters at least) must name: its
-// certificates are refused, on open connections too, and the listener goes over to the next. While agents or tokens
+// RetireAuthority ends the oldest authority, which fingerprint (or its beginning, eight letters at least, or the word
+// "oldest") must name: its certificates are refused, on open connections too, and the listener goes over to the next. While agents or tokens
 // still need it this is refused with their names (ErrInvalid), unless force is set: then those must enrol again.
 func (g *Registry) RetireAuthority(ctx context.Context, fingerprint string, force bool, by string) error {
 	g.change.Lock()
@@ -131,10 +131,12 @@ func (g *Registry) RetireAuthority(ctx context.Context, fingerprint string, forc
 	case len(all) == 1:
 		return fmt.Errorf("retire authority: %w", refuse(ErrInvalid, "there is only one authority: bring in another first with "+
 			"`watchbill ca rotate`"))
+	case fingerprint == "oldest":
 	case len(fingerprint) < 8 || !strings.HasPrefix(all[0].Fingerprint, strings.ToLower(fingerprint)):
 		return fmt.Errorf("retire authority: %w", refuse(ErrNotFound, "%.80q is not the oldest authority, which is %s: only the "+
 			"oldest can be retired, `watchbill ca list` shows them", fingerprint, all[0].Fingerprint))
-	case !force && (len(all[0].Agents) > 0 || all[0].Tokens > 0):
+	}
+	if !force && (len(all[0].Agents) > 0 || all[0].Tokens > 0) {
 		return fmt.Errorf("retire authority: %w", refuse(ErrInvalid, "%s: wait until they have come over (agents that run do "+
 			"within the hour), withdraw the tokens, or add --force; whoever is cut off must enrol again", needs(all[0])))
 	}

@@ -331,7 +331,7 @@ func TestHostileAgent(t *testing.T) {
 	for kind := range attacks {
 		t.Run(kind, func(t *testing.T) {
 			peace := s.under(t, "", 0, honestEvery)
-			war := s.under(t, kind, 0, time.Second)
+			war := s.under(t, kind, 0, time.Second/2)
 			if grown := war.live - peace.live; grown > 4<<20+pooled {
 				t.Errorf("%d bytes more are live", grown)
 			}

@@ -79,7 +79,7 @@ func TestBoundsFitAReport(t *testing.T) {
 	}
 	bus := newBus(t)
 	for i := range 1500 {
-		bus.set(fmt.Sprintf("unit-with-a-name-of-usual-length-%d.service", i), "inactive", running(0, noon))
+		bus.set(fmt.Sprintf("unit-with-a-name-of-usual-length-%d.timer", i), "inactive", nil) // no type is asked for
 	}
 	sources, err := Sources(c)
 	if err != nil {

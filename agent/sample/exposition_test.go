@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -109,7 +110,7 @@ func FuzzParseExposition(f *testing.F) {
 		}
 		for i := range got {
 			got[i].Labels = nil // reserved ones are refused elsewhere
-			_, err := wire.NewBuilder(wire.DefaultLimits()).Block("node", "textfile", noon, 1e9, got[i:i+1])
+			_, err := wire.NewBuilder(wire.DefaultLimits()).Block("node", "textfile", time.Unix(1763763400, 0), time.Second, got[i:i+1])
 			if e := new(wire.Error); errors.As(err, &e) && e.Reason != wire.ReasonReservedLabel {
 				t.Errorf("a report does not take %v: %v", got[i], err)
 			}

@@ -119,3 +119,22 @@ func TestInventoryFitsTheWire(t *testing.T) {
 		t.Errorf("a collector would refuse it: %v", err)
 	}
 }
+
+// With many services the first reading may run out of time. The next must go on from there, or none would ever be whole.
+func TestSystemdRemembersTypesOfAFailedReading(t *testing.T) {
+	b := newBus(t)
+	for i := range 5 {
+		b.set(fmt.Sprintf("a%d.service", i), "inactive", running(0, noon))
+	}
+	b.set("z.service", "inactive", nil) // its type cannot be had
+	s := newSystemd(booted(t), DefaultConfig().Systemd)
+	if _, err := s.Read(t.Context(), noon); err == nil {
+		t.Fatal("want an error")
+	}
+	asked := b.called("Get")
+	b.set("z.service", "inactive", running(0, noon))
+	readOnce(t, s)
+	if again := b.called("Get") - asked; again != 1 {
+		t.Errorf("asked %d times at the second reading, want once, for z.service", again)
+	}
+}

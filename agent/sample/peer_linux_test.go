@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -112,8 +113,29 @@ func peer(t testing.TB, names ...string) string {
 	return ""
 }
 
-// startNodeExporter runs the real one, told to leave out what c leaves out, and returns a function that scrapes it.
-func startNodeExporter(t testing.TB, c Config) (scrape func() []wire.Sample) {
+// exporter is a node_exporter that runs.
+type exporter struct {
+	t   testing.TB
+	pid int
+	get func() (string, error)
+}
+
+// scrape returns what it says.
+func (e exporter) scrape() []wire.Sample {
+	e.t.Helper()
+	body, err := e.get()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	samples, err := parseExposition(body)
+	if err != nil {
+		e.t.Fatalf("what node_exporter says is not taken by our parser: %v", err)
+	}
+	return samples
+}
+
+// startNodeExporter runs the real one, told to leave out what c leaves out, with more flags.
+func startNodeExporter(t testing.TB, c Config, more ...string) exporter {
 	t.Helper()
 	binary := peer(t, "prometheus-node-exporter", "node_exporter")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -129,7 +151,8 @@ func startNodeExporter(t testing.TB, c Config) (scrape func() []wire.Sample) {
 		"--collector.netdev.device-exclude="+c.Netdev.DeviceExclude,
 		"--collector.netclass.ignored-devices="+c.Netclass.IgnoredDevices, "--collector.netclass.ignore-invalid-speed",
 		"--collector.netstat.fields="+c.Netstat.Fields, "--collector.vmstat.fields="+c.Vmstat.Fields,
-		"--collector.textfile.directory="+c.Textfile.Directory, "--collector.processes", "--no-collector.systemd")
+		"--collector.textfile.directory="+c.Textfile.Directory, "--no-collector.systemd")
+	cmd.Args = append(cmd.Args, more...)
 	var log strings.Builder
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
@@ -159,18 +182,7 @@ func startNodeExporter(t testing.TB, c Config) (scrape func() []wire.Sample) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return func() []wire.Sample {
-		t.Helper()
-		body, err := get()
-		if err != nil {
-			t.Fatal(err)
-		}
-		samples, err := parseExposition(body)
-		if err != nil {
-			t.Fatalf("what node_exporter says is not taken by our parser: %v", err)
-		}
-		return samples
-	}
+	return exporter{t, cmd.Process.Pid, get}
 }
 
 // collection reads all sources of kind node, by series.
@@ -201,9 +213,9 @@ func TestAgainstNodeExporter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scrape := startNodeExporter(t, c)
+	peer := startNodeExporter(t, c, "--collector.processes")
 	before := collection(t, sources)
-	theirs := scrape()
+	theirs := peer.scrape()
 	after := collection(t, sources)
 
 	ours := map[string]bool{}
@@ -276,4 +288,60 @@ func ofName(all map[string]wire.Sample, name string) string {
 	}
 	slices.SortFunc(out, cmp.Compare[string])
 	return strings.Join(out[:min(len(out), 20)], "\n")
+}
+
+// BenchmarkBesideNodeExporter measures the processor time of a scrape of node_exporter with its default collectors, and
+// of reading the same sources here.
+func BenchmarkBesideNodeExporter(b *testing.B) {
+	c := DefaultConfig()
+	c.Disabled = []string{"systemd", "processes"}
+	sources, err := Sources(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("node_exporter", func(b *testing.B) {
+		e := startNodeExporter(b, c)
+		h := host{c.Path}
+		before, err := h.stat(e.pid, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if _, err := e.get(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		after, err := h.stat(e.pid, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(after.used-before.used)/ticks*1e9/float64(b.N), "cpu-ns/op")
+		b.ReportMetric(float64(len(e.scrape())), "series")
+	})
+	b.Run("here", func(b *testing.B) {
+		var before, after syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
+			b.Fatal(err)
+		}
+		series := 0
+		for b.Loop() {
+			series = 0
+			for _, s := range sources {
+				if s.Kind != "node" {
+					continue
+				}
+				r, err := s.Sampler.Read(b.Context(), time.Now())
+				if err != nil {
+					b.Fatal(err)
+				}
+				series += len(r.Samples)
+			}
+		}
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &after); err != nil {
+			b.Fatal(err)
+		}
+		used := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+		b.ReportMetric(float64(used)/float64(b.N), "cpu-ns/op")
+		b.ReportMetric(float64(series), "series")
+	})
 }

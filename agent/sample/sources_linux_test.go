@@ -36,16 +36,6 @@ func copyFixture(t *testing.T) host {
 	return host{Path{Procfs: filepath.Join(dir, "proc"), Sysfs: filepath.Join(dir, "sys"), Rootfs: filepath.Join(dir, "root")}}
 }
 
-func write(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // text writes samples as Prometheus does, labels in the order they came.
 func text(samples []wire.Sample) string {
 	var b strings.Builder

@@ -176,7 +176,9 @@ func choose(units []systemd.UnitStatus) []systemd.UnitStatus {
 	return units[:maxUnits]
 }
 
-// series are the label sets of a unit, made when it is first seen. A service's type hardly ever changes.
+// series are the label sets of a unit, made when it is first seen and remembered at once: where there are so many that
+// asking for their types takes longer than a reading may, the next one goes on from there. A service's type hardly ever
+// changes.
 func (s *systemdSampler) series(ctx context.Context, conn *systemd.Conn, unit string) (*unitSeries, error) {
 	if u := s.known[unit]; u != nil {
 		return u, nil
@@ -194,6 +196,7 @@ func (s *systemdSampler) series(ctx context.Context, conn *systemd.Conn, unit st
 			{Name: "name", Value: labelValue(unit)}, {Name: "state", Value: state}, {Name: "type", Value: labelValue(u.kind)},
 		}
 	}
+	s.known[unit] = u
 	return u, nil
 }
 

@@ -97,6 +97,7 @@ groups:
 		}}}
 
 	for _, g := range []struct{ name, method, path, body string }{
+		{"index", "GET", "/", ""},
 		{"tickets", "GET", "/tickets?open=true", ""},
 		{"ticket", "GET", "/tickets/WB-1001", ""},
 		{"chain", "GET", "/tickets/WB-1001/chain", ""},

@@ -19,6 +19,7 @@ import (
 	"github.com/watchbill/watchbill/collector"
 	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/ticket"
 	"github.com/watchbill/watchbill/rules"
@@ -73,6 +74,10 @@ func TestCommandsAskTheCollector(t *testing.T) {
 	ptr := func(d time.Duration) *time.Time { x := time.Now().Add(d); return &x }
 	row := api.TicketRow{Number: "WB-1001", Priority: "P1", State: ticket.New, Customer: "acme", Asset: "web1", Title: "disk full",
 		Owner: "first level", OpenedAt: at}
+	brave := row
+	brave.State, brave.ResolvedAt = ticket.Done, &at
+	brave.Alerts = []api.TicketAlert{{Alert: incident.Alert{Name: "FilesystemFull"}},
+		{Alert: incident.Alert{Name: "Ended", EndedAt: at}}, {Alert: incident.Alert{Name: "HighLoad"}}}
 	tests := []struct {
 		args, request, sent string
 		answer              any
@@ -88,10 +93,19 @@ func TestCommandsAskTheCollector(t *testing.T) {
 		{"ticket show ../operators", "GET /tickets/..%2Foperators", "", api.Ticket{TicketRow: row}, []string{"disk full"}},
 		{"ticket verify-chain WB-1001", "GET /tickets/WB-1001/chain", "", api.Chain{OK: true, Events: 6, Head: "abc"}, []string{"verifies: 6 events, head abc"}},
 		{"ticket ack WB-1001", "POST /tickets/WB-1001/ack", `{"text":""}`, api.Ticket{TicketRow: row}, []string{"WB-1001 is new: disk full"}},
-		{"ticket note WB-1001 -m hello", "POST /tickets/WB-1001/note", `{"text":"hello"}`, api.Ticket{TicketRow: row}, []string{"WB-1001"}},
+		{"ticket note WB-1001 -m hello", "POST /tickets/WB-1001/note", `{"text":"hello"}`, api.Ticket{TicketRow: row}, []string{"noted on WB-1001\n"}},
+		{"ticket action WB-1001 -m restarted", "POST /tickets/WB-1001/action", `{"text":"restarted"}`, api.Ticket{TicketRow: row},
+			[]string{"action written down on WB-1001\n"}},
+		{"ticket resolve WB-1001 -m brave", "POST /tickets/WB-1001/resolve", `{"text":"brave"}`, api.Ticket{TicketRow: brave},
+			[]string{"WB-1001 is resolved: disk full\n2 alerts still fire (FilesystemFull, HighLoad): the ticket is reopened at " +
+				brave.ResolvedAt.Add(15*time.Minute).Local().Format("15:04:05") + " unless they end\n"}},
 		{"ticket resolve WB-1001 --message done", "POST /tickets/WB-1001/resolve", `{"text":"done"}`, api.Ticket{TicketRow: row}, []string{"WB-1001"}},
 		{"alert list", "GET /alerts", "", api.AlertList{Alerts: []api.Alert{{Name: "HighLoad", State: rules.Firing, ActiveAt: at, FiredAt: ptr(-time.Minute),
 			Ticket: &api.TicketRef{Number: "WB-1001"}, Annotations: map[string]string{"summary": "load"}}}}, []string{"HighLoad", "firing", "WB-1001", "1m"}},
+		{"alert list", "GET /alerts", "", api.AlertList{Alerts: []api.Alert{
+			{Name: "HighLoad", State: rules.Firing, ActiveAt: at, Unknown: "web3 is silent since 12:00:00", Ticket: &api.TicketRef{Number: "WB-1001", State: ticket.Done}},
+			{Name: "LowMemory", State: rules.Pending, ActiveAt: at, Unknown: "web3 is silent since 12:00:00"}}},
+			[]string{"firing, unknown ", "WB-1001 (resolved)", "pending, unknown", "\nunknown: web3 is silent since 12:00:00\n"}},
 		{"alert list", "GET /alerts", "", api.AlertList{}, []string{"No alerts."}},
 		{"asset list", "GET /assets", "", api.AssetList{Assets: []api.Asset{{Name: "web1", State: api.Silent, LastReportAt: &at,
 			Failed: []api.Source{{Name: "disk", Reason: "denied"}}}}}, []string{"web1", "silent", "5m ago", "disk: denied"}},

@@ -41,7 +41,7 @@ func hostileTicket(s string) api.Ticket {
 		TicketRow: api.TicketRow{Number: s, Title: s, State: ticket.State(s), Severity: incident.Severity(s), Priority: s,
 			Customer: s, Site: s, Asset: s, Service: s, System: s, Owner: s, Policy: api.Policy{Name: s, Version: s},
 			AcknowledgedAt: &at, AcknowledgedBy: s, ResolvedAt: &at, ResolvedBy: &who, Resolution: s,
-			Alerts: []incident.Alert{alert}, Links: []ticket.Link{{Relation: s, Number: s}}},
+			Alerts: []api.TicketAlert{{Alert: alert, Unknown: s}}, Links: []ticket.Link{{Relation: s, Number: s}}},
 		Record: ticket.Record{Time: part, Symptom: ticket.PartRecord{None: s}, Users: part, Errors: part, Actions: part},
 		Timeline: []ticket.Event{{Kind: ticket.Kind(s), Actor: who, Text: s, Alert: &alert,
 			Evidence: &ticket.Digest{Part: ticket.Part(s), Summary: s}, Link: &ticket.Link{Relation: s, Number: s}}},

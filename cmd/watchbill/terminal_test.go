@@ -11,6 +11,7 @@ import (
 
 	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
 
@@ -189,5 +190,21 @@ func TestAgeAndNumber(t *testing.T) {
 		if got := number(tt.name, tt.v); got != tt.want {
 			t.Errorf("number(%s, %v) = %q, want %q", tt.name, tt.v, got, tt.want)
 		}
+	}
+}
+
+func TestOutboxFitsTheTerminal(t *testing.T) {
+	next := time.Now().Add(time.Minute)
+	m := api.Message{ID: exampleMessage, State: outbox.Queued, Receiver: "desk-of-the-second-level", Number: "WB-1001", What: "acknowledged",
+		Attempts: 12, NextAt: &next, LastError: "send " + exampleMessage + " to desk-of-the-second-level: " + strings.Repeat("refused \x1b ", 20)}
+	var b bytes.Buffer
+	printMessages(screen{w: &b, width: 80, now: time.Now(), zone: time.UTC}, api.MessageList{Messages: []api.Message{m}})
+	for line := range strings.Lines(b.String()) {
+		if n := columns(strings.TrimRight(line, "\n")); n > 80 {
+			t.Errorf("line of %d cells: %q", n, line)
+		}
+	}
+	if strings.Count(b.String(), exampleMessage) != 1 || acts(b.Bytes()) != "" {
+		t.Errorf("the ID stands there more than once, or something acts:\n%s", b.String())
 	}
 }

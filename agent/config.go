@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -112,12 +113,67 @@ func ParseConfig(raw []byte) (Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) { // an empty file means: all defaults
-		return Config{}, err
+		return Config{}, inWords(err)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return Config{}, errors.New("there is a second document after `---`: keep everything in one")
 	}
 	return c, c.Validate()
+}
+
+// How the YAML package tells of a key that a Go type lacks, and of a value of another type. Should it change its words, a
+// person reads those.
+var (
+	unknownKey = regexp.MustCompile(`^line (\d+): field (.+) not found in type .+$`)
+	wrongType  = regexp.MustCompile("^line (\\d+): cannot unmarshal (!!\\w+)(?: `(.*)`)? into (.+)$")
+)
+
+// inWords puts the YAML package's faults into words for somebody who does not know Go.
+func inWords(err error) error {
+	var bad *yaml.TypeError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	var errs []error
+	for _, e := range bad.Errors {
+		if m := unknownKey.FindStringSubmatch(e); m != nil {
+			e = fmt.Sprintf("line %s: unknown key %q", m[1], m[2])
+		} else if m := wrongType.FindStringSubmatch(e); m != nil {
+			e = fmt.Sprintf("line %s: want %s, got %s", m[1], wanted(m[4]), found(m[2], m[3]))
+		}
+		errs = append(errs, errors.New(e))
+	}
+	return errors.Join(errs...)
+}
+
+// wanted says what a value of a Go type looks like in YAML.
+func wanted(goType string) string {
+	switch {
+	case goType == "time.Duration" || goType == "model.Duration":
+		return "a duration like 30s"
+	case goType == "bool":
+		return "true or false"
+	case goType == "string":
+		return "text"
+	case strings.HasPrefix(goType, "int") || strings.HasPrefix(goType, "uint") || strings.HasPrefix(goType, "float"):
+		return "a number"
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	}
+	return "keys with values"
+}
+
+// found says what stands there instead.
+func found(tag, text string) string {
+	switch tag {
+	case "!!seq":
+		return "a list"
+	case "!!map":
+		return "keys with values"
+	case "!!null":
+		return "nothing"
+	}
+	return strconv.Quote(text)
 }
 
 // Validate names every bad field at once; it changes nothing and touches no file.

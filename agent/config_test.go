@@ -37,9 +37,13 @@ func TestConfigFaults(t *testing.T) {
 		name, text string
 		says       []string
 	}{
-		{"unknown key", "interval: 10s\nspool:\n  maxbytes: 1GiB\n", []string{"line 3", "maxbytes"}},
-		{"unknown sampler key", "samplers:\n  filesystem:\n    exclude: x\n", []string{"line 3", "exclude"}},
-		{"wrong type", "\ninterval: [1]\n", []string{"line 2"}},
+		{"unknown key", "interval: 10s\nspool:\n  maxbytes: 1GiB\n", []string{`line 3: unknown key "maxbytes"`}},
+		{"unknown sampler key", "samplers:\n  filesystem:\n    exclude: x\n", []string{`line 3: unknown key "exclude"`}},
+		{"two at once", "intervall: 10s\nspol: {}\n", []string{`line 1: unknown key "intervall"`, `line 2: unknown key "spol"`}},
+		{"wrong type", "\ninterval: [1]\n", []string{"line 2: want a duration like 30s, got a list"}},
+		{"no duration", "interval: often\n", []string{`line 1: want a duration like 30s, got "often"`}},
+		{"text where keys belong", "spool: big\n", []string{`line 1: want keys with values, got "big"`}},
+		{"keys where a list belongs", "samplers:\n  enabled: {a: b}\n", []string{"line 2: want a list, got keys with values"}},
 		{"not a size", "spool:\n  max_bytes: lots\n", []string{"line 2", `"lots"`, "256MiB"}},
 		{"negative size", "spool:\n  max_bytes: -1\n", []string{"line 2"}},
 		{"size too large", "spool:\n  max_bytes: 9999999999GiB\n", []string{"line 2"}},

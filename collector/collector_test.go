@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -500,6 +501,16 @@ func TestPortTaken(t *testing.T) {
 	_, err := New(context.Background(), cfg, Options{Directory: testFleet})
 	if err == nil || !strings.Contains(err.Error(), "--agent.listen-address") {
 		t.Errorf("%v, want the flag to change", err)
+	}
+}
+
+// An agent on this host is told an address it can dial and the certificate knows, wherever the collector listens.
+func TestOwnAgentAddress(t *testing.T) {
+	cfg := testConfig(t, diskRules)
+	cfg.Agents.ListenAddress = "0.0.0.0:0"
+	s := newStage(t, cfg)
+	if host, _, err := net.SplitHostPort(s.OwnAgentAddress()); err != nil || host != "localhost" {
+		t.Errorf("%s, %v: want localhost", s.OwnAgentAddress(), err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -148,7 +149,13 @@ func (c *Collector) AgentAddress() string {
 }
 
 // OwnAgentAddress is host:port under which an agent on this very host reaches this collector.
-func (c *Collector) OwnAgentAddress() string { return c.agents.Addr().String() }
+func (c *Collector) OwnAgentAddress() string {
+	a := c.agents.Addr()
+	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(t.Port))
+	}
+	return a.String()
+}
 
 // Knows tells whether a certificate speaks for an agent of this collector, now.
 func (c *Collector) Knows(cert *x509.Certificate) bool {

@@ -109,7 +109,10 @@ func TestRunTests(t *testing.T) {
 func TestRunTestsThatCannotRun(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"empty", "", "tests.yml: the file is empty"},
-		{"unknown key", "rules: []", "tests.yml: yaml: unmarshal errors:\n  line 1: field rules not found"},
+		{"unknown key", "rules: []", `tests.yml: line 1: unknown key "rules"`},
+		{"unknown keys of a test", "tests:\n- intervall: 1m\n  alert_rule_test: [{at: 5m}]", "tests.yml: line 2: unknown key \"intervall\"\ntests.yml: line 3: unknown key \"at\""},
+		{"wrong type", "tests:\n- alert_rule_test: {a: b}", "tests.yml: line 2: want a list, got keys with values"},
+		{"not YAML", "tests: [", "tests.yml: yaml: line 1"},
 		{"no such rule file", "rule_files: [none.yml, gone.yml]", "tests.yml: rule_files: open none.yml: file does not exist\ntests.yml: rule_files: open gone.yml"},
 		{"broken rule file", "rule_files: [broken.yml]", `broken.yml:1: group "g": rule "A"`},
 		{"pattern", "rule_files: ['*.yml']", `"*.yml" is a pattern: name each file`},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -90,7 +91,7 @@ func parseTests(name string, content []byte) (testFile, error) {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("the file is empty: want rule_files and tests")
 		}
-		return f, fmt.Errorf("%s: %w", name, err)
+		return f, inWords(name, err)
 	}
 	if f.EvaluationInterval == 0 {
 		f.EvaluationInterval = model.Duration(time.Minute)
@@ -122,6 +123,61 @@ func parseTests(name string, content []byte) (testFile, error) {
 		}
 	}
 	return f, errors.Join(errs...)
+}
+
+// How the YAML package tells of a key that a Go type lacks, and of a value of another type. Should it change its words, a
+// person reads those.
+var (
+	unknownKey = regexp.MustCompile(`^line (\d+): field (.+) not found in type .+$`)
+	wrongType  = regexp.MustCompile("^line (\\d+): cannot unmarshal (!!\\w+)(?: `(.*)`)? into (.+)$")
+)
+
+// inWords puts the YAML package's faults into words for somebody who does not know Go.
+func inWords(file string, err error) error {
+	var bad *yaml.TypeError
+	if !errors.As(err, &bad) {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	var errs []error
+	for _, e := range bad.Errors {
+		if m := unknownKey.FindStringSubmatch(e); m != nil {
+			e = fmt.Sprintf("line %s: unknown key %q", m[1], m[2])
+		} else if m := wrongType.FindStringSubmatch(e); m != nil {
+			e = fmt.Sprintf("line %s: want %s, got %s", m[1], wanted(m[4]), found(m[2], m[3]))
+		}
+		errs = append(errs, fmt.Errorf("%s: %s", file, e))
+	}
+	return errors.Join(errs...)
+}
+
+// wanted says what a value of a Go type looks like in YAML.
+func wanted(goType string) string {
+	switch {
+	case goType == "time.Duration" || goType == "model.Duration":
+		return "a duration like 30s"
+	case goType == "bool":
+		return "true or false"
+	case goType == "string":
+		return "text"
+	case strings.HasPrefix(goType, "int") || strings.HasPrefix(goType, "uint") || strings.HasPrefix(goType, "float"):
+		return "a number"
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	}
+	return "keys with values"
+}
+
+// found says what stands there instead.
+func found(tag, text string) string {
+	switch tag {
+	case "!!seq":
+		return "a list"
+	case "!!map":
+		return "keys with values"
+	case "!!null":
+		return "nothing"
+	}
+	return strconv.Quote(text)
 }
 
 // last is the time of the test's last expectation.

@@ -10,7 +10,7 @@ func newCheck(f *flags) *cobra.Command {
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Check what the agent would read",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	check.AddCommand(&cobra.Command{

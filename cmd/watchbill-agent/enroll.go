@@ -31,7 +31,7 @@ other users of this host while the command runs; --token-file, or "-" for standa
 		Example: `  watchbill-agent enroll --token-file=/root/token
   sudo -u watchbill-agent watchbill-agent enroll --token-file=- < token
   watchbill-agent enroll --token=wb1.eyJhIjoi… --replace`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (token == "") == (tokenFile == "") {
 				return usageError{errors.New("give either --token or --token-file"), cmd.CommandPath()}
@@ -58,8 +58,9 @@ other users of this host while the command runs; --token-file, or "-" for standa
 			if err != nil {
 				return explainStart(cfg, err)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Enrolled as %s (customer %s, site %s) with the collector at %s.\nThe certificate is valid until %s and renews itself. Now start the agent: watchbill-agent run\n",
-				id.Asset, id.Customer, id.Site, id.Collector, id.Certificate.Leaf.NotAfter.UTC().Format(time.RFC3339))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Enrolled as %s (customer %s, site %s) with the collector at %s.\nThe certificate is valid until %s and renews itself. Now start the agent:\n\n  %s\n",
+				id.Asset, id.Customer, id.Site, id.Collector, id.Certificate.Leaf.NotAfter.UTC().Format(time.RFC3339),
+				f.command(cmd.Root().CommandPath()+" run"))
 			return err
 		},
 	}

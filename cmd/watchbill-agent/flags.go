@@ -25,9 +25,12 @@ type flags struct {
 	logLevel, logFormat     string
 	logFile                 string
 	interval                time.Duration
+	// given tells whether a flag was on the command line; nil when there is none.
+	given func(name string) bool
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
+	f.given = set.Changed
 	set.StringVar(&f.configFile, "config.file", "", "configuration file (YAML); without it "+f.usualFile+" if it exists, else all defaults")
 	set.StringVar(&f.storagePath, "storage.path", "", "directory for identity, spool and state (overrides data_dir)")
 	set.DurationVar(&f.interval, "interval", 0, "how often to look and report (overrides interval)")
@@ -49,7 +52,7 @@ func (f *flags) config() (agent.Config, error) {
 		}
 		c.DataDir = path
 	}
-	if f.interval != 0 {
+	if f.given != nil && f.given("interval") {
 		c.Interval = f.interval
 	}
 	if f.logLevel != "" {
@@ -77,6 +80,27 @@ func (f *flags) fromFile() (agent.Config, error) {
 		return agent.DefaultConfig(), nil
 	}
 	return c, err
+}
+
+// command is how this program is called with the configuration and the directory that f names.
+func (f *flags) command(path string) string {
+	for _, flag := range []struct{ name, value string }{{"config.file", f.configFile}, {"storage.path", f.storagePath}} {
+		if flag.value != "" {
+			path += " --" + flag.name + "=" + quote(flag.value)
+		}
+	}
+	return path
+}
+
+// quote makes one word of s for a POSIX shell.
+func quote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:,@%", r)
+	}
+	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // usualFile is where the configuration of a service lies on this system.

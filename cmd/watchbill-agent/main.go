@@ -58,15 +58,34 @@ It opens no port, starts no process and carries out no command: the collector ca
 		Example: `  watchbill-agent enroll --token-file=/root/token
   watchbill-agent run --config.file=/etc/watchbill/agent.yml
   watchbill-agent once --tables`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          usageArgs(cobra.NoArgs),
+		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("watchbill-agent {{.Version}}\n")
 	f.register(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
 	root.AddCommand(newRun(f), newEnroll(f), newOnce(f), newCheck(f), newVersion())
 	return root
+}
+
+// noArgs refuses any argument: a word that names no subcommand, with the one that was probably meant, and anything after a
+// command that takes nothing.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%q is one argument too many: %s takes no arguments, only flags", args[0], cmd.CommandPath())
+	if cmd.HasSubCommands() {
+		err = fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
+		cmd.SuggestionsMinimumDistance = 2
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			err = fmt.Errorf("%w; did you mean %q?", err, near[0])
+		}
+	}
+	return usageError{err, cmd.CommandPath()}
 }
 
 // usageArgs makes a complaint about arguments a usage error.
@@ -83,7 +102,7 @@ func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the agent's version",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "watchbill-agent", version())
 			return err

@@ -49,7 +49,13 @@ func TestCommandLine(t *testing.T) {
 		{"completion", "", []string{"completion", "bash"}, 0, "bash completion"},
 		{"unknown command", "", []string{"walk"}, 2, "--help"},
 		{"unknown flag", "", []string{"run", "--walk"}, 2, "watchbill-agent run --help"},
+		{"nearly a command", "", []string{"enrol"}, 2, `watchbill-agent has no command "enrol"; did you mean "enroll"?`},
+		{"nearly a subcommand", "", []string{"check", "confg"}, 2, `watchbill-agent check has no command "confg"; did you mean "config"?`},
 		{"argument too many", "", []string{"run", "now"}, 2, "--help"},
+		{"argument of once", "", []string{"once", "extra"}, 2, `"extra" is one argument too many: watchbill-agent once takes no arguments`},
+		{"version as a flag", "", []string{"--version"}, 0, "watchbill-agent "},
+		{"no interval", "", []string{"check", "config", "--interval", "0s"}, 1, "interval: must be between 100ms and 2m0s, got 0s"},
+		{"no interval to run with", "", []string{"run", "--interval=0s", "--storage.path", dir}, 1, "interval: must be between"},
 		{"flag of the wrong type", "", []string{"run", "--interval=often"}, 2, "often"},
 		{"check good", "", []string{"check", "config", good}, 0, "ok: reports every 30s"},
 		{"check with flags over it", "", []string{"check", "config", good, "--interval=5s"}, 0, "ok: reports every 5s"},
@@ -81,6 +87,22 @@ func TestCommandLine(t *testing.T) {
 				t.Errorf("standard output of a failure: %s", out)
 			}
 		})
+	}
+}
+
+func TestCommandAfterEnrolment(t *testing.T) {
+	for _, tt := range []struct {
+		f    flags
+		want string
+	}{
+		{flags{}, "watchbill-agent run"},
+		{flags{usualFile: "/etc/x"}, "watchbill-agent run"},
+		{flags{configFile: "/etc/a.yml", storagePath: "/tmp/agent"}, "watchbill-agent run --config.file=/etc/a.yml --storage.path=/tmp/agent"},
+		{flags{storagePath: "/tmp/it's here"}, `watchbill-agent run --storage.path='/tmp/it'\''s here'`},
+	} {
+		if got := tt.f.command("watchbill-agent run"); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ not be enrolled. A sampler that failed is a comment with the reason.`,
 		Example: `  watchbill-agent once
   watchbill-agent once --tables | less
   watchbill-agent once --config.file=/etc/watchbill/agent.yml | grep filesystem`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := f.config()
 			if err != nil {

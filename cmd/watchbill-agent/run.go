@@ -23,7 +23,7 @@ The host must be enrolled first, see "watchbill-agent enroll". Under systemd wit
 report was made, and answers the watchdog with every report.`,
 		Example: `  watchbill-agent run --config.file=/etc/watchbill/agent.yml
   watchbill-agent run --storage.path=/tmp/agent --interval=5s --log.level=debug`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := f.config()
 			if err != nil {

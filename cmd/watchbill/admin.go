@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,8 +38,11 @@ func newAgentCmd() *cobra.Command {
 		},
 	}, &cobra.Command{
 		Use: "revoke AGENT", Short: "Revoke an agent: its certificate stops working at once",
-		Long: `Revokes an agent, named by its asset or its ID. Its reports are refused from then on, on open connections too.
-The asset stays, and falls silent. To bring the host back, enrol it again with a new token.`,
+		Long: `Revokes an agent, named by its asset or its ID. It may not report any more, on open connections too, and its
+silence is expected from then on: an alert about it ends. An asset that the fleet directory does not declare is watched
+no longer. A ticket that is open about it stays open for a person to resolve.
+
+To bring the host back, enrol it again with a new token.`,
 		Example: "  watchbill agent revoke web1",
 		Args:    takes("AGENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -106,7 +112,8 @@ func newTokenCreateCmd(c *connection) *cobra.Command {
 		Long: `Makes an enrolment token and prints it once, with the command to run on the server. Whoever has the token can
 enrol one host as the customer's: hand it over as you would a password.`,
 		Example: `  watchbill token create --customer acme --site berlin
-  watchbill token create --customer acme --site berlin --asset web1 --ttl 1h`,
+  watchbill token create --customer acme --site berlin --asset web1 --ttl 1h
+  watchbill token create --customer local --site here --address 192.0.2.7:9721`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -116,6 +123,9 @@ enrol one host as the customer's: hand it over as you would a password.`,
 				return usagef("--site is missing: at which site of the customer does the server stand?")
 			case ttl < 0:
 				return usagef("--ttl: want a positive duration like 24h, got %v", ttl)
+			}
+			if err := api.CheckAgentAddress(in.Address); in.Address != "" && err != nil {
+				return usagef("--address: %w, as the server reaches the agents' listener", err)
 			}
 			in.TTLSeconds = ttl.Seconds()
 			var t api.NewToken
@@ -158,6 +168,9 @@ func printTokens(s screen, list api.TokenList) {
 		{title: "MADE BY", stretch: true}}, rows)
 }
 
+// exampleMessage is what a message's ID looks like: ticket, event, notice and receiver.
+const exampleMessage = "7c1f0e5ad2b94c3386e0f1a2-000007-00-5b2e91d4"
+
 func newOutboxCmd() *cobra.Command {
 	cmd := group("outbox", "List undelivered messages, send them again or drop them",
 		`Messages about tickets wait here until they are delivered. One that no retry could deliver is buried, and stays
@@ -165,8 +178,8 @@ until it is sent again or dropped. After "watchbill restore" the messages that w
 most were delivered before, so none is sent by itself.`,
 		`  watchbill outbox list
   watchbill outbox list --state buried
-  watchbill outbox resend 0192f3c4
-  watchbill outbox drop 0192f3c4 0192f3c5`)
+  watchbill outbox resend `+exampleMessage+`
+  watchbill outbox drop `+exampleMessage)
 	c := connect(cmd)
 	cmd.AddCommand(newOutboxListCmd(c), newOutboxResendCmd(c), newOutboxDropCmd(c))
 	return cmd
@@ -200,8 +213,11 @@ func newOutboxResendCmd(c *connection) *cobra.Command {
 	return &cobra.Command{
 		Use: "resend MESSAGE...", Short: "Queue messages again, buried, parked or not",
 		Long: `Queues messages for delivery at once. They keep their IDs, by which the receiver can tell that one is a repeat, in
-case an earlier attempt did arrive.`,
-		Example: "  watchbill outbox resend 0192f3c4",
+case an earlier attempt did arrive.
+
+The ID is what "watchbill outbox list" shows; its beginning will do, six letters or more, when no other message's ID
+begins so.`,
+		Example: "  watchbill outbox resend " + exampleMessage + "\n  watchbill outbox resend " + exampleMessage[:10],
 		Args:    takesSome("MESSAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, id := range args {
@@ -224,7 +240,7 @@ func newOutboxDropCmd(c *connection) *cobra.Command {
 		Use: "drop MESSAGE...", Short: "Forget messages that nobody shall hear any more",
 		Long: `Forgets buried or parked messages: nobody will hear of them any more. What they were about stands in the ticket. A
 queued message is on its way and is not touched.`,
-		Example: "  watchbill outbox drop 0192f3c4",
+		Example: "  watchbill outbox drop " + exampleMessage,
 		Args:    takesSome("MESSAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, id := range args {
@@ -251,14 +267,32 @@ func printMessages(s screen, list api.MessageList) {
 	for i, m := range list.Messages {
 		next := "not by itself"
 		if m.State == outbox.Queued && m.NextAt != nil {
-			next = s.stamp(*m.NextAt)
+			next = "in " + age(m.NextAt.Sub(s.now))
 		}
-		rows[i] = []string{m.ID, string(m.State), m.Receiver, m.Number, m.What, age(s.now.Sub(m.CreatedAt)),
-			strconv.Itoa(m.Attempts), next, m.LastError}
+		rows[i] = []string{string(m.State), m.Receiver, m.Number, m.What, age(s.now.Sub(m.CreatedAt)), strconv.Itoa(m.Attempts), next}
 	}
-	table(s.w, s.width, []column{{title: "ID"}, {title: "STATE"}, {title: "RECEIVER", stretch: true}, {title: "TICKET"},
-		{title: "WHAT"}, {title: "AGE"}, {title: "TRIES"}, {title: "NEXT TRY"}, {title: "LAST ERROR", stretch: true}}, rows)
+	var b bytes.Buffer
+	table(&b, s.width, []column{{title: "STATE"}, {title: "RECEIVER", stretch: true}, {title: "TICKET"}, {title: "WHAT"},
+		{title: "AGE"}, {title: "TRIES"}, {title: "NEXT TRY"}}, rows)
+	for i, line := range slices.Collect(strings.Lines(b.String())) {
+		fmt.Fprint(s.w, line)
+		if i == 0 {
+			s.para("  ", "  ", "ID, LAST ERROR")
+			continue
+		}
+		m := list.Messages[i-1]
+		s.para("  ", "  ", m.ID)
+		if m.LastError != "" {
+			s.para("    ", "    ", cause(m))
+		}
+	}
 	if list.Truncated {
 		fmt.Fprintf(s.w, "There are more than these %d.\n", len(list.Messages))
 	}
+}
+
+// cause is why a message was not delivered, without what its row says: the ID and the receiver.
+func cause(m api.Message) string {
+	text := strings.TrimPrefix(m.LastError, "send "+m.ID+" to "+m.Receiver+": ")
+	return strings.TrimPrefix(text, "webhook "+m.Receiver+": ")
 }

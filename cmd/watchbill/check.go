@@ -11,6 +11,8 @@ import (
 
 	"github.com/watchbill/watchbill/collector"
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/notify"
+	"github.com/watchbill/watchbill/collector/policy"
 	"github.com/watchbill/watchbill/rules"
 )
 
@@ -24,28 +26,47 @@ func newCheckCmd() *cobra.Command {
 func newCheckConfigCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "config FILE", Short: "Check a collector's configuration and the files it names",
-		Long: `Checks a configuration file: every key, every value, and the fleet directory and rule files that it names.
+		Long: `Checks a configuration file: every key, every value, and what it names: the fleet directory, rule files, and the
+receivers' certificates and secrets.
 Nothing is started and nothing is written.`,
 		Example: "  watchbill check config /etc/watchbill/watchbill.yml",
 		Args:    takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := collector.LoadConfig(args[0])
-			errs := []error{err}
-			if err == nil {
-				if c.Fleet.Directory != "" {
-					_, err := fleet.LoadDirectory(c.Fleet.Directory)
-					errs = append(errs, err)
-				}
-				_, err := collector.LoadRules(c)
-				errs = append(errs, err)
-			}
-			if err := errors.Join(errs...); err != nil {
+			if err := checkConfig(args[0]); err != nil {
 				return say(cmd, err)
 			}
 			fmt.Fprintf(screenOf(cmd).w, "%s is good.\n", clean(args[0]))
 			return nil
 		},
 	}
+}
+
+// checkConfig names every fault of a configuration and of the files it names at once. A file that cannot be read as a
+// configuration names no files that could be looked for.
+func checkConfig(file string) error {
+	c, err := collector.LoadConfig(file)
+	errs := []error{err}
+	if err != nil && !readable(file) {
+		return err
+	}
+	if c.Fleet.Directory != "" {
+		_, err := fleet.LoadDirectory(c.Fleet.Directory)
+		errs = append(errs, err)
+	}
+	_, err = collector.LoadRules(c)
+	errs = append(errs, err)
+	if notify.Validate(c.Receivers) == nil { // LoadConfig named those faults
+		_, err := notify.New(c.Receivers, notify.Options{})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// readable tells whether a file has the form of a configuration, be its values right or wrong.
+func readable(file string) bool {
+	b, err := os.ReadFile(file)
+	c := collector.DefaultConfig()
+	return err == nil && policy.Decode(file, b, &c) == nil
 }
 
 func newCheckRulesCmd() *cobra.Command {
@@ -80,7 +101,12 @@ give an owner, no summary. With --lint these are faults too.`,
 			for _, g := range groups {
 				n += len(g.Rules)
 			}
-			fmt.Fprintf(screenOf(cmd).w, "%d rules in %d groups of %d files are good.\n", n, len(groups), len(args))
+			verb := "are"
+			if n == 1 {
+				verb = "is"
+			}
+			fmt.Fprintf(screenOf(cmd).w, "%s in %s of %s %s good.\n", count(n, "rule"), count(len(groups), "group"),
+				count(len(args), "file"), verb)
 			return nil
 		},
 	}
@@ -156,10 +182,32 @@ func loadRules(files []string) ([]rules.Group, error) {
 	return groups, errors.Join(append(errs, err)...)
 }
 
-// say prints every line of an error and ends the command with 1.
+// say prints every fault that was joined into an error and ends the command with 1. A fault in a rule file begins with
+// file and line, as editors read it; others with the program's name.
 func say(cmd *cobra.Command, err error) error {
-	if _, werr := io.WriteString(safeWriter{cmd.ErrOrStderr()}, err.Error()+"\n"); werr != nil {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && errors.Join(joined.Unwrap()...).Error() == err.Error() {
+		for _, e := range joined.Unwrap() {
+			if err := say(cmd, e); !errors.Is(err, errSaid) {
+				return err
+			}
+		}
+		return errSaid
+	}
+	text := err.Error() + "\n"
+	var in *rules.Error
+	if !errors.As(err, &in) {
+		text = "watchbill: " + text
+	}
+	if _, werr := io.WriteString(safeWriter{cmd.ErrOrStderr()}, text); werr != nil {
 		return werr
 	}
 	return errSaid
+}
+
+// count is a number of things: 1 rule, 2 rules.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

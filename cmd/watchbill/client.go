@@ -134,6 +134,8 @@ func (c *connection) send(ctx context.Context, method, path string, q url.Values
 func (c *connection) base() (*url.URL, error) {
 	u, err := url.Parse(c.url)
 	switch {
+	case (err != nil || u.Host == "") && !strings.ContainsAny(c.url, "/@"):
+		return nil, usagef("--url: want http://HOST:PORT or https://HOST:PORT, got %q: say http://%s", c.url, c.url)
 	case err != nil:
 		return nil, usagef("--url: %v", err)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
@@ -151,6 +153,8 @@ func (c *connection) unreachable(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted")
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("the collector at %s speaks HTTP without TLS: say --url http://%s", c.url, strings.TrimPrefix(c.url, "https://"))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the collector at %s did not answer within %v: see its log", c.url, callTimeout)
 	}
@@ -179,7 +183,7 @@ func (c *connection) answer(resp *http.Response, as asked) (json.RawMessage, err
 	}
 	var in struct{ Error *api.Error }
 	if json.Unmarshal(raw, &in) != nil || in.Error == nil {
-		return nil, fmt.Errorf("%s answered %q, but not as a collector does: check --url", c.url, resp.Status)
+		return nil, fmt.Errorf("%s answered %q, but not as a collector does: check --url%s", c.url, resp.Status, maybeTLS(resp))
 	}
 	switch {
 	case in.Error.Code == "no_operators":
@@ -200,6 +204,14 @@ func (c *connection) checkOutput() error {
 		return usagef("--output: want text or json, got %q", c.output)
 	}
 	return nil
+}
+
+// maybeTLS names what else a bad request can mean: a TLS listener answers so to a client that does not speak TLS.
+func maybeTLS(resp *http.Response) string {
+	if resp.StatusCode == http.StatusBadRequest && resp.TLS == nil {
+		return " (with TLS it begins with https://)"
+	}
+	return ""
 }
 
 // ask calls and decodes the answer into out. With --output json it prints the answer instead and reports true.

@@ -19,6 +19,7 @@ import (
 	"github.com/watchbill/watchbill/collector"
 	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/ticket"
 	"github.com/watchbill/watchbill/rules"
@@ -73,6 +74,10 @@ func TestCommandsAskTheCollector(t *testing.T) {
 	ptr := func(d time.Duration) *time.Time { x := time.Now().Add(d); return &x }
 	row := api.TicketRow{Number: "WB-1001", Priority: "P1", State: ticket.New, Customer: "acme", Asset: "web1", Title: "disk full",
 		Owner: "first level", OpenedAt: at}
+	brave := row
+	brave.State, brave.ResolvedAt = ticket.Done, &at
+	brave.Alerts = []api.TicketAlert{{Alert: incident.Alert{Name: "FilesystemFull"}},
+		{Alert: incident.Alert{Name: "Ended", EndedAt: at}}, {Alert: incident.Alert{Name: "HighLoad"}}}
 	tests := []struct {
 		args, request, sent string
 		answer              any
@@ -88,10 +93,19 @@ func TestCommandsAskTheCollector(t *testing.T) {
 		{"ticket show ../operators", "GET /tickets/..%2Foperators", "", api.Ticket{TicketRow: row}, []string{"disk full"}},
 		{"ticket verify-chain WB-1001", "GET /tickets/WB-1001/chain", "", api.Chain{OK: true, Events: 6, Head: "abc"}, []string{"verifies: 6 events, head abc"}},
 		{"ticket ack WB-1001", "POST /tickets/WB-1001/ack", `{"text":""}`, api.Ticket{TicketRow: row}, []string{"WB-1001 is new: disk full"}},
-		{"ticket note WB-1001 -m hello", "POST /tickets/WB-1001/note", `{"text":"hello"}`, api.Ticket{TicketRow: row}, []string{"WB-1001"}},
+		{"ticket note WB-1001 -m hello", "POST /tickets/WB-1001/note", `{"text":"hello"}`, api.Ticket{TicketRow: row}, []string{"noted on WB-1001\n"}},
+		{"ticket action WB-1001 -m restarted", "POST /tickets/WB-1001/action", `{"text":"restarted"}`, api.Ticket{TicketRow: row},
+			[]string{"action written down on WB-1001\n"}},
+		{"ticket resolve WB-1001 -m brave", "POST /tickets/WB-1001/resolve", `{"text":"brave"}`, api.Ticket{TicketRow: brave},
+			[]string{"WB-1001 is resolved: disk full\n2 alerts still fire (FilesystemFull, HighLoad): the ticket is reopened at " +
+				brave.ResolvedAt.Add(15*time.Minute).Local().Format("15:04:05") + " unless they end\n"}},
 		{"ticket resolve WB-1001 --message done", "POST /tickets/WB-1001/resolve", `{"text":"done"}`, api.Ticket{TicketRow: row}, []string{"WB-1001"}},
 		{"alert list", "GET /alerts", "", api.AlertList{Alerts: []api.Alert{{Name: "HighLoad", State: rules.Firing, ActiveAt: at, FiredAt: ptr(-time.Minute),
 			Ticket: &api.TicketRef{Number: "WB-1001"}, Annotations: map[string]string{"summary": "load"}}}}, []string{"HighLoad", "firing", "WB-1001", "1m"}},
+		{"alert list", "GET /alerts", "", api.AlertList{Alerts: []api.Alert{
+			{Name: "HighLoad", State: rules.Firing, ActiveAt: at, Unknown: "web3 is silent since 12:00:00", Ticket: &api.TicketRef{Number: "WB-1001", State: ticket.Done}},
+			{Name: "LowMemory", State: rules.Pending, ActiveAt: at, Unknown: "web3 is silent since 12:00:00"}}},
+			[]string{"firing, unknown ", "WB-1001 (resolved)", "pending, unknown", "\nunknown: web3 is silent since 12:00:00\n"}},
 		{"alert list", "GET /alerts", "", api.AlertList{}, []string{"No alerts."}},
 		{"asset list", "GET /assets", "", api.AssetList{Assets: []api.Asset{{Name: "web1", State: api.Silent, LastReportAt: &at,
 			Failed: []api.Source{{Name: "disk", Reason: "denied"}}}}}, []string{"web1", "silent", "5m ago", "disk: denied"}},
@@ -110,11 +124,15 @@ func TestCommandsAskTheCollector(t *testing.T) {
 		{"token list", "GET /tokens", "", api.TokenList{Tokens: []api.Token{{ID: "k1", UsedAt: &at, UsedBy: "x1"}, {ID: "k2", ExpiresAt: at}}},
 			[]string{"used by agent x1", "expired"}},
 		{"operator add bob --role viewer", "POST /operators", `{"name":"bob","role":"viewer"}`,
-			api.NewOperator{Operator: api.Operator{Name: "bob", Role: fleet.Viewer}, Token: "wbo_1"}, []string{"Added bob as viewer", "  wbo_1\n"}},
+			api.NewOperator{Operator: api.Operator{Name: "bob", Role: fleet.Viewer}, Token: "wbo_1"}, []string{"Added bob as viewer", "  wbo_1\n", "into the file operator.token (mode 0600) of their own --storage.path", "$WATCHBILL_TOKEN"}},
+		{"operator add prom --role scrape", "POST /operators", `{"name":"prom","role":"scrape"}`,
+			api.NewOperator{Operator: api.Operator{Name: "prom", Role: fleet.Scrape}, Token: "wbo_1"}, []string{"  wbo_1\n", "credentials_file"}},
 		{"operator list", "GET /operators", "", api.OperatorList{Operators: []api.Operator{{Name: "bob", Role: fleet.Viewer}}}, []string{"bob", "viewer"}},
 		{"operator remove bob", "DELETE /operators/bob", "", api.Removed{Removed: "bob"}, []string{"Removed operator bob."}},
-		{"outbox list --state buried", "GET /outbox?state=buried", "", api.MessageList{Messages: []api.Message{{ID: "m1", State: outbox.Buried,
-			LastError: "410 gone", Receiver: "desk"}}}, []string{"m1", "buried", "410 gone", "not by itself"}},
+		{"outbox list --state buried", "GET /outbox?state=buried", "", api.MessageList{Messages: []api.Message{
+			{ID: "m1", State: outbox.Buried, LastError: "send m1 to desk: refused: it answered 410 Gone", Receiver: "desk"},
+			{ID: "m2", State: outbox.Queued, NextAt: ptr(90 * time.Second), LastError: "send m2 to desk: webhook desk: read secret_file x", Receiver: "desk"}}},
+			[]string{"buried ", "not by itself\n  m1\n    refused: it answered 410 Gone\n", "in 1m", "\n  m2\n    read secret_file x\n"}},
 		{"outbox resend m1", "POST /outbox/m1/resend", "", api.Message{ID: "m1", Receiver: "desk"}, []string{"Queued message m1 to desk again."}},
 	}
 	for _, tt := range tests {
@@ -175,6 +193,8 @@ func TestErrorsForPeople(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	plain := newScripted(t, 200, `{}`)
+	plainTLS := "https" + strings.TrimPrefix(plain.URL, "http")
 	failure := func(code, message, hint string) map[string]api.Error {
 		return map[string]api.Error{"error": {Code: code, Message: message, Hint: hint}}
 	}
@@ -189,7 +209,11 @@ func TestErrorsForPeople(t *testing.T) {
 		{"nobody there", "ticket list --url " + nobody, 0, nil, 1,
 			"watchbill: no collector answers at " + nobody + " (connection refused): start one with `watchbill up`, or name another with --url\n"},
 		{"no such host", "ticket list --url http://nowhere.invalid:1", 0, nil, 1, "no collector answers at http://nowhere.invalid:1 ("},
-		{"not a URL", "ticket list --url localhost:9720", 0, nil, 2, "--url: want http://HOST:PORT"},
+		{"not a URL", "ticket list --url localhost:9720", 0, nil, 2, "--url: want http://HOST:PORT or https://HOST:PORT, got \"localhost:9720\": say http://localhost:9720"},
+		{"an address that is no URL", "ticket list --url 127.0.0.1:9720", 0, nil, 2, "got \"127.0.0.1:9720\": say http://127.0.0.1:9720"},
+		{"no scheme but a path", "ticket list --url host/x", 0, nil, 2, "--url: want http://HOST:PORT"},
+		{"https where there is none", "ticket list --url " + plainTLS, 0, nil, 1, "speaks HTTP without TLS: say --url " + plain.URL},
+		{"http where there is TLS", "ticket list", 400, "Client sent an HTTP request to an HTTPS server.", 1, "check --url (with TLS it begins with https://)"},
 		{"password in the URL", "ticket list --url http://a:b@localhost", 0, nil, 2, "leave name and password out"},
 		{"token not known", "ticket list", 401, failure("unauthenticated", "x", "y"), 1, "does not know the token from $WATCHBILL_TOKEN"},
 		{"no operator at all", "ticket list", 401, failure("no_operators", "this collector has no operator yet", "stop it"), 1, "no operator yet: stop it"},
@@ -213,13 +237,19 @@ func TestErrorsForPeople(t *testing.T) {
 		{"blank note", "ticket note WB-1 --message=", 200, `{}`, 2, "say what to write down"},
 		{"token without customer", "token create --site x", 200, `{}`, 2, "--customer is missing"},
 		{"token without site", "token create --customer x", 200, `{}`, 2, "--site is missing"},
+		{"token for an address without a port", "token create --customer x --site y --address foo", 200, `{}`, 2, `--address: want HOST:PORT, got "foo"`},
+		{"role of nobody", "operator add bob --role king", 200, `{}`, 2, `--role: want admin, operator, viewer or scrape, got "king"`},
+		{"help about nothing", "help foo", 0, nil, 2, `watchbill has no command "foo"`},
+		{"help about nearly something", "help ticket lst", 0, nil, 2, `watchbill ticket has no command "lst"; did you mean "list"?`},
+		{"help of an unknown word", "outbox retry --help", 0, nil, 2, `watchbill outbox has no command "retry"`},
+		{"help of an unknown command", "foo --help", 0, nil, 2, `watchbill has no command "foo"`},
 		{"token for no time", "token create --customer x --site y --ttl -1h", 200, `{}`, 2, "--ttl"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv(tokenEnv, "wbo_env")
 			args := strings.Fields(tt.args)
-			if !slices.Contains(args, "--url") {
+			if tt.status != 0 && !slices.Contains(args, "--url") {
 				args = append(args, "--url="+newScripted(t, tt.status, tt.body).URL)
 			}
 			if tt.name == "note of nothing" { // -m must stay last
@@ -235,10 +265,26 @@ func TestErrorsForPeople(t *testing.T) {
 			if bad := acts([]byte(errs)); bad != "" {
 				t.Errorf("%+q reached the terminal", bad)
 			}
+			if out != "" && tt.code != exitOK && !strings.Contains(tt.args, "json") {
+				t.Errorf("standard output of a failure: %s", out)
+			}
 			if tt.code == exitUsage && !strings.Contains(errs, "--help") {
 				t.Errorf("usage error that names no help: %s", errs)
 			}
 		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for args, want := range map[string]string{
+		"": "Usage:", "--help": "Usage:", "help": "Usage:", "ticket": "Available Commands:", "help ticket resolve": "what resolved it (required)",
+		"ticket resolve --help": "what resolved it (required)", "ticket show WB-1 --help": "record in five parts",
+		"help tickets": "Tickets are opened by the collector",
+	} {
+		code, out, errs := cli(t, strings.Fields(args)...)
+		if code != exitOK || errs != "" || !strings.Contains(out, want) {
+			t.Errorf("%q: exit code %d, %s\n%s\nwant %q", args, code, errs, out, want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,8 @@ ticket or attaches to the one that is open for the same fault.`,
 	c := connect(cmd)
 	cmd.AddCommand(&cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List alerts, firing ones first",
-		Long: "Lists every alert that is pending or firing, with the ticket it is attached to.",
+		Long: `Lists every alert that is pending or firing, with the ticket it is attached to. An alert that is unknown is frozen:
+nothing is heard of its series, so it can neither end nor get worse until there is; the reasons stand below.`,
 		Example: `  watchbill alert list
   watchbill alert list --output json`,
 		Args: takes(),
@@ -44,6 +46,7 @@ func printAlerts(s screen, list api.AlertList) {
 		return
 	}
 	rows := make([][]string, len(list.Alerts))
+	var reasons []string
 	for i, a := range list.Alerts {
 		since, number := a.ActiveAt, ""
 		if a.State == rules.Firing && a.FiredAt != nil {
@@ -51,13 +54,26 @@ func printAlerts(s screen, list api.AlertList) {
 		}
 		if a.Ticket != nil {
 			number = a.Ticket.Number
+			if !a.Ticket.State.Open() {
+				number += " (" + string(a.Ticket.State) + ")"
+			}
 		}
-		rows[i] = []string{string(a.State), string(a.Severity), a.Name, age(s.now.Sub(since)), a.Customer, a.Asset, number,
+		state := string(a.State)
+		if a.Unknown != "" {
+			state += ", unknown"
+			if !slices.Contains(reasons, a.Unknown) {
+				reasons = append(reasons, a.Unknown)
+			}
+		}
+		rows[i] = []string{state, string(a.Severity), a.Name, age(s.now.Sub(since)), a.Customer, a.Asset, number,
 			a.Annotations["summary"]}
 	}
 	table(s.w, s.width, []column{{title: "STATE"}, {title: "SEVERITY"}, {title: "ALERT"}, {title: "FOR"},
 		{title: "CUSTOMER", stretch: true}, {title: "ASSET", stretch: true}, {title: "TICKET"},
 		{title: "SUMMARY", stretch: true}}, rows)
+	for _, why := range reasons {
+		s.para("unknown: ", "         ", why)
+	}
 }
 
 func newAssetCmd() *cobra.Command {

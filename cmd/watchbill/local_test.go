@@ -75,6 +75,7 @@ groups:
     labels: {severity: critical, service: host, system: server}
     annotations: {summary: "{{ $labels.instance }} is down"}
 `)
+	other := write("other.yml", "groups:\n- name: o\n  rules:\n  - {record: a, expr: up}\n  - {record: b, expr: up}\n")
 	poor := write("poor.yml", "groups:\n- name: p\n  rules:\n  - alert: Poor\n    expr: up == 0\n")
 	broken := write("broken.yml", "groups:\n- name: b\n  rules:\n  - alert: One\n    expr: up ==\n  - alert: Two\n    expr: sum(\n")
 	test := func(name, alert string) string {
@@ -94,7 +95,11 @@ tests:
 	fails := test("bad_test.yml", "")
 	config := write("c.yml", "rules:\n  files: [good.yml]\n")
 	badConfig := write("bad.yml", "rules:\n  fils: [good.yml]\n")
-	worseConfig := write("worse.yml", "rules:\n  files: [broken.yml]\nfleet:\n  directory: nowhere\n")
+	receivers := "receivers:\n- {name: desk, webhook: {url: 'http://desk.example', secret_file: /nowhere/a}}\n" +
+		"- {name: pager, webhook: {url: 'http://pager.example', secret_file: /nowhere/b}}\n"
+	worseConfig := write("worse.yml", "rules:\n  files: [broken.yml]\nfleet:\n  directory: nowhere\n"+receivers)
+	worstConfig := write("worst.yml", "storage: {path: ''}\nfleet: {directory: nowhere}\n"+receivers)
+	badTest := write("badkey_test.yml", "tests:\n- intervall: 1m\n")
 
 	tests := []struct {
 		name string
@@ -102,19 +107,23 @@ tests:
 		code int
 		says []string
 	}{
-		{"good rules", []string{"check", "rules", good}, 0, []string{"1 rules in 1 groups of 1 files are good."}},
+		{"good rules", []string{"check", "rules", good}, 0, []string{"1 rule in 1 group of 1 file is good."}},
+		{"more good rules", []string{"check", "rules", good, other}, 0, []string{"3 rules in 2 groups of 2 files are good."}},
 		{"good rules, lint", []string{"check", "rules", "--lint", good}, 0, nil},
 		{"poor rules", []string{"check", "rules", poor}, 0, []string{"warning: " + poor, "severity"}},
 		{"poor rules, lint", []string{"check", "rules", "--lint", poor}, 1, []string{poor, "severity"}},
-		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", broken + ":"}},
-		{"no file", []string{"check", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"none.yml"}},
+		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", "\n" + broken + ":7: "}},
+		{"no file", []string{"check", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"watchbill: read rules: open "}},
 		{"no argument", []string{"check", "rules"}, 2, []string{"FILE is missing"}},
 		{"tests pass", []string{"test", "rules", passes}, 0, []string{"passed"}},
 		{"tests fail", []string{"test", "rules", passes, fails}, 1, []string{passes + ": passed", "Down", "expected"}},
 		{"no test", []string{"test", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"none.yml"}},
 		{"good configuration", []string{"check", "config", config}, 0, []string{"is good"}},
-		{"misspelt key", []string{"check", "config", badConfig}, 1, []string{"fils", "line 2"}},
-		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", "nowhere"}},
+		{"misspelt key", []string{"check", "config", badConfig}, 1, []string{`bad.yml: line 2: unknown key "fils"`}},
+		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", "nowhere",
+			"watchbill: webhook desk: read secret_file", "watchbill: webhook pager: read secret_file"}},
+		{"values and what it names", []string{"check", "config", worstConfig}, 1, []string{"storage.path: must name", "nowhere", "webhook desk: "}},
+		{"misspelt test", []string{"test", "rules", badTest}, 1, []string{`badkey_test.yml: line 2: unknown key "intervall"`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -134,6 +143,10 @@ tests:
 func TestVersion(t *testing.T) {
 	if code, out, _ := cli(t, "version"); code != 0 || !regexp.MustCompile(`^watchbill \S+ \(.+\) go1\.\d+\S* \w+/\w+\n$`).MatchString(out) {
 		t.Errorf("exit code %d: %q", code, out)
+	}
+	_, long, _ := cli(t, "version")
+	if code, out, _ := cli(t, "--version"); code != 0 || out != long {
+		t.Errorf("exit code %d: %q, want %q", code, out, long)
 	}
 	if code, out, _ := cli(t, "version", "--output", "json"); code != 0 || !strings.Contains(out, `"go_version": "go1.`) {
 		t.Errorf("exit code %d: %q", code, out)

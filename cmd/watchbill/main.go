@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/watchbill/watchbill/collector/api"
 )
 
 // Exit codes.
@@ -43,6 +45,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = unknownWord(cmd)
+	}
 	var usage usageError
 	switch {
 	case err == nil:
@@ -72,6 +77,7 @@ configuration). The other commands talk to a running collector.`,
   watchbill ticket show WB-1001               # the whole record
   watchbill ticket ack WB-1001                # take it
   watchbill ticket resolve WB-1001 -m "log rotation was off; turned on, 12 GiB freed"`,
+		Version:       versionLine(api.ReadBuild()),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          subcommand,
@@ -86,7 +92,45 @@ configuration). The other commands talk to a running collector.`,
 		newBackupCmd(), newRestoreCmd(),
 		newCheckCmd(), newTestCmd(), newVersionCmd(),
 	)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(newHelpCmd())
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if unknownWord(cmd) == nil { // run complains of it otherwise
+			help(cmd, args)
+		}
+	})
 	return root
+}
+
+func newHelpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about any command",
+		Long:    "Shows what a command does, its flags and examples; the same as COMMAND --help.",
+		Example: "  watchbill help ticket resolve",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			topic, rest, err := cmd.Root().Find(args)
+			switch {
+			case topic == nil:
+				return usageError{err}
+			case topic.HasSubCommands() && len(rest) > 0:
+				return subcommand(topic, rest)
+			case err != nil:
+				return usageError{err}
+			}
+			topic.InitDefaultHelpFlag()
+			topic.InitDefaultVersionFlag()
+			return topic.Help()
+		},
+	}
+}
+
+// unknownWord is the fault of a command line that asks a group for help with a word that names none of its commands.
+func unknownWord(cmd *cobra.Command) error {
+	if !cmd.HasSubCommands() || !cmd.Flags().Parsed() {
+		return nil
+	}
+	return subcommand(cmd, cmd.Flags().Args())
 }
 
 // group is a command that only holds others.

@@ -95,6 +95,9 @@ storage at --storage.path itself: that is how the first administrator is made, b
 		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := api.OperatorRequest{Name: args[0], Role: fleet.Role(role)}
+			if err := api.CheckRole(in.Role); role != "" && err != nil {
+				return usagef("--role: %w", err)
+			}
 			var made api.NewOperator
 			printed, err := c.ask(cmd, http.MethodPost, "/operators", nil, in, &made)
 			if errors.Is(err, errUnreachable) && !cmd.Flags().Changed("url") {
@@ -103,8 +106,7 @@ storage at --storage.path itself: that is how the first administrator is made, b
 			if err != nil || printed {
 				return err
 			}
-			fmt.Fprintf(screenOf(cmd).w, "Added %s as %s. Their token, shown this once:\n\n  %s\n",
-				clean(made.Name), clean(string(made.Role)), clean(made.Token))
+			sayAdded(screenOf(cmd), made)
 			return nil
 		},
 	}
@@ -112,6 +114,30 @@ storage at --storage.path itself: that is how the first administrator is made, b
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"admin", "operator", "viewer", "scrape"},
 		cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// sayAdded prints a token with where it belongs.
+func sayAdded(s screen, made api.NewOperator) {
+	fmt.Fprintf(s.w, "Added %s as %s. Their token, shown this once:\n\n  %s\n\n",
+		clean(made.Name), clean(string(made.Role)), clean(made.Token))
+	if made.Role == fleet.Scrape {
+		s.para("", "", "Put it into a file that the Prometheus server alone can read, and name that in its scrape configuration: "+
+			"authorization: {credentials_file: FILE}.")
+		return
+	}
+	s.para("", "", "Where they run watchbill it goes into the file "+collector.TokenName+" (mode 0600) of their own --storage.path ("+
+		usualStorage()+" when they give none), or into $"+tokenEnv+".")
+}
+
+// usualStorage is the default of --storage.path in anybody's words.
+func usualStorage() string {
+	dir := collector.DefaultStoragePath()
+	if home, err := os.UserHomeDir(); err == nil {
+		if rest, err := filepath.Rel(home, dir); err == nil && filepath.IsLocal(rest) {
+			return filepath.Join("~", rest)
+		}
+	}
+	return dir
 }
 
 // addLocally adds an operator to the store itself. unreachable is why no collector was asked.

@@ -3,10 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/watchbill/watchbill/collector/api"
-	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
 
@@ -36,9 +36,7 @@ func showTicket(s screen, t api.Ticket) {
 		s.part(p.part)
 	}
 	s.title(fmt.Sprintf("TIMELINE (%d events)", len(t.Timeline)))
-	for _, e := range t.Timeline {
-		s.event(e)
-	}
+	s.timeline(t.Timeline)
 }
 
 func (s screen) title(text string) { fmt.Fprintf(s.w, "\n%s\n", text) }
@@ -73,15 +71,31 @@ func facts(s screen, t api.Ticket) [][2]string {
 	if t.ClosedAt != nil {
 		add("Closed", s.ago(*t.ClosedAt))
 	}
-	if t.Reopened > 0 {
-		add("Reopened", fmt.Sprintf("%d times", t.Reopened))
-	}
+	add("Reopened", reopened(s, t))
 	for _, l := range t.Links {
 		add("Related", l.Relation+" "+l.Number)
 	}
 	add("Policy", joined(t.Policy.Name, "version", t.Policy.Version))
 	add("Times", "local, UTC"+s.now.In(s.zone).Format("-07:00")+" now, unless a line says otherwise")
 	return out
+}
+
+// reopened is when and why a ticket was last reopened, and how often it was if that is more than once.
+func reopened(s screen, t api.Ticket) string {
+	for _, e := range slices.Backward(t.Timeline) {
+		if e.Kind != ticket.Reopened {
+			continue
+		}
+		text := s.ago(e.At) + ", by " + actorName(e.Actor)
+		if t.Reopened > 1 {
+			text = fmt.Sprintf("%d times, last %s", t.Reopened, text)
+		}
+		if e.Text != "" {
+			text += ": " + e.Text
+		}
+		return text
+	}
+	return ""
 }
 
 func joined(a, word, b string) string {
@@ -107,7 +121,7 @@ func actorName(a ticket.Actor) string {
 
 // showAlerts lists the alerts on a ticket, those that still fire first, and what to look at first.
 func showAlerts(s screen, t api.Ticket) {
-	var firing, ended []incident.Alert
+	var firing, ended []api.TicketAlert
 	for _, a := range t.Alerts {
 		if a.Firing() {
 			firing = append(firing, a)
@@ -123,6 +137,9 @@ func showAlerts(s screen, t api.Ticket) {
 		}
 		s.para("  "+state+"  ", "          ", fmt.Sprintf("%s %s = %s, since %s%s: %s", a.Severity, a.Name,
 			number("", float64(a.Value)), s.stamp(a.ActiveAt), until, a.Annotations["summary"]))
+		if a.Unknown != "" {
+			s.para("          unknown: ", "          ", a.Unknown)
+		}
 	}
 	for _, a := range firing {
 		if first := a.Annotations["first_checks"]; first != "" {
@@ -151,7 +168,11 @@ func (s screen) part(p ticket.PartRecord) {
 
 // entry prints one piece of evidence with its source and time, behind it where there is room and below it otherwise.
 func (s screen) entry(e ticket.Entry) {
-	source := "[" + e.Source + ", " + s.stamp(e.At)
+	source := e.Source
+	if who, did := strings.CutSuffix(source, ", "+string(ticket.ActionTaken)); did {
+		source = who + ", " + kindName(ticket.ActionTaken)
+	}
+	source = "[" + source + ", " + s.stamp(e.At)
 	if e.Times > 1 {
 		source += fmt.Sprintf(", seen %d times", e.Times)
 	}
@@ -170,6 +191,9 @@ func (s screen) entry(e ticket.Entry) {
 		s.indented("      ", e.Table)
 	}
 	if e.Series != nil {
+		if !strings.Contains(e.Text, e.Series.Name) {
+			s.para("      ", "      ", e.Series.Name)
+		}
 		s.chart("      ", *e.Series)
 	}
 }
@@ -191,15 +215,47 @@ func (s screen) indented(indent string, t *ticket.Table) {
 	}
 }
 
-// event prints one event of the timeline.
-func (s screen) event(e ticket.Event) {
-	what := strings.ReplaceAll(string(e.Kind), "_", " ")
-	text := what + ", " + actorName(e.Actor)
-	if told := eventText(e); told != "" {
-		text += ": " + told
+// timeline prints every event, those by which evidence was gathered at one moment as one line.
+func (s screen) timeline(events []ticket.Event) {
+	for i := 0; i < len(events); {
+		n := i + 1
+		for n < len(events) && gathered(events[i]) && gathered(events[n]) && events[n].At.Equal(events[i].At) {
+			n++
+		}
+		text := evidenceText(events[i:n])
+		if n == i+1 {
+			text = kindName(events[i].Kind) + ", " + actorName(events[i].Actor)
+			if told := eventText(events[i]); told != "" {
+				text += ": " + told
+			}
+		}
+		stamp := s.stamp(events[i].At)
+		s.para("  "+stamp+"  ", "  "+pad("", columns(stamp))+"  ", text)
+		i = n
 	}
-	stamp := s.stamp(e.At)
-	s.para("  "+stamp+"  ", "  "+pad("", columns(stamp))+"  ", text)
+}
+
+func gathered(e ticket.Event) bool { return e.Kind == ticket.EvidenceAdded && e.Evidence != nil }
+
+// evidenceText names the parts that were gathered together; the record above shows what was found.
+func evidenceText(events []ticket.Event) string {
+	var parts []string
+	for _, e := range events {
+		if e.Evidence != nil && !slices.Contains(parts, partName(e.Evidence.Part)) {
+			parts = append(parts, partName(e.Evidence.Part))
+		}
+	}
+	return "evidence gathered: " + strings.Join(parts, ", ")
+}
+
+func partName(p ticket.Part) string { return strings.ReplaceAll(string(p), "_", " ") }
+
+// kindName is what happened, in the words of the command line.
+func kindName(k ticket.Kind) string {
+	if k == ticket.ActionTaken {
+		return string(ticket.Did)
+	}
+	return strings.ReplaceAll(string(k), "_", " ")
 }
 
 // eventText is what an event tells beyond its kind.
@@ -215,7 +271,7 @@ func eventText(e ticket.Event) string {
 		add(e.Alert.Name + " = " + e.Alert.Value.String())
 	}
 	if e.Evidence != nil {
-		add(strings.ReplaceAll(string(e.Evidence.Part), "_", " ") + ": " + e.Evidence.Summary)
+		add(partName(e.Evidence.Part) + ": " + e.Evidence.Summary)
 	}
 	if e.Kind == ticket.PriorityChanged {
 		add("now " + e.Priority + " (" + string(e.Severity) + ")")

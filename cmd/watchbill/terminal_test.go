@@ -11,6 +11,7 @@ import (
 
 	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
 
@@ -41,7 +42,7 @@ func hostileTicket(s string) api.Ticket {
 		TicketRow: api.TicketRow{Number: s, Title: s, State: ticket.State(s), Severity: incident.Severity(s), Priority: s,
 			Customer: s, Site: s, Asset: s, Service: s, System: s, Owner: s, Policy: api.Policy{Name: s, Version: s},
 			AcknowledgedAt: &at, AcknowledgedBy: s, ResolvedAt: &at, ResolvedBy: &who, Resolution: s,
-			Alerts: []incident.Alert{alert}, Links: []ticket.Link{{Relation: s, Number: s}}},
+			Alerts: []api.TicketAlert{{Alert: alert, Unknown: s}}, Links: []ticket.Link{{Relation: s, Number: s}}},
 		Record: ticket.Record{Time: part, Symptom: ticket.PartRecord{None: s}, Users: part, Errors: part, Actions: part},
 		Timeline: []ticket.Event{{Kind: ticket.Kind(s), Actor: who, Text: s, Alert: &alert,
 			Evidence: &ticket.Digest{Part: ticket.Part(s), Summary: s}, Link: &ticket.Link{Relation: s, Number: s}}},
@@ -189,5 +190,21 @@ func TestAgeAndNumber(t *testing.T) {
 		if got := number(tt.name, tt.v); got != tt.want {
 			t.Errorf("number(%s, %v) = %q, want %q", tt.name, tt.v, got, tt.want)
 		}
+	}
+}
+
+func TestOutboxFitsTheTerminal(t *testing.T) {
+	next := time.Now().Add(time.Minute)
+	m := api.Message{ID: exampleMessage, State: outbox.Queued, Receiver: "desk-of-the-second-level", Number: "WB-1001", What: "acknowledged",
+		Attempts: 12, NextAt: &next, LastError: "send " + exampleMessage + " to desk-of-the-second-level: " + strings.Repeat("refused \x1b ", 20)}
+	var b bytes.Buffer
+	printMessages(screen{w: &b, width: 80, now: time.Now(), zone: time.UTC}, api.MessageList{Messages: []api.Message{m}})
+	for line := range strings.Lines(b.String()) {
+		if n := columns(strings.TrimRight(line, "\n")); n > 80 {
+			t.Errorf("line of %d cells: %q", n, line)
+		}
+	}
+	if strings.Count(b.String(), exampleMessage) != 1 || acts(b.Bytes()) != "" {
+		t.Errorf("the ID stands there more than once, or something acts:\n%s", b.String())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 func newTicketCmd() *cobra.Command {
 	cmd := group("ticket", "List, read and work on tickets",
-		`Tickets are opened by the collector when an alert fires. A ticket is named by its number (WB-1042) or its ID.
+		`Tickets are opened by the collector when an alert fires. A ticket is named by its number (WB-1042, wb-1042 or 1042) or its ID.
 
 A ticket is new, then acknowledged (somebody has it), in progress, resolved (with what resolved it) and closed. When
 every alert on it has recovered the collector resolves it; when one returns soon after, it is reopened.`,
@@ -191,7 +192,7 @@ func newVerbCmd(c *connection, v verb) *cobra.Command {
 			if err != nil || printed {
 				return err
 			}
-			fmt.Fprintf(screenOf(cmd).w, "%s is %s: %s\n", clean(t.Number), clean(string(t.State)), clean(t.Title))
+			sayDone(screenOf(cmd), v.verb, t)
 			return nil
 		},
 	}
@@ -201,6 +202,49 @@ func newVerbCmd(c *connection, v verb) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&message, "message", "m", "", usage)
 	return cmd
+}
+
+// sayDone says what a verb did to a ticket, and what will come of it.
+func sayDone(s screen, v ticket.Verb, t api.Ticket) {
+	switch v {
+	case ticket.Note:
+		fmt.Fprintf(s.w, "noted on %s\n", clean(t.Number))
+		return
+	case ticket.Did:
+		fmt.Fprintf(s.w, "action written down on %s\n", clean(t.Number))
+		return
+	}
+	fmt.Fprintf(s.w, "%s is %s: %s\n", clean(t.Number), clean(string(t.State)), clean(t.Title))
+	if v == ticket.Resolve && t.ResolvedAt != nil {
+		warnStillFiring(s, t)
+	}
+}
+
+// warnStillFiring says when a ticket that was resolved although alerts on it fire is reopened.
+func warnStillFiring(s screen, t api.Ticket) {
+	const most = 5
+	var names []string
+	n := 0
+	for _, a := range t.Alerts {
+		if !a.Firing() {
+			continue
+		}
+		if n++; !slices.Contains(names, a.Name) {
+			names = append(names, a.Name)
+		}
+	}
+	if n == 0 {
+		return
+	}
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most], fmt.Sprintf("%d more", more))
+	}
+	still, they := "alerts still fire", "they end"
+	if n == 1 {
+		still, they = "alert still fires", "it ends"
+	}
+	s.para("", "", fmt.Sprintf("%d %s (%s): the ticket is reopened at %s unless %s", n, still, strings.Join(names, ", "),
+		t.ResolvedAt.Add(ticket.StillFiring).In(s.zone).Format(time.TimeOnly), they))
 }
 
 // completeTickets offers the numbers of open tickets to the shell.

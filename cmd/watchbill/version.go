@@ -27,14 +27,7 @@ func newVersionCmd() *cobra.Command {
 				}
 				return printJSON(cmd.OutOrStdout(), raw)
 			case "text":
-				commit := b.Revision
-				if commit == "" {
-					commit = "unknown commit"
-				}
-				if b.Modified {
-					commit += ", modified"
-				}
-				fmt.Fprintf(screenOf(cmd).w, "watchbill %s (%s) %s %s\n", b.Version, commit, b.GoVersion, b.Platform)
+				fmt.Fprintln(screenOf(cmd).w, versionLine(b))
 				return nil
 			}
 			return usagef("--output: want text or json, got %q", output)
@@ -42,4 +35,15 @@ func newVersionCmd() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text for people, json for programs")
 	return cmd
+}
+
+func versionLine(b api.Build) string {
+	commit := b.Revision
+	if commit == "" {
+		commit = "unknown commit"
+	}
+	if b.Modified {
+		commit += ", modified"
+	}
+	return fmt.Sprintf("watchbill %s (%s) %s %s", b.Version, commit, b.GoVersion, b.Platform)
 }

@@ -2,7 +2,10 @@ package api
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
@@ -100,6 +103,31 @@ type Removed struct {
 	Removed string `json:"removed"`
 }
 
+// CheckAgentAddress refuses what no agent can dial: it must be HOST:PORT with a host and a port from 1 to 65535.
+func CheckAgentAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return fmt.Errorf("want HOST:PORT, got %q", address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("want a port from 1 to 65535 after the host, got %q", address)
+	}
+	return nil
+}
+
+// CheckRole refuses a role that is none, naming those there are.
+func CheckRole(role fleet.Role) error {
+	var names []string
+	for _, r := range fleet.Roles() {
+		if r == role {
+			return nil
+		}
+		names = append(names, string(r))
+	}
+	last := len(names) - 1
+	return fmt.Errorf("want %s or %s, got %q", strings.Join(names[:last], ", "), names[last], role)
+}
+
 func agentRow(g fleet.Agent) Agent {
 	return Agent{ID: g.ID, Asset: g.Asset, Customer: g.Customer, Site: g.Site, EnrolledAt: g.EnrolledAt,
 		RenewedAt: orNull(g.RenewedAt), ExpiresAt: g.ExpiresAt, RevokedAt: orNull(g.RevokedAt), RevokedBy: g.RevokedBy,
@@ -170,6 +198,9 @@ func (a *API) createToken(r *http.Request, who fleet.Operator) (any, error) {
 	if in.TTLSeconds < 0 || in.TTLSeconds > (365*24*time.Hour).Seconds() {
 		return nil, badRequest("give seconds; 0 means 24 hours", "ttl_seconds: got %v", in.TTLSeconds)
 	}
+	if err := CheckAgentAddress(in.Address); in.Address != "" && err != nil {
+		return nil, badRequest("give HOST:PORT as servers reach it, like "+a.o.AgentAddress, "address: %v", err)
+	}
 	t, text, err := a.o.Fleet.CreateToken(r.Context(), fleet.TokenRequest{Customer: in.Customer, Site: in.Site,
 		Asset: in.Asset, TTL: time.Duration(in.TTLSeconds * float64(time.Second)),
 		By: who.Name, Address: in.Address})
@@ -197,6 +228,9 @@ func (a *API) addOperator(r *http.Request, who fleet.Operator) (any, error) {
 	}
 	if in.Role == "" {
 		in.Role = fleet.Responder
+	}
+	if err := CheckRole(in.Role); err != nil {
+		return nil, badRequest("", "role: %v", err)
 	}
 	token, err := a.o.Fleet.AddOperator(r.Context(), in.Name, in.Role, who.Name)
 	if err != nil {

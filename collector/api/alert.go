@@ -12,6 +12,7 @@ import (
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/ticket"
 	"github.com/watchbill/watchbill/rules"
 )
 
@@ -40,14 +41,16 @@ type Alert struct {
 	FirstBadAt time.Time  `json:"first_bad_at"`
 	ActiveAt   time.Time  `json:"active_at"`
 	FiredAt    *time.Time `json:"fired_at"`
-	// Ticket is the open ticket it is attached to, null for one that has none.
+	// Ticket is the open ticket it is attached to, or the one a person resolved although it still fires; null for one
+	// that has neither.
 	Ticket *TicketRef `json:"ticket"`
 }
 
 // TicketRef names a ticket.
 type TicketRef struct {
-	ID     string `json:"id"`
-	Number string `json:"number"`
+	ID     string       `json:"id"`
+	Number string       `json:"number"`
+	State  ticket.State `json:"state"`
 }
 
 // AlertList is every alert that stands: firing ones first, then by time.
@@ -148,15 +151,9 @@ func (a *API) listAlerts(r *http.Request, _ fleet.Operator) (any, error) {
 	}
 	list := AlertList{Alerts: []Alert{}}
 	err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
-		open, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Limit: countLimit})
+		tickets, err := ticketsOfAlerts(tx)
 		if err != nil {
 			return err
-		}
-		tickets := map[string]*TicketRef{}
-		for _, t := range open {
-			for _, al := range t.Alerts {
-				tickets[al.ID] = &TicketRef{ID: t.ID, Number: t.Number}
-			}
 		}
 		standing, err := a.standing(tx)
 		for _, s := range standing {
@@ -174,6 +171,26 @@ func (a *API) listAlerts(r *http.Request, _ fleet.Operator) (any, error) {
 			x.ActiveAt.Compare(y.ActiveAt), strings.Compare(x.ID, y.ID))
 	})
 	return list, nil
+}
+
+// ticketsOfAlerts is the ticket of every alert that has one, by alert ID: the open one, otherwise the newest that was
+// resolved while the alert fired on.
+func ticketsOfAlerts(tx store.Tx) (map[string]*TicketRef, error) {
+	out := map[string]*TicketRef{}
+	for _, f := range []store.TicketFilter{{OpenOnly: true, Limit: countLimit}, {State: ticket.Done, Limit: countLimit}} {
+		found, err := tx.Tickets(f)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range found {
+			for _, al := range t.Alerts {
+				if out[al.ID] == nil && (t.State.Open() || al.Firing()) {
+					out[al.ID] = &TicketRef{ID: t.ID, Number: t.Number, State: t.State}
+				}
+			}
+		}
+	}
+	return out, nil
 }
 
 // standing is every alert that stands: what the store keeps (silence too, which no rule file holds), with the

@@ -12,6 +12,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,8 +110,10 @@ const (
 // endpoint is one row of the API's table: who may call it and what it does.
 type endpoint struct {
 	pattern string
-	right   fleet.Right
-	serve   func(a *API, r *http.Request, who fleet.Operator) (any, error)
+	// does says for people what it answers or does.
+	does  string
+	right fleet.Right
+	serve func(a *API, r *http.Request, who fleet.Operator) (any, error)
 	// timeout bounds serve; answerTimeout when zero.
 	timeout time.Duration
 }
@@ -118,31 +121,59 @@ type endpoint struct {
 // endpoints is the JSON API under Root, whole.
 func endpoints() []endpoint {
 	return []endpoint{
-		{"GET /tickets", fleet.MayRead, (*API).listTickets, 0},
-		{"GET /tickets/{ref}", fleet.MayRead, (*API).showTicket, 0},
-		{"GET /tickets/{ref}/chain", fleet.MayRead, (*API).verifyTicket, 0},
-		{"POST /tickets/{ref}/{verb}", fleet.MayWork, (*API).actOnTicket, 0},
-		{"GET /assets", fleet.MayRead, (*API).listAssets, 0},
-		{"GET /assets/{name}", fleet.MayRead, (*API).showAsset, 0},
-		{"GET /alerts", fleet.MayRead, (*API).listAlerts, 0},
-		{"GET /rules", fleet.MayRead, (*API).listRules, 0},
-		{"GET /outbox", fleet.MayRead, (*API).listMessages, 0},
-		{"POST /outbox/{id}/resend", fleet.MayResend, (*API).resendMessage, 0},
-		{"DELETE /outbox/{id}", fleet.MayResend, (*API).dropMessage, 0},
-		{"GET /agents", fleet.MayRead, (*API).listAgents, 0},
-		{"POST /agents/{id}/revoke", fleet.MayAdminister, (*API).revokeAgent, 0},
-		{"GET /authorities", fleet.MayRead, (*API).listAuthorities, 0},
-		{"POST /authorities/rotate", fleet.MayAdminister, (*API).rotateAuthority, 0},
-		{"POST /authorities/{fingerprint}/retire", fleet.MayAdminister, (*API).retireAuthority, 0},
-		{"GET /tokens", fleet.MayAdminister, (*API).listTokens, 0},
-		{"POST /tokens", fleet.MayAdminister, (*API).createToken, 0},
-		{"GET /operators", fleet.MayAdminister, (*API).listOperators, 0},
-		{"POST /operators", fleet.MayAdminister, (*API).addOperator, 0},
-		{"DELETE /operators/{name}", fleet.MayAdminister, (*API).removeOperator, 0},
-		{"GET /status", fleet.MayRead, (*API).showStatus, 0},
-		{"GET /backup", fleet.MayAdminister, (*API).backup, backupTimeout},
-		{"GET /openapi.json", fleet.MayRead, (*API).showDocument, 0},
+		{"GET /{$}", "this list", fleet.MayRead, (*API).index, 0},
+		{"GET /tickets", "tickets, newest first; ?open= state= customer= asset= priority= limit=", fleet.MayRead, (*API).listTickets, 0},
+		{"GET /tickets/{ref}", "one ticket whole, by number or ID", fleet.MayRead, (*API).showTicket, 0},
+		{"GET /tickets/{ref}/chain", "whether its timeline and evidence are what was written", fleet.MayRead, (*API).verifyTicket, 0},
+		{"POST /tickets/{ref}/{verb}", "act on it: ack, start, note, action, resolve, close, reopen; {\"text\": …}", fleet.MayWork, (*API).actOnTicket, 0},
+		{"GET /assets", "what is watched, and whether it reports", fleet.MayRead, (*API).listAssets, 0},
+		{"GET /assets/{name}", "one asset with its samplers and open tickets", fleet.MayRead, (*API).showAsset, 0},
+		{"GET /alerts", "alerts that are pending or firing", fleet.MayRead, (*API).listAlerts, 0},
+		{"GET /rules", "the loaded rules with their health", fleet.MayRead, (*API).listRules, 0},
+		{"GET /outbox", "messages that are not delivered; ?state= limit=", fleet.MayRead, (*API).listMessages, 0},
+		{"POST /outbox/{id}/resend", "queue a message again, by its ID or how that begins", fleet.MayResend, (*API).resendMessage, 0},
+		{"DELETE /outbox/{id}", "forget a buried or parked message", fleet.MayResend, (*API).dropMessage, 0},
+		{"GET /agents", "agents with their certificates", fleet.MayRead, (*API).listAgents, 0},
+		{"POST /agents/{id}/revoke", "end an agent's right to report", fleet.MayAdminister, (*API).revokeAgent, 0},
+		{"GET /authorities", "the authorities that sign certificates", fleet.MayRead, (*API).listAuthorities, 0},
+		{"POST /authorities/rotate", "let a new authority take over", fleet.MayAdminister, (*API).rotateAuthority, 0},
+		{"POST /authorities/{fingerprint}/retire", "trust an old authority no longer", fleet.MayAdminister, (*API).retireAuthority, 0},
+		{"GET /tokens", "enrolment tokens, without their secrets", fleet.MayAdminister, (*API).listTokens, 0},
+		{"POST /tokens", "make an enrolment token", fleet.MayAdminister, (*API).createToken, 0},
+		{"GET /operators", "who has a token, and which role", fleet.MayAdminister, (*API).listOperators, 0},
+		{"POST /operators", "add an operator", fleet.MayAdminister, (*API).addOperator, 0},
+		{"DELETE /operators/{name}", "remove an operator", fleet.MayAdminister, (*API).removeOperator, 0},
+		{"GET /status", "the collector at a glance", fleet.MayRead, (*API).showStatus, 0},
+		{"GET /backup", "a copy of the store as it is now", fleet.MayAdminister, (*API).backup, backupTimeout},
+		{"GET /openapi.json", "this API, described", fleet.MayRead, (*API).showDocument, 0},
 	}
+}
+
+// Endpoint is one thing the JSON API knows.
+type Endpoint struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Does   string `json:"does"`
+	// Right is what an operator's role must allow.
+	Right fleet.Right `json:"right"`
+}
+
+// Index is every endpoint of the JSON API.
+type Index struct {
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// index lists the API for somebody who looks around.
+func (a *API) index(r *http.Request, _ fleet.Operator) (any, error) {
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	var out Index
+	for _, e := range endpoints() {
+		method, path := splitPattern(e.pattern)
+		out.Endpoints = append(out.Endpoints, Endpoint{method, Root + strings.TrimSuffix(path, "{$}"), e.does, e.right})
+	}
+	return out, nil
 }
 
 // Handler serves everything of the operators' listener.
@@ -164,7 +195,7 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("GET /federate", a.scrape(http.HandlerFunc(a.federate)))
 	mux.HandleFunc("GET /-/healthy", a.healthy)
 	mux.HandleFunc("GET /-/ready", a.ready)
-	mux.Handle("POST /-/reload", a.endpoint(endpoint{"POST /-/reload", fleet.MayAdminister, (*API).reload, 0}))
+	mux.Handle("POST /-/reload", a.endpoint(endpoint{"POST /-/reload", "read rules and fleet again", fleet.MayAdminister, (*API).reload, 0}))
 	mux.Handle("/", http.HandlerFunc(a.unknown))
 	return a.guard(mux)
 }

@@ -13,10 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
 	"github.com/watchbill/watchbill/rules/window"
 )
 
@@ -86,7 +88,7 @@ func TestErrors(t *testing.T) {
 		{"no such ticket", "POST", Root + "/tickets/WB-1/ack", `{}`, 404, "WB-1"},
 		{"no such verb", "POST", Root + "/tickets/WB-1001/explode", `{}`, 404, "explode"},
 		{"no such asset", "GET", Root + "/assets/nobody", "", 404, "watchbill asset list"},
-		{"no such message", "POST", Root + "/outbox/nobody/resend", "", 404, "nobody"},
+		{"no such message", "POST", Root + "/outbox/nobody/resend", "", 404, "watchbill outbox list"},
 		{"no such agent", "POST", Root + "/agents/nobody/revoke", "", 404, "watchbill agent list"},
 		{"no such operator", "DELETE", Root + "/operators/nobody", "", 404, "watchbill operator list"},
 		{"not JSON", "POST", Root + "/tickets/WB-1001/note", `text=x`, 400, "body"},
@@ -102,7 +104,10 @@ func TestErrors(t *testing.T) {
 		{"unknown customer", "POST", Root + "/tokens", `{"customer":"x","site":"y"}`, 404, "fleet directory"},
 		{"token that lasts", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","ttl_seconds":1e12}`, 400, "ttl_seconds"},
 		{"operator twice", "POST", Root + "/operators", `{"name":"the-viewer"}`, 409, "operator remove"},
-		{"role", "POST", Root + "/operators", `{"name":"x","role":"king"}`, 400, "king"},
+		{"role", "POST", Root + "/operators", `{"name":"x","role":"king"}`, 400, `want admin, operator, viewer or scrape, got "king"`},
+		{"address without a port", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","address":"foo"}`, 400, `want HOST:PORT, got "foo"`},
+		{"address with port 0", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","address":"foo:0"}`, 400, "from 1 to 65535"},
+		{"too little of a message's ID", "POST", Root + "/outbox/nobod/resend", "", 404, "at least its first 6 letters"},
 		{"last administrator", "DELETE", Root + "/operators/the-admin", "", 409, "last administrator"},
 		{"Prometheus' API", "GET", "/api/v1/query", "", 404, "reserved for Prometheus"},
 		{"Alertmanager's API", "GET", "/api/v2/alerts", "", 404, "reserved for Alertmanager"},
@@ -202,6 +207,87 @@ func TestResend(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestResendByHowTheIDBegins(t *testing.T) {
+	h := newHouse(t)
+	h.message("3f9a0b1c2d4e-000002-00-aaaa", outbox.Buried)
+	h.message("3f9a0b1c2d4e-000002-00-bbbb", outbox.Buried)
+	h.message("77777777-000002-00-aaaa", outbox.Queued)
+	for _, tt := range []struct {
+		ref    string
+		status int
+		says   string
+	}{
+		{"3f9a0b1c2d4e-000002-00-bbbb", 200, `"id":"3f9a0b1c2d4e-000002-00-bbbb"`},
+		{"3f9a0b1c2d4e-000002-00-a", 200, `"id":"3f9a0b1c2d4e-000002-00-aaaa"`},
+		{"777777", 200, `"id":"77777777-000002-00-aaaa"`},
+		{"77777", 404, "there is no message"},
+		{"777778", 404, "there is no message"},
+		{"3f9a0b", 409, "the IDs of 2 messages begin with"},
+	} {
+		t.Run(tt.ref, func(t *testing.T) {
+			h.t = t
+			if body := h.want(tt.status, "POST", Root+"/outbox/"+tt.ref+"/resend", ""); !strings.Contains(body, tt.says) {
+				t.Errorf("says %s, want %q", body, tt.says)
+			}
+		})
+	}
+}
+
+func TestTicketByBareNumber(t *testing.T) {
+	h := newHouse(t)
+	h.openTicket(1001, "web1")
+	for _, ref := range []string{"WB-1001", "wb-1001", "1001", "t-web1"} {
+		if body := h.want(200, "GET", Root+"/tickets/"+ref, ""); !strings.Contains(body, `"number":"WB-1001"`) {
+			t.Errorf("%s shows %s", ref, body)
+		}
+	}
+	h.want(404, "GET", Root+"/tickets/1002", "")
+}
+
+// An alert fires on although its ticket was resolved by hand; another's ticket was resolved when it ended.
+func TestAlertsNameResolvedTickets(t *testing.T) {
+	h := newHouse(t)
+	load := standing("web1", rules.Firing)
+	id := rules.AlertID(load.Origin.ID, load.Alert.Labels)
+	h.rules.alerts = []evaluate.Standing{load}
+	of := func() *TicketRef {
+		t.Helper()
+		var list AlertList
+		if err := json.Unmarshal([]byte(h.want(200, "GET", Root+"/alerts", "")), &list); err != nil || len(list.Alerts) != 1 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		return list.Alerts[0].Ticket
+	}
+	if got := of(); got != nil {
+		t.Errorf("without a ticket: %+v", got)
+	}
+	h.openTicketFor(1001, "web1", id)
+	if got := of(); got == nil || *got != (TicketRef{"t-web1", "WB-1001", ticket.New}) {
+		t.Errorf("with an open one: %+v", got)
+	}
+	h.want(200, "POST", Root+"/tickets/WB-1001/resolve", `{"text":"mended"}`)
+	if got := of(); got == nil || *got != (TicketRef{"t-web1", "WB-1001", ticket.Done}) {
+		t.Errorf("resolved by hand: %+v", got)
+	}
+}
+
+func TestTicketTellsOfFrozenAlerts(t *testing.T) {
+	h := newHouse(t)
+	load := standing("web1", rules.Firing)
+	h.openTicketFor(1001, "web1", rules.AlertID(load.Origin.ID, load.Alert.Labels))
+	for _, why := range []string{"", "web1 is silent since 12:00:00"} {
+		load.Unknown = why
+		h.rules.alerts = []evaluate.Standing{load}
+		var got Ticket
+		if err := json.Unmarshal([]byte(h.want(200, "GET", Root+"/tickets/WB-1001", "")), &got); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Alerts) != 1 || got.Alerts[0].Unknown != why || got.Alerts[0].Name != "FilesystemFull" {
+			t.Errorf("alerts %+v, want one that is unknown: %q", got.Alerts, why)
+		}
 	}
 }
 

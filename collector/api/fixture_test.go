@@ -177,12 +177,20 @@ func fileSystemAlert(asset string) incident.Alert {
 // openTicket puts one whole ticket about asset into the store.
 func (h *house) openTicket(n int, asset string) ticket.Ticket {
 	h.t.Helper()
+	return h.openTicketFor(n, asset, fileSystemAlert(asset).ID)
+}
+
+// openTicketFor is openTicket for the alert with this ID.
+func (h *house) openTicketFor(n int, asset, alertID string) ticket.Ticket {
+	h.t.Helper()
+	alert := fileSystemAlert(asset)
+	alert.ID = alertID
 	number := fmt.Sprintf("WB-%d", n)
 	entry := func(text string) []ticket.Entry {
 		return []ticket.Entry{{Text: text, Source: "agent " + asset, At: noon.Add(-10 * time.Second)}}
 	}
 	c, err := ticket.Open(ticket.Birth{
-		ID: "t-" + asset, Number: number, Title: "File system / of " + asset + " is full", Alert: fileSystemAlert(asset),
+		ID: "t-" + asset, Number: number, Title: "File system / of " + asset + " is full", Alert: alert,
 		Terms: ticket.Terms{Policy: "default", Version: "1", Owner: "first level", ReopenFor: 24 * time.Hour, CloseAfter: 24 * time.Hour,
 			Priority: func(incident.Severity) string { return "P1" }},
 		Evidence: []ticket.Evidence{

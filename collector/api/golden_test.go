@@ -65,6 +65,7 @@ func compare(t *testing.T, name string, got []byte) {
 
 // goldens are the calls whose answers are kept in testdata, in this order.
 var goldens = []struct{ name, method, path, body string }{
+	{"index", "GET", "/", ""},
 	{"tickets", "GET", "/tickets?open=true", ""},
 	{"ticket", "GET", "/tickets/WB-1001", ""},
 	{"chain", "GET", "/tickets/WB-1001/chain", ""},

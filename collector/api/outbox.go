@@ -2,8 +2,11 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
@@ -79,6 +82,38 @@ func (a *API) listMessages(r *http.Request, _ fleet.Operator) (any, error) {
 	return list, nil
 }
 
+// minPrefix is how much of a message's ID must be given at least.
+const minPrefix = 6
+
+// findMessage finds by ID, or by how exactly one ID begins.
+func findMessage(tx store.Tx, ref string) (outbox.Message, error) {
+	m, err := tx.Message(ref)
+	if !errors.Is(err, store.ErrNotFound) {
+		return m, err
+	}
+	unknown := refusal(http.StatusNotFound, "not_found", "`watchbill outbox list` lists them; a delivered message is gone",
+		"there is no message %q", ref)
+	if len(ref) < minPrefix {
+		if ref != "" {
+			unknown.Hint = fmt.Sprintf("give the ID, or at least its first %d letters: `watchbill outbox list`", minPrefix)
+		}
+		return m, unknown
+	}
+	all, err := tx.Messages("", countLimit)
+	if err != nil {
+		return m, err
+	}
+	all = slices.DeleteFunc(all, func(m outbox.Message) bool { return !strings.HasPrefix(m.ID, ref) })
+	switch len(all) {
+	case 0:
+		return m, unknown
+	case 1:
+		return all[0], nil
+	}
+	return m, refusal(http.StatusConflict, "ambiguous", "give more of the ID of the one that is meant",
+		"the IDs of %d messages begin with %q", len(all), ref)
+}
+
 // resendMessage queues a message for delivery at once, whatever its state: buried and parked ones live again, queued
 // ones need not wait. The receiver tells a repeat by its ID, which stays.
 func (a *API) resendMessage(r *http.Request, who fleet.Operator) (any, error) {
@@ -89,7 +124,7 @@ func (a *API) resendMessage(r *http.Request, who fleet.Operator) (any, error) {
 	var m outbox.Message
 	err := a.o.Store.Update(r.Context(), "", func(tx store.Tx) error {
 		var err error
-		if m, err = tx.Message(id); err != nil {
+		if m, err = findMessage(tx, id); err != nil {
 			return err
 		}
 		m.State, m.NextAt, m.Attempts = outbox.Queued, now, 0
@@ -98,7 +133,7 @@ func (a *API) resendMessage(r *http.Request, who fleet.Operator) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resend message %s: %w", id, err)
 	}
-	a.o.Logger.Info("message queued again", "message", id, "receiver", m.Receiver, "ticket", m.Number, "by", who.Name)
+	a.o.Logger.Info("message queued again", "message", m.ID, "receiver", m.Receiver, "ticket", m.Number, "by", who.Name)
 	a.o.Resent()
 	return messageRow(m), nil
 }
@@ -113,19 +148,19 @@ func (a *API) dropMessage(r *http.Request, who fleet.Operator) (any, error) {
 	var m outbox.Message
 	err := a.o.Store.Update(r.Context(), "", func(tx store.Tx) error {
 		var err error
-		if m, err = tx.Message(id); err != nil {
+		if m, err = findMessage(tx, id); err != nil {
 			return err
 		}
 		if m.State == outbox.Queued {
 			return refusal(http.StatusConflict, "refused", "wait until it is delivered or buried",
 				"message %s is on its way", id)
 		}
-		return tx.DeleteMessage(id)
+		return tx.DeleteMessage(m.ID)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("drop message %s: %w", id, err)
 	}
 	a.o.Logger.Info("message dropped", "message", id, "receiver", m.Receiver, "ticket", m.Number, "what", m.What,
 		"state", m.State, "by", who.Name)
-	return Removed{Removed: id}, nil
+	return Removed{Removed: m.ID}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
 )
 
 // TicketRow is a ticket as lists show it.
@@ -46,13 +47,21 @@ type TicketRow struct {
 	Reopened int `json:"reopened"`
 
 	// Alerts are those ever attached, oldest first; one without ended_at still fires.
-	Alerts []incident.Alert `json:"alerts"`
-	Clocks []Clock          `json:"clocks"`
-	Links  []ticket.Link    `json:"links"`
+	Alerts []TicketAlert `json:"alerts"`
+	Clocks []Clock       `json:"clocks"`
+	Links  []ticket.Link `json:"links"`
 
 	// Seq and Head are number and hash of the newest event of the timeline.
 	Seq  int    `json:"seq"`
 	Head string `json:"head"`
+}
+
+// TicketAlert is an alert on a ticket.
+type TicketAlert struct {
+	incident.Alert
+	// Unknown says why the alert is frozen, because nothing is known of its series. It is there when it is, and where one
+	// ticket is shown; lists do not look.
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // Policy is what a ticket was opened under.
@@ -103,7 +112,10 @@ func ticketRow(t ticket.Ticket) TicketRow {
 		OpenedAt: t.OpenedAt, UpdatedAt: t.UpdatedAt,
 		AcknowledgedAt: orNull(t.AcknowledgedAt), AcknowledgedBy: t.AcknowledgedBy,
 		ResolvedAt: orNull(t.ResolvedAt), Resolution: t.Resolution, ClosedAt: orNull(t.ClosedAt), Reopened: t.Reopened,
-		Alerts: orEmpty(t.Alerts), Clocks: []Clock{}, Links: orEmpty(t.Links), Seq: t.Seq, Head: t.Head,
+		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: []Clock{}, Links: orEmpty(t.Links), Seq: t.Seq, Head: t.Head,
+	}
+	for i, al := range t.Alerts {
+		row.Alerts[i].Alert = al
 	}
 	if t.ResolvedBy != (ticket.Actor{}) {
 		row.ResolvedBy = &t.ResolvedBy
@@ -202,11 +214,15 @@ func limitOf(s string, fallback, most int) (int, error) {
 	return n, nil
 }
 
-// findTicket finds by ID or by what people say, in any case: WB-1042, wb-1042.
+// findTicket finds by ID or by what people say: WB-1042, wb-1042, 1042.
 func findTicket(tx store.Tx, ref string) (ticket.Ticket, error) {
 	t, err := tx.Ticket(ref)
 	if errors.Is(err, store.ErrNotFound) {
-		t, err = tx.TicketByNumber(strings.ToUpper(ref))
+		number := strings.ToUpper(ref)
+		if strings.Trim(ref, "0123456789") == "" {
+			number = "WB-" + ref
+		}
+		t, err = tx.TicketByNumber(number)
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return t, refusal(http.StatusNotFound, "not_found", "`watchbill ticket list --all` lists them",
@@ -235,6 +251,9 @@ func (a *API) wholeTicket(r *http.Request, ref string) (Ticket, error) {
 			return err
 		}
 		out.TicketRow = ticketRow(t)
+		if err := a.freeze(tx, out.Alerts); err != nil {
+			return err
+		}
 		if out.Timeline, err = tx.Timeline(t.ID); err != nil {
 			return err
 		}
@@ -245,6 +264,26 @@ func (a *API) wholeTicket(r *http.Request, ref string) (Ticket, error) {
 		return err
 	})
 	return out, err
+}
+
+// freeze says of the alerts that fire whether they are frozen, and why.
+func (a *API) freeze(tx store.Tx, alerts []TicketAlert) error {
+	standing, err := a.standing(tx)
+	if err != nil {
+		return err
+	}
+	why := map[string]string{}
+	for _, s := range standing {
+		if s.Unknown != "" {
+			why[rules.AlertID(s.Origin.ID, s.Alert.Labels)] = s.Unknown
+		}
+	}
+	for i := range alerts {
+		if alerts[i].Firing() {
+			alerts[i].Unknown = why[alerts[i].ID]
+		}
+	}
+	return nil
 }
 
 func (a *API) verifyTicket(r *http.Request, _ fleet.Operator) (any, error) {

@@ -153,18 +153,24 @@ func prefix(where string, err error) error {
 	return errors.Join(errs...)
 }
 
-// New makes the senders of validated receivers, by name. It reads what certificates they name and starts nothing.
+// New makes the senders of receivers, by name. It reads the files they name, and names every fault at once; it starts
+// nothing and calls nobody.
 func New(receivers []Receiver, o Options) (map[string]outbox.Sender, error) {
 	if err := Validate(receivers); err != nil {
 		return nil, err
 	}
 	senders := map[string]outbox.Sender{}
+	var errs []error
 	for _, r := range receivers {
 		s, err := r.sender(o)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		senders[r.Name] = s
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return senders, nil
 }

@@ -2,6 +2,10 @@ package notify
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -84,5 +88,33 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	senders, err := New([]Receiver{{Name: "desk", Webhook: &WebhookConfig{URL: "http://desk.example"}}}, Options{})
 	if err != nil || senders["desk"] == nil {
 		t.Errorf("senders %v, %v", senders, err)
+	}
+}
+
+func TestNewReadsEverySecret(t *testing.T) {
+	dir := t.TempDir()
+	good, empty, missing := filepath.Join(dir, "good"), filepath.Join(dir, "empty"), filepath.Join(dir, "missing")
+	for file, content := range map[string]string{good: "s3", empty: "\n"} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receiver := func(name, file string) Receiver {
+		return Receiver{Name: name, Webhook: &WebhookConfig{URL: "http://desk.example", SecretFile: file}}
+	}
+	senders, err := New([]Receiver{receiver("a", missing), receiver("b", good), receiver("c", empty), receiver("d", dir)}, Options{})
+	if err == nil || senders != nil {
+		t.Fatalf("senders %v, error %v; want none of them", senders, err)
+	}
+	for _, want := range []string{"webhook a: ", missing, "webhook c: ", "is empty", "webhook d: "} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("lacks %q in:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "webhook b") || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+	if senders, err := New([]Receiver{receiver("b", good)}, Options{}); err != nil || len(senders) != 1 {
+		t.Errorf("a good one: %v, %v", senders, err)
 	}
 }

@@ -83,7 +83,8 @@ type Webhook struct {
 	client  *http.Client
 }
 
-// NewWebhook makes the sender of the receiver called name. It reads the certificates that c names.
+// NewWebhook makes the sender of the receiver called name. It reads the certificates and the secret that c names, so that
+// a wrong path is found before a message waits for it.
 func NewWebhook(name string, c WebhookConfig, o Options) (*Webhook, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("webhook %s: %w", name, err)
@@ -101,7 +102,11 @@ func NewWebhook(name string, c WebhookConfig, o Options) (*Webhook, error) {
 	if httpConfig.FollowRedirects {
 		client.CheckRedirect = sameHost
 	}
-	return &Webhook{name: name, config: c, options: o.withDefaults(), client: client}, nil
+	w := &Webhook{name: name, config: c, options: o.withDefaults(), client: client}
+	if _, err := w.secret(); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // sameHost follows a redirect that repeats the POST at the same scheme and host; every other one is the answer. What

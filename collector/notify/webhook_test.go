@@ -152,7 +152,13 @@ func TestWebhookSignsWithWhatTheFileHoldsNow(t *testing.T) {
 	d := newDesk(t, func(http.ResponseWriter, *http.Request) {})
 	file := filepath.Join(t.TempDir(), "secret")
 	m := message(t, notice())
+	if err := os.WriteFile(file, []byte("old\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	w := webhook(t, WebhookConfig{URL: d.URL, SecretFile: file})
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
 	if err := w.Send(t.Context(), m); err == nil || errors.Is(err, outbox.ErrRefused) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without its file: %v, want to try again and say which file is missing", err)
 	}

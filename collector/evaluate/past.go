@@ -360,10 +360,12 @@ func (e *Evaluator) verdict(ruleID, alertID string, since time.Time) verdict {
 			}
 			a, active := s.active[alertID]
 			_, unknown := s.unknown[alertID]
+			// Of the group, not of the rule: its time is set together with its alerts.
+			said := !g.last.Before(since) && g.err == nil && s.err == nil
 			switch {
 			case active && a.State == rules.Firing:
 				return isLive
-			case active, unknown, s.at.Before(since):
+			case active, unknown, !said:
 				return notSaid
 			}
 			return isOver

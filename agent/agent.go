@@ -94,8 +94,11 @@ func New(cfg Config, o Options) (*Agent, error) {
 	if o.Transport != nil {
 		return a, nil
 	}
-	var err error
-	if a.keeper, err = enroll.OpenKeeper(cfg.IdentityDir(), enroll.KeeperOptions{Logger: o.Logger, Now: o.Now}); err != nil {
+	proxy, err := enroll.ParseProxy(cfg.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	if a.keeper, err = enroll.OpenKeeper(cfg.IdentityDir(), enroll.KeeperOptions{Logger: o.Logger, Now: o.Now, Proxy: proxy}); err != nil {
 		return nil, err
 	}
 	a.o.Transport, a.o.URL = a.keeper, a.keeper.Identity().URL()

@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/watchbill/watchbill/agent/enroll"
 	"github.com/watchbill/watchbill/agent/sample"
 )
 
@@ -34,6 +35,9 @@ type Config struct {
 	DataDir string `yaml:"data_dir"`
 	// Interval is how often the host is looked at and reported.
 	Interval time.Duration `yaml:"interval"`
+	// Proxy is the way to the collector: http://[user:password@]host:port, "none" for none whatever the environment says,
+	// and what the environment says (HTTPS_PROXY, NO_PROXY) when empty.
+	Proxy string `yaml:"proxy"`
 	// MemoryLimit is what the agent keeps below, if need be by looking at less; 0 sets no limit.
 	MemoryLimit Bytes         `yaml:"memory_limit"`
 	Spool       SpoolConfig   `yaml:"spool"`
@@ -185,6 +189,9 @@ func (c Config) Validate() error {
 	}
 	if c.Interval < minInterval || c.Interval > maxInterval {
 		bad("interval: must be between %v and %v, got %v", minInterval, maxInterval, c.Interval)
+	}
+	if _, err := enroll.ParseProxy(c.Proxy); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Spool.MaxBytes < minSpool {
 		bad("spool.max_bytes: must be at least 16MiB, got %s", c.Spool.MaxBytes)

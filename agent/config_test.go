@@ -49,6 +49,7 @@ func TestConfigFaults(t *testing.T) {
 		{"size too large", "spool:\n  max_bytes: 9999999999GiB\n", []string{"line 2"}},
 		{"not YAML", "interval: {", []string{"line 1"}},
 		{"second document", "interval: 10s\n---\ninterval: 5s\n", []string{"second document"}},
+		{"proxy", "proxy: proxy.example:3128\n", []string{"want http://host:port"}},
 		{"everything at once", "data_dir: x\ninterval: 1ms\nspool: {max_bytes: 1KiB, keep: -1s}\nlog: {level: loud, format: xml, file: a.log, max_size: 1KiB, keep: 0}\nmemory_limit: 1MiB\nsamplers:\n  watch: [{name: a, cmdline: '('}]\n  enabled: [nope]\n",
 			[]string{"data_dir: must be an absolute path", "interval: must be between 100ms and 2m0s, got 1ms", "spool.max_bytes: must be at least 16MiB, got 1KiB",
 				"spool.keep:", `log.level: must be one of debug, info, warn, error, got "loud"`, "log.format:", "log.file: must be an absolute path",

@@ -24,6 +24,8 @@ type sink struct {
 	// asks is what evidence is wanted of agents; learn brings what came to its tickets.
 	asks  *asks
 	learn func(ctx context.Context, asset string) error
+	// turns are those of reports at what they all change.
+	turns turns
 }
 
 // Apply implements ingest.Sink: events, and that a late report has to be judged, are durable before the window sees it.
@@ -41,10 +43,12 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 		}
 		return err
 	}
-	s.facts.learn(r)
-	s.window.Apply(r.Asset, r.ReceivedAt, r.Blocks)
-	s.window.SetCompleteSince(r.Asset.Name, s.facts.completeSince(r))
-	s.past.after(r)
+	s.turns.do(func() {
+		s.facts.learn(r)
+		s.window.Apply(r.Asset, r.ReceivedAt, r.Blocks)
+		s.window.SetCompleteSince(r.Asset.Name, s.facts.completeSince(r))
+		s.past.after(r)
+	})
 	s.keepCurves(r)
 	return nil
 }

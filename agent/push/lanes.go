@@ -36,6 +36,8 @@ type item struct {
 	shape func(id []byte) (*wire.Shape, bool)
 	// done lets go of the report.
 	done func() error
+	// memory says that it is in no spool.
+	memory bool
 }
 
 // direct is a report that never saw the spool because the spool would not take it.
@@ -63,7 +65,8 @@ func (p *Push) next() (item, bool) {
 	if it, ok := p.newest(); ok {
 		return it, true
 	}
-	if p.credits <= 0 || p.o.Now().Before(p.pastAt) {
+	granted := p.credits > 0 || p.oldFor != nil // a collector of an earlier release knows of no credits
+	if !granted || p.o.Now().Before(p.pastAt) {
 		return item{}, false
 	}
 	again, replays := p.nextReplay()
@@ -116,7 +119,7 @@ func (p *Push) spooled(s spool.Item, l lane) item {
 }
 
 func (p *Push) unspooled(d direct, l lane) item {
-	return item{report: d.report, lane: l, shape: d.shape, done: func() error { p.dropDirect(keyOf(d.report)); return nil }}
+	return item{report: d.report, lane: l, shape: d.shape, memory: true, done: func() error { p.dropDirect(keyOf(d.report)); return nil }}
 }
 
 // directAt is the i-th oldest report in memory; -1 means the newest.
@@ -154,10 +157,11 @@ type replay struct {
 	until   key
 	next    func() (spool.Item, error, bool)
 	stop    func()
-	// current was read and not yet delivered.
-	current *spool.Item
-	// whole says that everything was sent.
-	whole bool
+	// read was read and not yet delivered.
+	read []spool.Item
+	// whole says that everything was sent, broken why the spool could not give the rest.
+	whole  bool
+	broken error
 }
 
 // askReplay takes note of what the Ack of a report asks to see again. A collector that wants to see further back gets
@@ -186,20 +190,22 @@ func (p *Push) nextReplay() (item, bool) {
 	if r == nil || r.next == nil {
 		return item{}, false
 	}
-	if r.current == nil {
-		s, err, ok := r.next()
-		if err != nil {
-			p.once("replay", "a report that the collector asked for cannot be read", "error", err)
+	s, ok := r.ahead(0)
+	if !ok {
+		if r.broken != nil {
+			p.once("replay", "a report that the collector asked for cannot be read", "error", r.broken)
 		}
-		if err != nil || !ok || r.ends(s) {
-			p.endReplay()
-			r.whole = true // what cannot be read will not be read at the next try either
-			return item{}, false
-		}
-		r.current = &s
+		p.endReplay()
+		r.whole = true // what cannot be read will not be read at the next try either
+		return item{}, false
 	}
-	done := func() error { r.current = nil; return nil }
-	return item{report: r.current.Report, lane: laneReplay, shape: p.o.Spool.Shape, done: done}, true
+	return p.replayed(s), true
+}
+
+// replayed is a report of the replay under way; they are done with in their order.
+func (p *Push) replayed(s spool.Item) item {
+	r := p.replay
+	return item{report: s.Report, lane: laneReplay, shape: p.o.Spool.Shape, done: func() error { r.read = r.read[1:]; return nil }}
 }
 
 // takeHello is the Ack of a Hello that asked for a replay and that nobody has taken yet.
@@ -215,7 +221,7 @@ func (p *Push) takeHello() *wire.Ack {
 func (p *Push) endReplay() {
 	if p.replay != nil && p.replay.stop != nil {
 		p.replay.stop()
-		p.replay.next, p.replay.stop, p.replay.current = nil, nil, nil
+		p.replay.next, p.replay.stop, p.replay.read = nil, nil, nil
 	}
 }
 
@@ -224,16 +230,17 @@ func (r *replay) ends(s spool.Item) bool {
 	return r.untilMs != 0 && s.MadeAt.UnixMilli() >= r.untilMs || r.until != key{} && !keyOf(s.Report).less(r.until)
 }
 
-// words are what a request says about its report beside it.
-func (p *Push) words(it item) map[string]string {
+// words are what a request says about its reports, all of one lane, beside them.
+func (p *Push) words(items ...item) map[string]string {
 	p.mu.Lock()
 	waiting := len(p.direct)
 	p.mu.Unlock()
 	waiting += p.o.Spool.Stats().Unacknowledged
-	if it.lane != laneReplay {
-		waiting-- // this one
+	lane := items[0].lane
+	if lane != laneReplay {
+		waiting -= len(items)
 	}
-	out := map[string]string{wire.HeaderLane: string(it.lane), wire.HeaderWaiting: strconv.Itoa(max(waiting, 0))}
+	out := map[string]string{wire.HeaderLane: string(lane), wire.HeaderWaiting: strconv.Itoa(max(waiting, 0))}
 	if r := p.replay; r != nil && r.whole {
 		out[wire.HeaderReplayed] = fmt.Sprintf("%d %d", r.sinceMs, r.incarnation)
 	}

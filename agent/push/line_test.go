@@ -2,6 +2,7 @@ package push
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -39,12 +40,17 @@ type line struct {
 	mu    sync.Mutex
 	seen  []sent
 	known wire.Outlines
+	bulks []int // how many reports each bulk had
+	old   bool  // knows of no bulk
 	// answer decides; nil accepts. It gets the number of the request, from 1.
 	answer func(n int, r *wire.Report, req *http.Request) (*http.Response, error)
 }
 
 func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer req.Body.Close()
+	if req.URL.Path == wire.PathBulk {
+		return l.bulk(req)
+	}
 	r := &wire.Report{}
 	if req.URL.Path == wire.PathReport {
 		var err error
@@ -52,6 +58,11 @@ func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
 			l.t.Errorf("request: %v", err)
 		}
 	}
+	return l.one(r, req)
+}
+
+// one is what becomes of a report.
+func (l *line) one(r *wire.Report, req *http.Request) (*http.Response, error) {
 	l.mu.Lock()
 	l.seen = append(l.seen, sent{
 		path: req.URL.Path, sequence: r.Sequence, shapes: len(r.Shapes), at: time.Since(l.start), goodbye: r.Goodbye != nil,
@@ -63,6 +74,53 @@ func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
 		return answer(n, r, req)
 	}
 	return reply(req, accept(r)), nil
+}
+
+// bulk is what becomes of many: each as if it had come alone, up to one that is not disposed of.
+func (l *line) bulk(req *http.Request) (*http.Response, error) {
+	if l.old {
+		return status(req, http.StatusUnsupportedMediaType, nil), nil
+	}
+	d := wire.NewDecoder()
+	defer d.Release()
+	if err := d.Bulk(req.Body, req.Header.Get(wire.HeaderCoding), wire.DefaultLimits()); err != nil {
+		l.t.Errorf("bulk: %v", err)
+	}
+	sum := &wire.Ack{}
+	n := len(l.bulks)
+	l.bulks = append(l.bulks, 0)
+	for {
+		r, err := d.Next()
+		if errors.Is(err, io.EOF) {
+			sum.Result = wire.Ack_RESULT_ACCEPTED
+			return reply(req, sum), nil
+		}
+		if err != nil {
+			l.t.Errorf("bulk: %v", err)
+		}
+		l.bulks[n]++
+		resp, err := l.one(proto.CloneOf(r), req)
+		if err != nil {
+			return nil, err
+		}
+		var a wire.Ack
+		if err := wire.Decode(resp.Body, resp.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), &a); err != nil || a.Result == 0 {
+			return resp, nil
+		}
+		disposed, refused := sum.Disposed, sum.Refused
+		switch sum = &a; a.Result {
+		case wire.Ack_RESULT_REFUSED:
+			refused++
+		case wire.Ack_RESULT_ACCEPTED:
+			for _, f := range a.Refusals {
+				f.Report = disposed
+			}
+		default:
+			sum.Disposed, sum.Refused = disposed, refused
+			return reply(req, sum), nil
+		}
+		sum.Disposed, sum.Refused = disposed+1, refused
+	}
 }
 
 // read reads a report of either version, as a collector that never forgets.

@@ -50,9 +50,7 @@ func (p *Push) deliver(ctx context.Context, it item) time.Duration {
 	if err != nil {
 		return p.failed(err)
 	}
-	p.o.OnAck(a)
-	p.credits = int(min(a.Ack.Credits, maxCredits))
-	p.spread = min(time.Duration(a.Ack.ReturnSpreadMs)*time.Millisecond, maxSpread)
+	p.heard(a)
 	switch a.Ack.Result {
 	case wire.Ack_RESULT_ACCEPTED:
 		p.accepted(it, a.Ack)
@@ -69,6 +67,13 @@ func (p *Push) deliver(ctx context.Context, it item) time.Duration {
 		return 0
 	}
 	return p.failed(fmt.Errorf("the collector's answer %v is not known to this agent: update the agent", a.Ack.Result))
+}
+
+// heard takes note of what every answer to a report says.
+func (p *Push) heard(a Answer) {
+	p.o.OnAck(a)
+	p.credits = int(min(a.Ack.Credits, maxCredits))
+	p.spread = min(time.Duration(a.Ack.ReturnSpreadMs)*time.Millisecond, maxSpread)
 }
 
 func (p *Push) accepted(it item, a *wire.Ack) {
@@ -113,7 +118,19 @@ func (p *Push) once(reason, text string, args ...any) {
 func (p *Push) finish(it item) time.Duration {
 	if it.lane == laneLive {
 		p.live = keyOf(it.report)
+	} else if p.alone > 0 {
+		p.alone--
 	}
+	p.up()
+	if err := it.done(); err != nil {
+		// Nothing is lost: the report will be sent again and the collector knows it.
+		p.once("done", "acknowledgement not kept in the spool, the report may be sent twice", "error", err)
+	}
+	return 0
+}
+
+// up notes that something got through.
+func (p *Push) up() {
 	now := p.o.Now()
 	if p.downFor != "" {
 		p.o.Logger.Info("delivering again", "after", now.Sub(p.down).Round(time.Second))
@@ -121,11 +138,6 @@ func (p *Push) finish(it item) time.Duration {
 	}
 	p.fails = 0
 	p.count(func(s *Stats) { s.LastSuccess, s.LastError = now, "" })
-	if err := it.done(); err != nil {
-		// Nothing is lost: the report will be sent again and the collector knows it.
-		p.once("done", "acknowledgement not kept in the spool, the report may be sent twice", "error", err)
-	}
-	return 0
 }
 
 // later obeys a collector that cannot take reports now.

@@ -91,6 +91,8 @@ type Push struct {
 	live    key             // the newest report the collector has disposed of
 	replay  *replay         // what the collector wants to see again
 	credits int             // how many reports of the past it takes now
+	alone   int             // so many reports of the past go alone, for want of what a bulk cannot carry
+	noBulk  bool            // the collector knows of no bulk
 	pastAt  time.Time       // when it takes the next of them
 	fails   int             // failed attempts since the last success
 	spread  time.Duration   // over which to return once the connection breaks
@@ -150,7 +152,11 @@ func (p *Push) Run(ctx context.Context) error {
 			p.idle(ctx)
 			continue
 		}
-		if wait := p.deliver(requests, it); wait > 0 {
+		deliver := p.deliver
+		if items := p.behind(it); len(items) > 1 {
+			deliver = func(ctx context.Context, _ item) time.Duration { return p.deliverBulk(ctx, items) }
+		}
+		if wait := deliver(requests, it); wait > 0 {
 			pause(ctx, wait)
 		}
 	}

@@ -51,6 +51,7 @@ func TestNewestFirstThenBacklogFromTheOldest(t *testing.T) {
 	defer dropPools()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
+		r.line.old = true // one by one, so that there is something between
 		r.append(t, 5)
 		r.line.answer = func(n int, x *wire.Report, req *http.Request) (*http.Response, error) {
 			if n == 2 { // a new report is made while the backlog goes out
@@ -66,7 +67,7 @@ func TestNewestFirstThenBacklogFromTheOldest(t *testing.T) {
 		if r.waiting() != 0 {
 			t.Errorf("%d reports wait after all were accepted", r.waiting())
 		}
-		if s := r.Stats(); s.Acknowledged != 6 || s.Sent != 6 || s.LastError != "" || !s.LastSuccess.Equal(time.Now()) {
+		if s := r.Stats(); s.Acknowledged != 6 || s.Sent != 7 || s.LastError != "" || !s.LastSuccess.Equal(time.Now()) {
 			t.Errorf("stats %+v", s)
 		}
 		cancel()
@@ -145,10 +146,10 @@ func TestReplayComesLastAndOnce(t *testing.T) {
 		r.append(t, 1)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		r.line.expect(3, 1, 2, 4, 1, 2, 2, 3) // 4 it has: that is what it answered
+		r.line.expect(3, 1, 2, 4, 1, 2, 1, 2, 3) // 4 it has: that is what it answered
 		r.append(t, 1)
 		synctest.Wait()
-		r.line.expect(3, 1, 2, 4, 1, 2, 2, 3, 5)
+		r.line.expect(3, 1, 2, 4, 1, 2, 1, 2, 3, 5)
 		if s := r.Stats(); s.Replayed != 3 || s.Failures != 1 {
 			t.Errorf("stats %+v", s)
 		}

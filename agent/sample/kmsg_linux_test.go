@@ -68,6 +68,7 @@ func readAt(t *testing.T, s Sampler, at time.Time) Reading {
 }
 
 func TestKmsgUnderstands(t *testing.T) {
+	h := copyFixture(t)
 	for name, c := range map[string]struct {
 		level         int
 		message       string
@@ -109,7 +110,6 @@ func TestKmsgUnderstands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := &fakeKmsg{}
-			h := copyFixture(t)
 			s := kmsgOn(h, "", k)
 			readAt(t, s, noon)
 			k.say(c.level, 3000, c.message)

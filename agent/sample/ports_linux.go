@@ -14,11 +14,13 @@ import (
 // portsEvery is how often the listening ports are looked at.
 const portsEvery = 15 * time.Second
 
-// portsSampler tells when a program begins or ceases to listen: /proc/net/tcp, tcp6, udp, udp6. What listens when the
-// agent first looks is not told. Of UDP only ports below those that the kernel hands out count: a client's socket looks
+// portsSampler tells when a program begins or ceases to listen: sock_diag(7) or, where that is not to be had and where
+// another host's tree is looked at, /proc/net/tcp, tcp6, udp, udp6. What listens when the agent first looks is not told. Of UDP only ports below those that the kernel hands out count: a client's socket looks
 // the same.
 type portsSampler struct {
 	host
+	// ask is listening; nil: read /proc.
+	ask func() ([]socket, error)
 	// before are the ports of the last reading, nil before the first.
 	before  map[port]owner
 	repeats *repeats
@@ -29,11 +31,28 @@ type port struct {
 	local    netip.AddrPort
 }
 
-func newPorts(h host) *portsSampler { return &portsSampler{host: h, repeats: newRepeats()} }
+func newPorts(h host) *portsSampler {
+	s := &portsSampler{host: h, repeats: newRepeats()}
+	if h.path.Procfs == DefaultConfig().Path.Procfs {
+		s.ask = listening
+	}
+	return s
+}
+
+// listeners are the sockets that may be waiting for whoever comes.
+func (s *portsSampler) listeners() ([]socket, error) {
+	if s.ask != nil {
+		if all, err := s.ask(); err == nil {
+			return all, nil
+		}
+		s.ask = nil // it will not be had the next time either
+	}
+	return s.sockets()
+}
 
 // Read fails when the sockets cannot be read. Whose a port is is told where it may be seen.
 func (s *portsSampler) Read(ctx context.Context, now time.Time) (Reading, error) {
-	all, err := s.sockets()
+	all, err := s.listeners()
 	if err != nil {
 		return Reading{}, fmt.Errorf("list sockets: %w", err)
 	}

@@ -106,6 +106,63 @@ func TestPortsOfThisMachine(t *testing.T) {
 	}
 }
 
+// Both ways of asking tell the same.
+func TestListeningIsWhatProcSays(t *testing.T) {
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		if l, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer l.Close()
+	asked, err := listening()
+	if err != nil {
+		t.Skipf("sock_diag is not to be had here: %v", err)
+	}
+	read, err := host{DefaultConfig().Path}.sockets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(all []socket) (out socket) {
+		for _, s := range all {
+			if listens(s) && s.local.String() == l.Addr().String() {
+				return s
+			}
+		}
+		return
+	}
+	if a, b := find(asked), find(read); a != b || a.inode == 0 {
+		t.Errorf("sock_diag says %+v, /proc %+v", a, b)
+	}
+}
+
+func TestPortsFallBackToProc(t *testing.T) {
+	h := copyFixture(t)
+	write(t, h.proc("net/tcp"), socketsHead+socketLine("00000000:0016", "00000000:0000", "0A", 0, 100))
+	s := newPorts(h)
+	asked := 0
+	s.ask = func() ([]socket, error) { asked++; return nil, errDiag }
+	readAt(t, s, noon)
+	if readAt(t, s, noon.Add(time.Minute)); asked != 1 || len(s.before) != 1 {
+		t.Errorf("asked %d times, %d ports are known", asked, len(s.before))
+	}
+}
+
+func FuzzParseDiag(f *testing.F) {
+	message := make([]byte, 16+diagMessageBytes)
+	message[0], message[4], message[16], message[17] = byte(len(message)), sockDiagByFamily, 2, tcpListen
+	f.Add(message)
+	f.Add([]byte{16, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, _, err := parseDiag(b, "tcp")
+		for _, s := range all {
+			if err == nil && !s.local.IsValid() {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
+}
+
 func TestSocketsBundle(t *testing.T) {
 	h := copyFixture(t)
 	write(t, h.proc("net/tcp"), socketsHead+socketLine("00000000:0050", "00000000:0000", "0A", 33, 100)+

@@ -29,6 +29,8 @@ const (
 	// directories with the most entries.
 	usageTop     = 15
 	usageCrowded = 5
+	// usageWorth is the part of the whole, as one in so many, from which on something is worth showing.
+	usageWorth = 200
 	// usageStretch is how long it works before it rests as long.
 	usageStretch = 20 * time.Millisecond
 	// usageLinks bounds what is remembered of files with several names, which count once.
@@ -95,7 +97,8 @@ type usageWalk struct {
 	loose bool
 	// mounts are the places below point where something else is mounted, as paths below it.
 	mounts map[string]bool
-	left   int // entries that may still be looked at
+	// most is how many entries are looked at, left how many still may be.
+	most, left int
 
 	waiting []string
 	dirs    map[string]*usageDir // "" is the root
@@ -124,7 +127,7 @@ func (d *diskUsage) begin(m mount) (*usageWalk, error) {
 		return nil, err
 	}
 	w := &usageWalk{
-		point: m.point, loose: m.fstype == "btrfs", mounts: map[string]bool{}, left: d.entries, waiting: []string{""},
+		point: m.point, loose: m.fstype == "btrfs", mounts: map[string]bool{}, most: d.entries, left: d.entries, waiting: []string{""},
 		dirs: map[string]*usageDir{"": {}}, links: map[uint64]bool{},
 	}
 	for _, o := range own {
@@ -182,7 +185,7 @@ func (w *usageWalk) look(ctx context.Context, p *pace, dir string) error {
 				return errUsageEnd
 			}
 			if w.left--; w.left < 0 {
-				w.cut = fmt.Sprintf("it has more than the %d entries that are looked at", w.seen)
+				w.cut = fmt.Sprintf("it has more than the %d entries that are looked at", w.most)
 				return errUsageEnd
 			}
 			w.entry(fd, dir, n)
@@ -274,6 +277,9 @@ func (w *usageWalk) fill(t *wire.Table) {
 		t.Rows = append(t.Rows, w.dirRow("directory", name))
 	}
 	for _, f := range w.files {
+		if f.bytes < all.bytes/usageWorth {
+			break
+		}
 		t.Rows = append(t.Rows, row(bytesText(f.bytes), "", "file", path.Join(w.point, f.path), changedText(f.changed)))
 	}
 	for _, name := range w.largest(func(d *usageDir) uint64 { return uint64(d.entries) }, usageCrowded) {
@@ -300,7 +306,7 @@ func (w *usageWalk) largest(of func(*usageDir) uint64, n int) []string {
 	}
 	var out []string
 	for name, d := range w.dirs {
-		if name != "" && of(d) > 0 && inner[name] < of(d)/10*9 {
+		if name != "" && of(d) > of(w.dirs[""])/usageWorth && 10*inner[name] < 9*of(d) {
 			out = append(out, name)
 		}
 	}

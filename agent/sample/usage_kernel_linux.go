@@ -11,10 +11,15 @@ import (
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
-// kernelBundleRows is how many messages of the kernel the bundle shows.
-const kernelBundleRows = 100
+const (
+	// kernelBundleRows is how many messages of the kernel the bundle shows.
+	kernelBundleRows = 60
+	// kernelBundleRecent is how old a message may be that is no warning: what was said at the start of the host is
+	// seldom about what happens now.
+	kernelBundleRecent = 6 * time.Hour
+)
 
-// kernelBundle shows the newest messages of the kernel's log, all but those for debugging.
+// kernelBundle shows the newest messages of the kernel's log: all that warn, and of late those that inform.
 type kernelBundle struct {
 	host
 	open   func(path string) (kmsgLog, error)
@@ -33,18 +38,14 @@ func (k kernelBundle) make(ctx context.Context, now time.Time, _ string) (*wire.
 	booted := now.Add(-k.uptime())
 	p := pace{work: usageStretch}
 	buf := make([]byte, kmsgRecordBytes)
-	var last []kmsgRecord
 	for p.step(ctx) {
 		n, err := log.Read(buf)
 		switch {
 		case errors.Is(err, unix.EPIPE), errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EAGAIN):
-			for _, rec := range last {
-				t.Rows = append(t.Rows, kmsgRow(rec, booted.Add(rec.since)))
-			}
-			if len(last) == 0 {
-				t.NoneBecause = "the kernel's log is empty"
+			if len(t.Rows) == 0 {
+				t.NoneBecause = fmt.Sprintf("the kernel has said nothing within %v, and has not warned since the host started or its log began", kernelBundleRecent)
 			}
 			return t, nil
 		case err != nil:
@@ -54,9 +55,11 @@ func (k kernelBundle) make(ctx context.Context, now time.Time, _ string) (*wire.
 		if err != nil {
 			return nil, err
 		}
-		if rec.level < len(levels)-1 {
-			last = append(last, rec)
-			last = last[max(0, len(last)-kernelBundleRows):]
+		at := booted.Add(rec.since)
+		const warning, debug = 4, 7
+		if rec.level <= warning || rec.level < debug && now.Sub(at) < kernelBundleRecent {
+			t.Rows = append(t.Rows, kmsgRow(rec, at))
+			t.Rows = t.Rows[max(0, len(t.Rows)-kernelBundleRows):]
 		}
 	}
 	return nil, fmt.Errorf("read %s: %w", path, ctx.Err())

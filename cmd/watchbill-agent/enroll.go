@@ -49,12 +49,16 @@ other users of this host while the command runs; --token-file, or "-" for standa
 			if err != nil {
 				return err
 			}
+			proxy, err := enroll.ParseProxy(cfg.Proxy)
+			if err != nil {
+				return err
+			}
 			cfg.Samplers.Version = version()
 			inventory, err := sample.Inventory(cmd.Context(), cfg.Samplers)
 			if err != nil {
 				return fmt.Errorf("describe this host: %w", err)
 			}
-			id, err := enroll.Enroll(cmd.Context(), enroll.Options{Token: parsed, Dir: cfg.IdentityDir(), Inventory: inventory, Replace: replace})
+			id, err := enroll.Enroll(cmd.Context(), enroll.Options{Token: parsed, Dir: cfg.IdentityDir(), Inventory: inventory, Replace: replace, Proxy: proxy})
 			if err != nil {
 				return explainStart(cfg, err)
 			}

@@ -63,9 +63,12 @@ type review struct {
 	o      ReviewOptions
 	opened time.Time
 	back   Past
-	// window and eval are nil once all is judged, or judging was given up.
+	// window, eval and what live alerts were known are nil once all is judged, or judging was given up: done. eval is made
+	// when it is needed: thousands of assets may wait for their turn.
 	window   *window.Window
+	known    []Restored
 	eval     *Evaluator
+	done     bool
 	last     Past
 	from, to time.Time
 	reports  int
@@ -83,19 +86,28 @@ func newReview(o ReviewOptions, a window.Asset, before *window.Window, since tim
 	}
 	now := o.Now()
 	v := &review{asset: a, o: o, opened: now, fed: now, back: back, window: before, episodes: map[string]*Episode{}}
-	v.eval = o.Live.apart(before, v)
-	var known []Restored
-	for _, s := range o.Live.Alerts() {
-		if s.Alert.Labels.Get("instance") == a.Name && s.Alert.ActiveAt.Before(since) {
-			known = append(known, Restored{Origin: s.Origin, Alert: s.Alert})
-		}
-	}
-	v.eval.Restore(known)
+	v.known = o.Live.activeOf(a.Name, since)
 	if st, ok := before.Asset(a.Name); ok {
 		v.last.At = st.Received
 	}
 	v.held = v.weigh()
 	return v
+}
+
+// activeOf are the pending and firing alerts of an asset that were so before since.
+func (e *Evaluator) activeOf(asset string, since time.Time) (out []Restored) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, g := range e.groups {
+		for _, s := range g.states {
+			for _, a := range s.active {
+				if a.ActiveAt.Before(since) && a.Labels.Get("instance") == asset {
+					out = append(out, Restored{Origin: s.rule.Origin, Alert: a})
+				}
+			}
+		}
+	}
+	return out
 }
 
 // apart is an evaluator with the same local rules over another window, committing elsewhere.
@@ -121,8 +133,12 @@ func (v *review) take(ctx context.Context, p Past) {
 			v.to = p.At
 		}
 	}
-	if v.eval == nil {
+	if v.done {
 		return
+	}
+	if v.eval == nil {
+		v.eval = v.o.Live.apart(v.window, v)
+		v.eval.Restore(v.known)
 	}
 	fillsIn := !p.At.After(v.last.At)
 	if !fillsIn && v.last.Unseen {
@@ -255,14 +271,24 @@ func (v *review) rule(id string) *rules.Rule {
 
 // giveUp lets go of what was not judged.
 func (v *review) giveUp(why string) {
-	v.unjudged, v.window, v.eval = why, nil, nil
+	v.unjudged = why
+	v.over()
 }
+
+// over lets go of all that judging needs.
+func (v *review) over() { v.window, v.eval, v.known, v.done = nil, nil, nil, true }
+
+// evaluatorBytes is about what an evaluator of the shipped rules takes beside its window.
+const evaluatorBytes = 48 << 10
 
 // weigh is about what the review holds beside its queue.
 func (v *review) weigh() int64 {
 	n := int64(4096)
 	if v.window != nil {
 		n += v.window.Stats().Bytes
+	}
+	if v.eval != nil {
+		n += evaluatorBytes
 	}
 	for _, e := range v.episodes {
 		for _, c := range e.Curves {
@@ -277,7 +303,7 @@ func (v *review) weigh() int64 {
 func (v *review) finish(ctx context.Context, now time.Time) (out Unseen, ok bool) {
 	if v.judgedAt.IsZero() {
 		v.judgedAt = now
-		if v.eval != nil {
+		if !v.done {
 			v.judgeEnd(ctx)
 		}
 	}
@@ -311,7 +337,7 @@ func (v *review) judgeEnd(ctx context.Context) {
 		seen.Blocks = slices.Clone(seen.Blocks)
 		v.take(ctx, seen)
 	}
-	if v.reports > 0 {
+	if v.reports > 0 && v.eval != nil {
 		for _, g := range v.eval.snapshot() { // the last word is judged as well: what it ended is over
 			if at := ceil(v.last.At, g.every); at.After(g.last) {
 				v.evaluate(ctx, g, at)
@@ -323,7 +349,7 @@ func (v *review) judgeEnd(ctx context.Context) {
 			e.Curves = v.curves(rules.Transition{Origin: e.Origin, Alert: e.Alert})
 		}
 	}
-	v.window, v.eval = nil, nil
+	v.over()
 }
 
 // patience is how long the live rules may take to say whether an alert is theirs: its `for`, and what it looks back on,
@@ -360,10 +386,12 @@ func (e *Evaluator) verdict(ruleID, alertID string, since time.Time) verdict {
 			}
 			a, active := s.active[alertID]
 			_, unknown := s.unknown[alertID]
+			// Of the group, not of the rule: its time is set together with its alerts.
+			said := !g.last.Before(since) && g.err == nil && s.err == nil
 			switch {
 			case active && a.State == rules.Firing:
 				return isLive
-			case active, unknown, s.at.Before(since):
+			case active, unknown, !said:
 				return notSaid
 			}
 			return isOver

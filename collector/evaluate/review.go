@@ -112,12 +112,15 @@ func NewReviews(o ReviewOptions) *Reviews {
 // the live alerts that were active before since go on in the review; back is the report with which it came back, zero
 // when that is not known: what fires after it is for the live rules to say.
 func (r *Reviews) Open(a window.Asset, before *window.Window, since time.Time, back Past) {
+	if r.Has(a.Name) {
+		return
+	}
+	v := newReview(r.o, a, before, since, back)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.all[a.Name] != nil {
 		return
 	}
-	v := newReview(r.o, a, before, since, back)
 	r.all[a.Name] = v
 	r.line = append(r.line, v)
 	r.charge(v)
@@ -232,6 +235,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// maxAbreast is how many reviews take turns with each other; the others wait for one of them to end, or to wait itself.
+const maxAbreast = 64
+
 // batch is how many reports one Step judges: a tenth of a second's work or so.
 const batch = 32
 
@@ -309,14 +315,21 @@ func (r *Reviews) ready() *review {
 	defer r.mu.Unlock()
 	now := r.o.Now()
 	var best *review
+	abreast := 0
 	for _, v := range r.line {
 		if !v.closed && len(v.queue) == 0 && now.Sub(v.fed) > r.o.Idle {
 			r.o.Logger.Info("review ends before all is here: its asset sends no more for now", "asset", v.asset.Name)
 			r.close(v)
 		}
 		works := len(v.queue) > 0 || v.closed && !now.Before(v.again)
-		if works && (best == nil || v.served < best.served) {
+		if !works {
+			continue
+		}
+		if best == nil || v.served < best.served {
 			best = v
+		}
+		if abreast++; abreast == maxAbreast {
+			break
 		}
 	}
 	return best

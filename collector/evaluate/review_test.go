@@ -304,6 +304,8 @@ func TestReviewIsWhatLiveWouldHaveSeen(t *testing.T) {
 		fired := map[string]int{}
 		var got []string
 		spy := p.all["web1"]
+		spy.eval = p.Evaluator.apart(spy.window, spy)
+		spy.eval.Restore(spy.known)
 		spy.eval.opts.Commit = tee{spy, func(when time.Time, ts []rules.Transition) {
 			for _, x := range ts {
 				if x.Alert.State == rules.Firing && x.From != rules.Firing {

@@ -23,6 +23,8 @@ func (i *Ingest) bulk(w http.ResponseWriter, r *http.Request, who fleet.Agent, a
 	if err != nil {
 		return i.notRead(who, a, err, now)
 	}
+	// Whether nothing waits any more is a word about the whole body: until the next report tells, something may.
+	a.sent.waiting = max(a.sent.waiting, 1)
 	out, did := i.each(r.Context(), d, who, a, now)
 	out.ack.Disposed, out.ack.Refused = did.disposed, did.refused
 	out.ack.Refusals = did.refusals

@@ -1,0 +1,86 @@
+package collector
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// Everybody gets exactly one turn, never two at a time, also when more come than one caller leads.
+func TestTurnsAreTakenOneByOne(t *testing.T) {
+	var q turns
+	var inside, done atomic.Int64
+	var wg sync.WaitGroup
+	for range 50 * maxLed {
+		wg.Go(func() {
+			q.do(func() {
+				if inside.Add(1) != 1 {
+					t.Error("two at a time")
+				}
+				inside.Add(-1)
+			})
+			done.Add(1)
+		})
+	}
+	wg.Wait()
+	if done.Load() != 50*maxLed || q.busy || len(q.waiting) != 0 {
+		t.Errorf("%d of %d turns, busy %v, %d waiting", done.Load(), 50*maxLed, q.busy, len(q.waiting))
+	}
+}
+
+// The caller that works is not kept working for others for ever, and their order is that in which they came.
+func TestTurnsAreHandedOver(t *testing.T) {
+	var q turns
+	const n = 3*maxLed + 5
+	inside := make(chan struct{})
+	goOn := make(chan struct{})
+	var order []int
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		q.do(func() { close(inside); <-goOn })
+	})
+	<-inside
+	waiting := func() int {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return len(q.waiting)
+	}
+	for i := range n {
+		wg.Go(func() { q.do(func() { order = append(order, i) }) })
+		for waiting() != i+1 { // until it has queued up
+		}
+	}
+	close(goOn)
+	wg.Wait()
+	if len(order) != n {
+		t.Fatalf("%d turns, want %d", len(order), n)
+	}
+	for i, got := range order {
+		if got != i {
+			t.Fatalf("turn %d was %d's", i, got)
+		}
+	}
+}
+
+// A panic hits who brought it, and nobody who waits is forgotten over it.
+func TestTurnsSurviveAPanic(t *testing.T) {
+	var q turns
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { q.do(func() { close(inside); <-goOn }) })
+	<-inside
+	hit := make(chan any, 1)
+	wg.Go(func() {
+		defer func() { hit <- recover() }()
+		q.do(func() { panic("broken") })
+	})
+	ran := make(chan struct{})
+	wg.Go(func() { q.do(func() { close(ran) }) })
+	close(goOn)
+	wg.Wait()
+	<-ran
+	if got := <-hit; got != "broken" {
+		t.Errorf("the caller got %v", got)
+	}
+	q.do(func() {})
+}

@@ -76,6 +76,8 @@ const (
 const (
 	refusalsPerSecond = 100
 	refusalsAtOnce    = 2000
+	// refusalPause is how long callers wait outside then: once for several, for waking up costs more than turning away.
+	refusalPause = 100 * time.Millisecond
 )
 
 // Bounds of what is remembered about addresses: a caller that has been quiet is forgotten when there are too many.
@@ -139,7 +141,7 @@ func (g *gate) Accept() (net.Conn, error) {
 		}
 		g.turned(reason)
 		turnAway(conn)
-		if d := g.refusals.Reserve().Delay(); d > 0 && !g.pause(d) {
+		if !g.refusals.Allow() && !g.pause(refusalPause) {
 			return nil, net.ErrClosed
 		}
 	}

@@ -94,12 +94,12 @@ func TestEvidenceComesAfterOpening(t *testing.T) {
 	s := newStage(t, testConfig(t, diskRules))
 	s.report("web1", 0, 50)
 	s.report("web1", 10*time.Second, 0.5)
-	tk := s.only()
+	s.only()
 	if got := s.asked("web1"); got != mounted {
 		t.Errorf("asked for %q, want %q", got, mounted)
 	}
 	s.report("web1", time.Second, 0.5, s.answer("disk_usage", "/srv", "/srv/big"), s.answer("deleted_files", "/srv", ""))
-	tk = s.only()
+	tk := s.only()
 	if n, shown := s.gathered(tk, "/srv/big"); n != 1 || !shown {
 		t.Errorf("the answer was added %d times, shown %t", n, shown)
 	}

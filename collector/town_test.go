@@ -26,6 +26,7 @@ import (
 
 	"github.com/watchbill/watchbill/collector/policy"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/watchbill/watchbill/agent"
@@ -368,7 +369,7 @@ func (n *town) received() int {
 func (n *town) last(host, metric string) (value float64) {
 	value = math.NaN()
 	n.c.window.Last(func(l labels.Labels, _ time.Time, v float64) {
-		if l.Get(labels.MetricName) == metric && l.Get("instance") == host {
+		if l.Get(model.MetricNameLabel) == metric && l.Get("instance") == host {
 			value = v
 		}
 	})

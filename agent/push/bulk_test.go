@@ -81,8 +81,7 @@ func TestWhatABulkDoesNotGetThrough(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
-				var r *rig
-				r = start(5, func(o *Options) {
+				r := start(5, func(o *Options) {
 					l := o.Transport.(*line)
 					l.answer = func(n int, x *wire.Report, req *http.Request) (*http.Response, error) {
 						return tt.answer(&rig{line: l}, n, x, req)

@@ -167,7 +167,7 @@ func appendPlain(b []byte, v float64) []byte {
 	case u == 0 && n < 0:
 		token = m<<3 | tagNegative
 	case u == 0:
-		token = m<<3 | tagInt
+		token = m << 3 // | tagInt, which is 0
 	case u == unitPage:
 		token = m<<3 | tagPage
 	case n >= 0 && u == 1:

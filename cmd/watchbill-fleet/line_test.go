@@ -109,7 +109,7 @@ func TestLineTellsAnswersFromFailures(t *testing.T) {
 		serve  http.HandlerFunc
 		status int // 0: a failure of the line
 	}{
-		"unavailable":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "later", 503) }, 503},
+		"unavailable":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "later", http.StatusServiceUnavailable) }, http.StatusServiceUnavailable},
 		"another's answer":    {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }, 200},
 		"an Ack that is none": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set(wire.HeaderType, wire.TypeReport) }, 200},
 		"broken Ack": {func(w http.ResponseWriter, _ *http.Request) {

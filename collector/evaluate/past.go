@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -439,7 +440,7 @@ func (v *review) curves(t rules.Transition) []Curve {
 func matchesAlert(series, alert labels.Labels) bool {
 	same := true
 	series.Range(func(l labels.Label) {
-		if v := alert.Get(l.Name); v != "" && v != l.Value && l.Name != labels.MetricName && l.Name != labels.AlertName {
+		if v := alert.Get(l.Name); v != "" && v != l.Value && l.Name != model.MetricNameLabel && l.Name != labels.AlertName {
 			same = false
 		}
 	})

@@ -198,3 +198,27 @@ func TestServerStops(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestGateFlood: thousands that do not fit are turned away at once, more only at a pace, and who fits then still comes in.
+func TestGateFlood(t *testing.T) {
+	atGate(t, Door{PerAddress: 1, AddressBurst: 1}, func(h *hall, in <-chan net.Conn, _ *gate, turned map[string]int) {
+		from := time.Now()
+		for range refusalsAtOnce + 1 {
+			h.knock("192.0.2.1")
+		}
+		if took := time.Since(from); took != 0 {
+			t.Errorf("the first %d took %v", refusalsAtOnce, took)
+		}
+		for range 5 * refusalsPerSecond {
+			h.knock("192.0.2.1")
+		}
+		if took := time.Since(from); took < 4*time.Second || took > 6*time.Second {
+			t.Errorf("five seconds' worth took %v", took)
+		}
+		h.knock("192.0.2.2")
+		synctest.Wait()
+		if len(in) < 2 || turned[turnedPace] != 0 {
+			t.Errorf("%d inside, turned away %v", len(in), turned)
+		}
+	})
+}

@@ -269,7 +269,7 @@ func (c *Collector) setRules(groups []rules.Group) {
 func (c *Collector) openIngest(ctx context.Context) error {
 	in, err := ingest.New(ingest.Options{
 		Registry: c.fleet, Keeper: store.Keeper(c.store), Logger: c.log.With("part", "ingest"), Registerer: c.reg,
-		Quotas: c.cfg.Quotas, Door: c.cfg.Agents.Door,
+		Quotas: c.cfg.Quotas, Backlog: c.cfg.Backlog, Door: c.cfg.Agents.Door,
 		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past, asks: &c.pipeline.asks, learn: c.pipeline.learn},
 		Ask:         func(asset string) []*wire.BundleRequest { return c.pipeline.asks.ask(asset, c.now()) },
 		Incarnation: c.incarnation, Room: c.past.reviews.Room, Since: c.past.wants,

@@ -49,6 +49,8 @@ type Config struct {
 	} `yaml:"agents"`
 	// Quotas bound what agents and customers may cost over time.
 	Quotas ingest.Quotas `yaml:"quotas"`
+	// Backlog bounds what agents may send of their past.
+	Backlog ingest.Backlog `yaml:"backlog"`
 	Fleet  struct {
 		// Directory of YAML with customers, sites and assets.
 		Directory string `yaml:"directory"`
@@ -88,6 +90,7 @@ func DefaultConfig() Config {
 	c.Agents.ListenAddress = "127.0.0.1:9721"
 	c.Agents.Door = ingest.DefaultDoor()
 	c.Quotas = ingest.DefaultQuotas()
+	c.Backlog = ingest.DefaultBacklog()
 	c.Rules.Packs = true
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
 	c.History.Retention = policy.Duration(2 * time.Hour)
@@ -153,7 +156,7 @@ func (c Config) Validate() error {
 			fault("agents.external_address: want host:port, got %q", a)
 		}
 	}
-	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate())
+	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate())
 	if c.Evaluation.Interval <= 0 {
 		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
 	}

@@ -324,6 +324,10 @@ func (s *siege) load(tb testing.TB, d time.Duration) (took []time.Duration) {
 // pooled is what buffers kept for all agents may have grown by meanwhile.
 const pooled = 2 << 20
 
+// tooLate is when an honest report is: far beyond what a busy machine that runs other tests does to it, and far below the
+// time-outs of an agent.
+const tooLate = 3 * time.Second
+
 // TestHostileAgent is promise 15 but for its share of the processors, which BenchmarkHostileAgent measures: whatever one
 // agent does, flat out, it takes no more than 4 MiB, and no other agent's report fails or is late.
 func TestHostileAgent(t *testing.T) {
@@ -335,7 +339,7 @@ func TestHostileAgent(t *testing.T) {
 			if grown := war.live - peace.live; grown > 4<<20+pooled {
 				t.Errorf("%d bytes more are live", grown)
 			}
-			if war.p99 > 500*time.Millisecond {
+			if war.p99 > tooLate {
 				t.Errorf("honest reports take %v (half of them %v)", war.p99, war.p50)
 			}
 		})

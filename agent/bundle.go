@@ -26,6 +26,9 @@ const (
 	bundlesEvery  = 3 * time.Minute
 	// maxBundles bounds what of one Ack is looked at, and what waits to be made.
 	maxBundles = 8
+	// holdBundles is how long a bundle waits for others that are quick to make: of many small reports all but the newest
+	// would go behind.
+	holdBundles = 500 * time.Millisecond
 	// tellRefusedEvery is how often the log tells of requests that were refused.
 	tellRefusedEvery = time.Minute
 )
@@ -54,6 +57,9 @@ type bundles struct {
 	last  map[request]time.Time
 	queue []request
 	busy  bool
+	// held are made and not sent yet; they go when flush says so at the latest.
+	held  []*wire.Bundle
+	flush <-chan time.Time
 	now   func() time.Time // corrected
 
 	answered, refused uint64
@@ -182,11 +188,24 @@ func answer(ctx context.Context, one sample.Bundle, r request, at time.Time) (ou
 	return out
 }
 
-// finished takes note that a bundle is there and begins with the next.
-func (b *bundles) finished(ctx context.Context) {
+// finished takes a bundle that is there and begins with the next.
+func (b *bundles) finished(ctx context.Context, made *wire.Bundle) {
 	b.busy = false
+	if ctx.Err() != nil {
+		return // what was cut short is not worth sending
+	}
 	b.answered++
+	if b.held = append(b.held, made); b.flush == nil {
+		b.flush = time.After(holdBundles)
+	}
 	b.start(ctx)
+}
+
+// take is what is to be sent now.
+func (b *bundles) take() []*wire.Bundle {
+	held := b.held
+	b.held, b.flush = nil, nil
+	return held
 }
 
 // wait gives a bundle that is being made a last chance to end, for as long as d.
@@ -222,11 +241,20 @@ func (r *run) between(ctx context.Context, tick <-chan time.Time) {
 		case asked := <-r.bundles.asked:
 			r.bundles.consider(ctx, asked)
 		case made := <-r.bundles.made:
-			if ctx.Err() == nil { // what was cut short is not worth sending
-				r.send(&wire.Report{Bundles: []*wire.Bundle{made}}) // out of turn
+			r.bundles.finished(ctx, made)
+			if !r.bundles.busy {
+				r.sendBundles()
 			}
-			r.bundles.finished(ctx)
+		case <-r.bundles.flush:
+			r.sendBundles()
 		}
+	}
+}
+
+// sendBundles sends what has been made, out of turn.
+func (r *run) sendBundles() {
+	if made := r.bundles.take(); len(made) > 0 {
+		r.send(&wire.Report{Bundles: made})
 	}
 }
 

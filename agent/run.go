@@ -144,7 +144,7 @@ func (r *run) round(ctx context.Context) {
 	} else {
 		r.log.Error("own metrics", "error", err)
 	}
-	report := &wire.Report{Blocks: all.blocks, Tables: all.tables, Inventory: r.facts(ctx)}
+	report := &wire.Report{Blocks: all.blocks, Tables: all.tables, Inventory: r.facts(ctx), Bundles: r.bundles.take()}
 	r.send(report)
 	r.o.OnReport()
 }

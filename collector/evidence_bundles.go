@@ -75,6 +75,8 @@ const (
 	// askForget is how long an ask is remembered after it was last wanted, askMost how many of one host are.
 	askForget = 2 * time.Hour
 	askMost   = 32
+	// askSlack is by how much an agent's clock may be behind the collector's.
+	askSlack = 5 * time.Second
 )
 
 // wanted is a bundle that an agent is asked for. It is soft: after a restart, alerts that become pending or begin to fire
@@ -86,8 +88,10 @@ type wanted struct {
 	// open says that there is no answer yet, or none that is fresh.
 	open             bool
 	wantedAt, sentAt time.Time
-	tries            int
-	answer           *ingest.Table
+	// since is when it was first asked for, since the answer before.
+	since  time.Time
+	tries  int
+	answer *ingest.Table
 }
 
 // asks is what is wanted of each host. The zero value is ready.
@@ -131,7 +135,7 @@ func (w *wanted) wantFor(key string, now time.Time) {
 	if w.open || fresh || now.Sub(told) < askTold {
 		return
 	}
-	w.open, w.tries, w.sentAt = true, 0, time.Time{}
+	w.open, w.tries, w.sentAt, w.since = true, 0, time.Time{}, time.Time{}
 }
 
 // helpful is what bundlesFor has for an alert.
@@ -171,15 +175,18 @@ func (s *asks) ask(asset string, now time.Time) []*wire.BundleRequest {
 			w.open = false
 			continue
 		}
-		w.sentAt = now
+		if w.sentAt = now; w.since.IsZero() {
+			w.since = now
+		}
 		out = append(out, &wire.BundleRequest{Name: w.name, Argument: w.argument})
 	}
 	return out
 }
 
-// hear takes in the answers of a live report and says whether any was wanted.
+// hear takes in the answers of a report and says whether any was wanted. A report may have been overtaken by a newer one;
+// what was made before it was asked for answers something else.
 func (s *asks) hear(r ingest.Report) bool {
-	if len(r.Bundles) == 0 || r.Replayed {
+	if len(r.Bundles) == 0 {
 		return false
 	}
 	s.mu.Lock()
@@ -187,7 +194,9 @@ func (s *asks) hear(r ingest.Report) bool {
 	any := false
 	for _, b := range r.Bundles {
 		for _, w := range s.host[r.Asset.Name] {
-			if w.name == b.Name && w.argument == b.Argument {
+			old := w.since.IsZero() || b.Table.SampledAt.Before(w.since.Add(-askSlack)) ||
+				w.answer != nil && !b.Table.SampledAt.After(w.answer.SampledAt)
+			if w.name == b.Name && w.argument == b.Argument && !old {
 				w.answer, w.open, any = &b.Table, false, true
 			}
 		}

@@ -113,12 +113,22 @@ func TestEvidenceNobodyAskedFor(t *testing.T) {
 	s := newStage(t, testConfig(t, diskRules))
 	s.report("web1", 0, 0.5)
 	tk := s.only()
-	late := func(r *ingest.Report) { r.Replayed = true }
+	s.report("web1", time.Second, 0.5, s.answer("disk_usage", "/srv", "false-0")) // not asked yet
+	if got := s.asked("web1"); got != mounted {
+		t.Fatalf("asked for %q", got)
+	}
 	s.report("web1", time.Second, 0.5, s.answer("disk_usage", "/etc", "false-1"), s.answer("shell", "", "false-2"))
 	s.report("web2", time.Second, 50, s.answer("disk_usage", "/srv", "false-3"))
-	s.report("web1", time.Second, 0.5, s.answer("disk_usage", "/srv", "false-4"), late)
+	s.report("web1", time.Second, 0.5, s.answer("disk_usage", "/srv", "false-4"), func(r *ingest.Report) { // of yesterday
+		r.Replayed, r.Bundles[0].Table.SampledAt = true, s.at.Add(-24*time.Hour)
+	})
 	if n, shown := s.gathered(tk, "false-"); n != 0 || shown {
 		t.Errorf("%d answers that nobody asked for are in the ticket", n)
+	}
+	// One that a newer report overtook on the way is an answer all the same.
+	s.report("web1", time.Second, 0.5, s.answer("disk_usage", "/srv", "true-1"), func(r *ingest.Report) { r.Replayed = true })
+	if n, _ := s.gathered(s.only(), "true-1"); n != 1 {
+		t.Errorf("an overtaken answer is %d times in the ticket", n)
 	}
 }
 

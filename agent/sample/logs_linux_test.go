@@ -211,10 +211,9 @@ func TestLogsAreBounded(t *testing.T) {
 	c.tells(s, 0, "")
 
 	appendTo(t, log, "error: "+strings.Repeat("x", 3*tailLine))
-	r := c.tells(s, time.Second, "/var/log/app.log: error: "+strings.Repeat("x", maxLogText-7))
+	c.tells(s, time.Second, "/var/log/app.log: error: "+strings.Repeat("x", maxLogText-7))
 	appendTo(t, log, "error: the rest of that line\nerror: the next\n")
 	c.tells(s, time.Second, "/var/log/app.log: error: the next")
-	_ = r
 
 	appendTo(t, log, strings.Repeat("error: much "+strings.Repeat("y", 1000)+"\n", (tailBehind+2<<20)/1000))
 	appendTo(t, log, "error: the newest\n")
@@ -226,7 +225,7 @@ func TestLogsAreBounded(t *testing.T) {
 	for i := range 2 * maxLogFiles {
 		write(t, h.root(fmt.Sprintf("var/log/%03d.log", i)), "")
 	}
-	r = c.tells(s, 10*time.Minute, "")
+	r := c.tells(s, 10*time.Minute, "")
 	if len(s.tails) > maxLogFiles || !strings.Contains(fmt.Sprint(r.Tables), "more") {
 		t.Errorf("%d files are followed", len(s.tails))
 	}

@@ -210,7 +210,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 	c.pipeline.tell(c.cfg.Receivers)
 	c.pipeline.evidence = gatherer{
 		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store,
-		failing: c.failing, standing: c.standing, alert: c.pipeline.alertOf,
+		failing: c.failing, standing: c.standing,
 	}
 	c.silence = &silence{
 		patience: c.cfg.patience(), lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown,

@@ -43,8 +43,6 @@ type gatherer struct {
 	failing func(asset string) []failing
 	// standing are the alerts that fire now, with their rules.
 	standing func() []rules.Transition
-	// alert sees a transition as incidents do.
-	alert func(rules.Transition) incident.Alert
 }
 
 type failing struct {
@@ -65,20 +63,20 @@ func (p *pipeline) gatherAll(ctx context.Context, ts []rules.Transition, now tim
 	if len(fresh) == 0 {
 		return nil
 	}
-	standing := append(p.evidence.standing(), fresh...)
+	around := newNearby(append(p.evidence.standing(), fresh...), p.alertOf)
 	out := map[string][]ticket.Evidence{}
 	for _, t := range fresh {
-		out[t.ID()] = p.evidence.gather(ctx, p.alertOf(t), standing, now)
+		out[t.ID()] = p.evidence.gather(ctx, p.alertOf(t), around, now)
 	}
 	return out
 }
 
-// gather fills the five parts for one alert; standing is all that fires, the alerts of the same moment included.
-func (g gatherer) gather(ctx context.Context, a incident.Alert, standing []rules.Transition, now time.Time) []ticket.Evidence {
+// gather fills the five parts for one alert; around is all that fires, the alerts of the same moment included.
+func (g gatherer) gather(ctx context.Context, a incident.Alert, around nearby, now time.Time) []ticket.Evidence {
 	host, heard := g.facts.host(a.Asset)
 	out := []ticket.Evidence{
 		g.when(a, now),
-		g.symptoms(ctx, a, host, standing, now),
+		g.symptoms(ctx, a, host, around, now),
 		g.users(a, host, heard),
 		g.errors(ctx, a, host, heard, now),
 		g.actions(ctx, a, host, heard, now),
@@ -125,7 +123,7 @@ func (g gatherer) clock(customer string) func(time.Time) string {
 }
 
 // symptoms is what is wrong, as the rule, the last hour and everything else that fires nearby show it.
-func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts, standing []rules.Transition, now time.Time) ticket.Evidence {
+func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts, around nearby, now time.Time) ticket.Evidence {
 	ev := ticket.Evidence{Part: ticket.PartSymptoms}
 	add := func(text, source string, at time.Time) {
 		if text != "" {
@@ -141,7 +139,7 @@ func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts
 	if a.Expr != "" {
 		ev.Entries = append(ev.Entries, g.curves(ctx, a, now)...)
 	}
-	ev.Entries = append(ev.Entries, g.elsewhere(a, standing, now))
+	ev.Entries = append(ev.Entries, elsewhere(a, around, now))
 	if t, ok := host.Tables["processes"]; ok && len(t.Rows) > 0 {
 		ev.Entries = append(ev.Entries, tableEntry("busiest processes", t))
 	}
@@ -233,28 +231,10 @@ func seriesName(l labels.Labels) string {
 }
 
 // elsewhere is what else fires on the asset and at its site.
-func (g gatherer) elsewhere(a incident.Alert, standing []rules.Transition, now time.Time) ticket.Entry {
-	var here, near []string
-	for _, t := range standing {
-		other := g.alert(t)
-		switch {
-		case other.ID == a.ID || other.Customer != a.Customer:
-		case a.Asset != "" && other.Asset == a.Asset:
-			here = append(here, other.Name)
-		case a.Site != "" && other.Site == a.Site:
-			near = append(near, or(other.Asset, "the site")+" "+other.Name)
-		}
-	}
-	var said []string
-	if len(here) > 0 {
-		said = append(said, "on this asset: "+list(here))
-	}
-	if len(near) > 0 {
-		said = append(said, "at this site: "+list(near))
-	}
+func elsewhere(a incident.Alert, around nearby, now time.Time) ticket.Entry {
 	e := ticket.Entry{Text: "nothing else fires on this asset or at its site", Source: "rules", At: now}
-	if len(said) > 0 {
-		e.Text = "also firing " + strings.Join(said, "; ")
+	if said := around.said(a); said != "" {
+		e.Text = "also firing " + said
 	}
 	return e
 }
@@ -456,12 +436,4 @@ func or(a, b string) string {
 		return a
 	}
 	return b
-}
-
-// list joins names, counting those beyond maxElse.
-func list(names []string) string {
-	if n := len(names) - maxElse; n > 0 {
-		return strings.Join(names[:maxElse], ", ") + fmt.Sprintf(" and %d more", n)
-	}
-	return strings.Join(names, ", ")
 }

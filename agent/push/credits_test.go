@@ -3,6 +3,7 @@ package push
 import (
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,13 +62,14 @@ func TestTheBacklogWaitsForCredits(t *testing.T) {
 func TestLaterForTheBacklogIsNotLaterForTheNewest(t *testing.T) {
 	inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
 		r := start(0)
-		busy := true
-		r.line.answer = func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
-			if req.Header.Get(wire.HeaderLane) == wire.LaneBacklog && busy {
+		var busy atomic.Bool
+		busy.Store(true)
+		r.line.becomes(func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
+			if req.Header.Get(wire.HeaderLane) == wire.LaneBacklog && busy.Load() {
 				return reply(req, &wire.Ack{Result: wire.Ack_RESULT_LATER, RetryAfterMs: 60_000, Credits: 5}), nil
 			}
 			return reply(req, accept(x)), nil
-		}
+		})
 		r.append(t, 2)
 		synctest.Wait()
 		r.line.expect(2, 1)
@@ -75,7 +77,7 @@ func TestLaterForTheBacklogIsNotLaterForTheNewest(t *testing.T) {
 		r.append(t, 1)
 		synctest.Wait()
 		r.line.expect(2, 1, 3)
-		busy = false
+		busy.Store(false)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		r.line.expect(2, 1, 3, 1)
@@ -101,20 +103,19 @@ func TestReplayAndBacklogComeInOrderOfTime(t *testing.T) {
 		r.line.becomes(func(int, *wire.Report, *http.Request) (*http.Response, error) { return nil, errLine })
 		grow() // 5 and 6 wait
 		grow()
-		var since time.Time
-		r.line.seen = nil
-		r.line.answer = nil
+		var since atomic.Int64 // Unix milliseconds
+		since.Store(made[2].UnixMilli())
+		r.line.forget()
 		r.line.becomes(func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
 			a := accept(x)
-			a.Incarnation, a.ReplaySinceMs = 2, since.UnixMilli()
+			a.Incarnation, a.ReplaySinceMs = 2, since.Load()
 			return reply(req, a), nil
 		})
-		since = made[2]
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		r.line.expect(6, 3, 4, 5)
 		said := lanes(r)
-		since = made[0]
+		since.Store(made[0].UnixMilli())
 		r.append(t, 1)
 		synctest.Wait()
 		r.line.expect(6, 3, 4, 5, 7, 1, 2)

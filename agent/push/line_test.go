@@ -61,6 +61,13 @@ func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
 	return l.one(r, req)
 }
 
+// forget lets go of what was seen.
+func (l *line) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = nil
+}
+
 // one is what becomes of a report.
 func (l *line) one(r *wire.Report, req *http.Request) (*http.Response, error) {
 	l.mu.Lock()

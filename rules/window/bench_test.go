@@ -108,3 +108,31 @@ func BenchmarkLook(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkReplay is six hours of one server of 254 series, sent again oldest first behind a live report and read every
+// sixty reports, as rules do: per report.
+func BenchmarkReplay(b *testing.B) {
+	const reports = 6 * 360
+	l := &Layout{ID: [32]byte{1}}
+	for i := range 254 {
+		l.Series = append(l.Series, labels.FromStrings("__name__", "m", "i", fmt.Sprint(i)))
+	}
+	values := make([]float64, len(l.Series))
+	block := func(i int) Block {
+		return Block{Source: "all", Kind: "node", At: at(float64(i * 10)), Interval: 10 * time.Second, Status: OK, Layout: l, Values: values}
+	}
+	b.ReportAllocs()
+	for n := 0; n < b.N; {
+		w := New(Options{})
+		w.SetLookback(6 * time.Hour)
+		w.Apply(web1, at(reports*10), []Block{block(reports)})
+		for i := 0; i < reports && n < b.N; i, n = i+1, n+1 {
+			x := block(i)
+			x.Late = true
+			w.Apply(web1, at(reports*10), []Block{x})
+			if i%60 == 59 {
+				w.Stats()
+			}
+		}
+	}
+}

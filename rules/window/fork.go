@@ -8,7 +8,7 @@ import (
 // nothing that the house wrote about it after its last block: the past of a review, whose own reports then go into it without touching this one. It keeps as long and has the same bounds;
 // samples are shared until one side lets go of them. An asset that nobody has heard of gives an empty window.
 func (w *Window) Fork(name string, before time.Time) *Window {
-	w.mu.RLock()
+	w.catchUp()
 	defer w.mu.RUnlock()
 	out := New(w.opts)
 	out.keep = w.keep

@@ -72,7 +72,7 @@ type found struct {
 // whole unknown: what an expression joins with data nobody has is not known. A selector that finds series which left,
 // and none that is live, means gone.
 func (w *Window) Look(q Question) Standing {
-	w.mu.RLock()
+	w.catchUp()
 	defer w.mu.RUnlock()
 	all := found{newest: math.MinInt64}
 	missing := false

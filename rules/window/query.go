@@ -17,7 +17,7 @@ var _ storage.Queryable = (*Window)(nil)
 // Querier reads [mint, maxt] (ms, both included) as of now: reports that come in while it is open are not seen, so all
 // selectors of one query agree. Only Forget shows at once.
 func (w *Window) Querier(mint, maxt int64) (storage.Querier, error) {
-	w.mu.RLock()
+	w.catchUp()
 	defer w.mu.RUnlock()
 	return &querier{w: w, mint: mint, maxt: maxt, gen: w.gen}, nil
 }

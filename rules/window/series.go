@@ -19,6 +19,8 @@ type series struct {
 	asset *asset
 	t     []int64
 	v     []float64
+	// more are samples that wait to be put in their places together; nil but while late blocks are.
+	more []sample
 	// named and placed are its positions in the index by name and by instance.
 	named, placed int
 }
@@ -51,6 +53,11 @@ func (s *series) lastAt(t int64) (int64, float64, bool) {
 
 // exactly is the value at t.
 func (s *series) exactly(t int64) (float64, bool) {
+	for _, x := range s.more {
+		if x.t == t {
+			return x.v, true
+		}
+	}
 	if at, v, ok := s.lastAt(t); ok && at == t {
 		return v, true
 	}
@@ -67,6 +74,10 @@ func (s *series) after(t int64) int {
 
 // put adds a sample in its place. A time that is already there keeps its value. It reports the number added.
 func (s *series) put(t int64, v float64) int {
+	if s.more != nil {
+		s.more = append(s.more, sample{t, v})
+		return 0
+	}
 	i := s.after(t)
 	switch {
 	case i > 0 && s.t[i-1] == t:

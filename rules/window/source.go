@@ -28,6 +28,8 @@ type source struct {
 	interval time.Duration
 	// held are late blocks newer than everything live: they wait, so that they are never the newest word.
 	held []Block
+	// late are blocks that belong between those of log, by time; they are put there when somebody wants to read.
+	late []lateBlock
 	// left are series that are not in cur, until their last sample is too old.
 	left []*series
 }
@@ -67,7 +69,7 @@ func (s *source) apply(w *Window, b *Block, done *Applied) bool {
 	}
 	_, have := s.at(t)
 	switch {
-	case have:
+	case have, s.hasLate(t):
 		done.Duplicate++
 		return false
 	case newest != math.MinInt64 && t < newest-w.keep:
@@ -76,6 +78,10 @@ func (s *source) apply(w *Window, b *Block, done *Applied) bool {
 	case b.Late && t > newest:
 		s.hold(w, b, done)
 		return false
+	case t < newest && b.Late:
+		done.New++
+		s.putLate(w, b)
+		return false
 	}
 	sh, values, why := s.read(w, b)
 	if why != "" {
@@ -83,7 +89,7 @@ func (s *source) apply(w *Window, b *Block, done *Applied) bool {
 	}
 	done.New++
 	if t < newest {
-		s.fillIn(w, t, sh, values)
+		s.fillIn(w, t, w.gen, sh, values)
 		return false
 	}
 	s.release(w, t)
@@ -166,7 +172,7 @@ func (s *source) write(w *Window, t int64, sh *shape, values []float64) {
 
 // fillIn puts a block between those that are there. A series that is in it but not in the next one ended there; one
 // that was in the one before but is not in it was away.
-func (s *source) fillIn(w *Window, t int64, sh *shape, values []float64) {
+func (s *source) fillIn(w *Window, t int64, gen uint64, sh *shape, values []float64) {
 	i, _ := s.at(t)
 	if i > 0 {
 		w.markMissing(s.log[i-1].sh, sh, t)
@@ -185,9 +191,9 @@ func (s *source) fillIn(w *Window, t int64, sh *shape, values []float64) {
 			}
 		}
 	}
-	s.gen = w.gen
+	s.gen = max(s.gen, gen)
 	// Queries may run over the log's memory no longer than the lock is held: insert in place.
-	s.log = slices.Insert(s.log, i, entry{t, w.gen, sh})
+	s.log = slices.Insert(s.log, i, entry{t, gen, sh})
 }
 
 // markMissing puts stale markers at t on the series of one shape that are not in the other.

@@ -39,7 +39,7 @@ type BlockStatus struct {
 
 // Assets is the status of every asset, by name.
 func (w *Window) Assets() []AssetStatus {
-	w.mu.RLock()
+	w.catchUp()
 	defer w.mu.RUnlock()
 	out := make([]AssetStatus, 0, len(w.assets))
 	for _, as := range w.assets {
@@ -51,7 +51,7 @@ func (w *Window) Assets() []AssetStatus {
 
 // Asset is the status of one asset; ok is false if the window has not heard of it.
 func (w *Window) Asset(name string) (status AssetStatus, ok bool) {
-	w.mu.RLock()
+	w.catchUp()
 	defer w.mu.RUnlock()
 	as := w.assets[name]
 	if as == nil {
@@ -96,7 +96,7 @@ func (a *asset) interval() time.Duration {
 // Last calls fn with the newest sample of every series that has not ended, in no particular order. Each asset is read
 // at one moment; fn is called without a lock.
 func (w *Window) Last(fn func(lbls labels.Labels, at time.Time, v float64)) {
-	w.mu.RLock()
+	w.catchUp()
 	lists := make([]string, 0, len(w.index.instance))
 	for instance := range w.index.instance {
 		lists = append(lists, instance)
@@ -136,7 +136,7 @@ type Stats struct {
 
 // Stats is cheap enough for every scrape.
 func (w *Window) Stats() Stats {
-	w.mu.RLock()
+	w.catchUp()
 	defer w.mu.RUnlock()
 	st := Stats{
 		Assets: len(w.assets), Series: w.index.size, Samples: w.samples,

@@ -65,6 +65,8 @@ type Window struct {
 	started time.Time
 	samples int
 	refused map[string]uint64
+	// behind are the sources with late blocks that are not in their places.
+	behind map[*source]bool
 }
 
 // New makes an empty window.
@@ -72,6 +74,7 @@ func New(o Options) *Window {
 	return &Window{
 		opts: o.withDefaults(), keep: (StaleAfter + slack).Milliseconds(),
 		assets: map[string]*asset{}, index: newIndex(), recorded: map[string]*series{}, refused: map[string]uint64{},
+		behind: map[*source]bool{},
 	}
 }
 
@@ -190,6 +193,9 @@ func (w *Window) Forget(name string) {
 }
 
 func (w *Window) forget(as *asset) {
+	for _, src := range as.sources {
+		delete(w.behind, src)
+	}
 	for _, s := range as.series {
 		w.drop(s)
 	}

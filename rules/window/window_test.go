@@ -127,6 +127,8 @@ func TestApply(t *testing.T) {
 // checkBooks compares what the window counts with what is there.
 func checkBooks(t testing.TB, w *Window) {
 	t.Helper()
+	w.catchUp()
+	w.mu.RUnlock()
 	samples, series := 0, 0
 	for _, list := range w.index.name {
 		for i, s := range list {
@@ -310,7 +312,7 @@ func TestSameSeriesInTwoBlocks(t *testing.T) {
 
 // TestQueriesSeeReportsWholeAndOnce runs queries over two metrics while reports come in that always hold the same value.
 func TestQueriesSeeReportsWholeAndOnce(t *testing.T) {
-	w, l := New(Options{}), layout(t, "a", "b")
+	w, l := New(Options{MaxSamples: 1 << 30}), layout(t, "a", "b")
 	w.SetLookback(24 * time.Hour) // nothing is forgotten meanwhile
 	ctx, stop := context.WithCancel(t.Context())
 	var writer sync.WaitGroup

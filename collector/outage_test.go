@@ -247,6 +247,50 @@ func (n *town) threeDays(h *citizen) ticket.Ticket {
 	return unseen
 }
 
+// A host whose clock is wrong, or is set while it runs, is seen at the right times, and nothing of it passes for late.
+func TestAWrongClockIsSeenThrough(t *testing.T) {
+	for name, c := range map[string]struct{ before, after time.Duration }{
+		"an hour behind":         {-time.Hour, -time.Hour},
+		"an hour ahead":          {time.Hour, time.Hour},
+		"set right":              {-time.Hour, 0},
+		"set a day ahead":        {0, 24 * time.Hour},
+		"set an hour back":       {0, -time.Hour},
+		"a little off, and back": {time.Second, -time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTown(t, diskRules, func(n *town) {
+				h := n.hosts["web1"]
+				n.at(min1)
+				h.halt()
+				h.set(func(h *citizen) { h.wrong, h.avail = c.before, dip(20*min1, 30*min1) })
+				n.at(2 * min1)
+				h.run()
+				n.at(15 * min1)
+				h.set(func(h *citizen) { h.wrong = c.after })
+				n.at(25 * min1)
+				tk, ok := n.tickets()["/srv is filling on web1"]
+				if !ok {
+					t.Fatalf("no ticket in the middle of the fault: %q", titles(n.tickets()))
+				}
+				if bad := tk.Alerts[0].FirstBadAt.Sub(n.start); bad < 20*min1 || bad > 20*min1+20*time.Second {
+					t.Errorf("first bad after %v, want 20 min", bad)
+				}
+				n.at(40 * min1)
+				if tk := n.tickets()["/srv is filling on web1"]; tk.State != ticket.Done {
+					t.Errorf("the ticket is %s after the fault", tk.State)
+				}
+				if got := titles(n.tickets()); len(got) != 1 {
+					t.Errorf("tickets %q", got)
+				}
+				st, _ := n.c.window.Asset("web1")
+				if at := st.Blocks[0].LastOK.Sub(n.start); at < 40*min1-15*time.Second || at > 40*min1 || st.CompleteSince.After(n.start) {
+					t.Errorf("newest sample at %v, complete since %v", at, st.CompleteSince)
+				}
+			})
+		})
+	}
+}
+
 // waitFor lets time pass until something is so.
 func waitFor(n *town, so func() bool) {
 	n.t.Helper()

@@ -148,6 +148,7 @@ type citizen struct {
 
 	mu     sync.Mutex
 	cut    bool
+	wrong  time.Duration               // the host's clock minus the collector's
 	twice  bool                        // every request arrives twice
 	avail  func(time.Duration) float64 // of 100, by time since the start
 	made   int                         // reports
@@ -206,7 +207,12 @@ func (h *citizen) run() {
 	h.n.t.Helper()
 	a, err := agent.New(h.cfg, agent.Options{
 		Logger: slog.New(slog.DiscardHandler), Version: "1.2.3", Transport: h, URL: "https://collector.example:9721",
-		Sources:   []sample.Source{{Name: "filesystem", Kind: "node", Sampler: h}},
+		Sources: []sample.Source{{Name: "filesystem", Kind: "node", Sampler: h}},
+		Now: func() time.Time {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return time.Now().Add(h.wrong)
+		},
 		Inventory: func(context.Context) (*wire.Inventory, error) { return &wire.Inventory{Hostname: h.name}, nil },
 	})
 	if err != nil {

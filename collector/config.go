@@ -51,7 +51,7 @@ type Config struct {
 	Quotas ingest.Quotas `yaml:"quotas"`
 	// Backlog bounds what agents may send of their past.
 	Backlog ingest.Backlog `yaml:"backlog"`
-	Fleet  struct {
+	Fleet   struct {
 		// Directory of YAML with customers, sites and assets.
 		Directory string `yaml:"directory"`
 	} `yaml:"fleet"`

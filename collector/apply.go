@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -28,6 +29,9 @@ type sink struct {
 	turns turns
 }
 
+// crowded is how long agents stay away, up to twice as long, when too many come at once.
+const crowded = 5 * time.Second
+
 // Apply implements ingest.Sink: events, and that a late report has to be judged, are durable before the window sees it.
 func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 	err := s.keepEvents(ctx, r)
@@ -43,12 +47,16 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 		}
 		return err
 	}
-	s.turns.do(func() {
+	inTime := s.turns.do(func() {
 		s.facts.learn(r)
 		s.window.Apply(r.Asset, r.ReceivedAt, r.Blocks)
 		s.window.SetCompleteSince(r.Asset.Name, s.facts.completeSince(r))
 		s.past.after(r)
 	})
+	if !inTime {
+		return &ingest.Later{After: crowded + rand.N(crowded), Text: "more reports come in than this collector can take " +
+			"at this moment: if that lasts, give it more processors or let agents report less often"}
+	}
 	s.keepCurves(r)
 	return nil
 }

@@ -2,8 +2,13 @@ package collector
 
 import "sync"
 
-// maxLed is how many turns one caller takes for others before it hands over: its own agent waits for its answer.
-const maxLed = 64
+const (
+	// maxLed is how many turns one caller takes for others before it hands over: its own agent waits for its answer.
+	maxLed = 64
+	// maxTurns is how many may wait: two seconds of what ten thousand hosts report. Who comes to more is told to come
+	// again, for agents give up after 30 s, and what nobody waits for any more would be done in vain, again and again.
+	maxTurns = 1500
+)
 
 // turns runs functions one after the other, in the order they came, in the goroutine of whoever is there already.
 //
@@ -26,10 +31,14 @@ type turn struct {
 	panicked any
 }
 
-// do returns when f was called. A panic of f is the caller's, whoever ran it.
-func (q *turns) do(f func()) {
+// do returns true when f was called, false when too many wait already. A panic of f is the caller's, whoever ran it.
+func (q *turns) do(f func()) bool {
 	t := &turn{run: f, told: make(chan bool, 1)}
 	q.mu.Lock()
+	if len(q.waiting) >= maxTurns {
+		q.mu.Unlock()
+		return false
+	}
 	q.waiting = append(q.waiting, t)
 	lead := !q.busy
 	q.busy = true
@@ -40,6 +49,7 @@ func (q *turns) do(f func()) {
 	if t.panicked != nil {
 		panic(t.panicked)
 	}
+	return true
 }
 
 // lead takes turns, own first, until nobody waits or another can lead.

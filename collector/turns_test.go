@@ -11,20 +11,50 @@ func TestTurnsAreTakenOneByOne(t *testing.T) {
 	var q turns
 	var inside, done atomic.Int64
 	var wg sync.WaitGroup
-	for range 50 * maxLed {
+	for range 20 * maxLed {
 		wg.Go(func() {
-			q.do(func() {
+			if q.do(func() {
 				if inside.Add(1) != 1 {
 					t.Error("two at a time")
 				}
 				inside.Add(-1)
-			})
-			done.Add(1)
+			}) {
+				done.Add(1)
+			}
 		})
 	}
 	wg.Wait()
-	if done.Load() != 50*maxLed || q.busy || len(q.waiting) != 0 {
-		t.Errorf("%d of %d turns, busy %v, %d waiting", done.Load(), 50*maxLed, q.busy, len(q.waiting))
+	if done.Load() != 20*maxLed || q.busy || len(q.waiting) != 0 {
+		t.Errorf("%d of %d turns, busy %v, %d waiting", done.Load(), 20*maxLed, q.busy, len(q.waiting))
+	}
+}
+
+// More than can be served in time are turned away at once, and those who wait are served.
+func TestTurnsAreBounded(t *testing.T) {
+	var q turns
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	var served atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() { q.do(func() { close(inside); <-goOn }) })
+	<-inside
+	answers := make(chan bool, 2*maxTurns)
+	for range 2 * maxTurns {
+		wg.Go(func() { answers <- q.do(func() { served.Add(1) }) })
+	}
+	for range maxTurns { // the half that is turned away need not wait
+		if <-answers {
+			t.Fatal("served while another's turn lasts")
+		}
+	}
+	close(goOn)
+	wg.Wait()
+	for range maxTurns {
+		if !<-answers {
+			t.Fatal("turned away although there was room")
+		}
+	}
+	if served.Load() != maxTurns {
+		t.Errorf("%d served, want %d", served.Load(), maxTurns)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -249,7 +250,7 @@ func (h *citizen) Read(context.Context, time.Time) (sample.Reading, error) {
 		{Name: "node_filesystem_size_bytes", Labels: srv, Value: 100},
 	}}
 	for i := range h.noise {
-		v := float64(time.Now().UnixNano()%1_000_003) * (float64(i) + 0.1234567890123) / 3
+		v := mathrand.Float64() //nolint:gosec // noise
 		out.Samples = append(out.Samples, wire.Sample{Name: "noise", Labels: []wire.Label{{Name: "i", Value: fmt.Sprint(i)}}, Value: v})
 	}
 	return out, nil

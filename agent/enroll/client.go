@@ -111,7 +111,12 @@ func ask(ctx context.Context, via http.RoundTripper, collector, path string, key
 		return nil, Explain(err, collector, now())
 	}
 	defer resp.Body.Close()
-	return readEnrolled(resp, collector)
+	answer, err := readEnrolled(resp, collector)
+	if err != nil && ctx.Err() != nil {
+		// A server may still answer the request that its client has just given up. What came of it is no refusal.
+		return nil, Explain(ctx.Err(), collector, now())
+	}
+	return answer, err
 }
 
 func readEnrolled(resp *http.Response, collector string) (*wire.Enrolled, error) {

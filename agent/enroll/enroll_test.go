@@ -281,3 +281,19 @@ func TestEnrollEndsWithItsContext(t *testing.T) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
 }
+
+// givenUp answers as a server does whose client hangs up: the context ends, and an empty answer still arrives.
+type givenUp struct{ cancel context.CancelFunc }
+
+func (g givenUp) RoundTrip(*http.Request) (*http.Response, error) {
+	g.cancel()
+	return &http.Response{Status: "200 OK", StatusCode: http.StatusOK, Body: http.NoBody}, nil
+}
+
+func TestAnswerAfterTheContextIsNoRefusal(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := ask(ctx, givenUp{cancel}, "127.0.0.1:9721", wire.PathEnrol, newKey(t), &wire.Enrol{}, time.Now)
+	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrRefused) {
+		t.Errorf("error %v, want context.Canceled and no refusal", err)
+	}
+}

@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/evaluate"
@@ -10,6 +11,7 @@ import (
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
 )
 
 // maxMissedCurves bounds the curves of one ticket about what nobody saw.
@@ -19,6 +21,10 @@ const maxMissedCurves = 12
 // be done then.
 func (p *pipeline) missed(ctx context.Context, u evaluate.Unseen, then func(store.Tx) error) error {
 	now := p.now()
+	u, err := p.setApart(ctx, u)
+	if err != nil {
+		return err
+	}
 	m := missedOf(u)
 	tell := m.Alerts > 0 || m.Unjudged != ""
 	a := incident.Unseen(m)
@@ -29,7 +35,7 @@ func (p *pipeline) missed(ctx context.Context, u evaluate.Unseen, then func(stor
 		cancel()
 	}
 	var did outcome
-	err := p.store.Update(ctx, "unseen-"+a.ID, func(tx store.Tx) error {
+	err = p.store.Update(ctx, "unseen-"+a.ID, func(tx store.Tx) error {
 		did = outcome{}
 		if err := then(tx); err != nil || !tell {
 			return err
@@ -45,6 +51,45 @@ func (p *pipeline) missed(ctx context.Context, u evaluate.Unseen, then func(stor
 			"alerts", m.Alerts)
 	}
 	return nil
+}
+
+// setApart moves to u.Live what the live rules have told, too, although it is over by now: it went on when its asset
+// could be seen again, and ended before its review did.
+func (p *pipeline) setApart(ctx context.Context, u evaluate.Unseen) (evaluate.Unseen, error) {
+	found := u.Found
+	u.Found, u.Live = nil, slices.Clone(u.Live)
+	err := p.store.View(ctx, func(tx store.Tx) error {
+		for _, e := range found {
+			told, err := p.told(tx, e)
+			switch {
+			case err != nil:
+				return err
+			case told:
+				u.Live = append(u.Live, e)
+			default:
+				u.Found = append(u.Found, e)
+			}
+		}
+		return nil
+	})
+	return u, err
+}
+
+// told tells whether an episode is in a ticket already: the alert fired live after the episode began and before it ended.
+func (p *pipeline) told(tx store.Tx, e evaluate.Episode) (bool, error) {
+	a := p.alertOf(rules.Transition{Origin: e.Origin, Alert: e.Alert})
+	tickets, err := tx.TicketsByKey(incident.KeyOf(a).String(), maxPast)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range tickets {
+		for _, live := range t.Alerts {
+			if live.ID == a.ID && !live.FiredAt.Before(e.Since) && (a.EndedAt.IsZero() || live.FiredAt.Before(a.EndedAt)) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // missed fills the five parts for what a review found.
@@ -92,7 +137,7 @@ func (g gatherer) missedSymptoms(u evaluate.Unseen, now time.Time) ticket.Eviden
 		add(fmt.Sprintf("%d more alerts came and went", u.More), "rules", u.To)
 	}
 	for _, e := range u.Live {
-		add(fmt.Sprintf("%s began at %s and fires still: it is in a ticket of its own", e.Origin.Name, shortly(e.Since)), sourceOf(e.Origin), e.Since)
+		add(fmt.Sprintf("%s began at %s and went on when the host could be seen again: it is in a ticket of its own", e.Origin.Name, shortly(e.Since)), sourceOf(e.Origin), e.Since)
 	}
 	if u.Unjudged != "" {
 		add("not all could be judged: "+u.Unjudged, "watchbill", now)

@@ -161,7 +161,8 @@ func (a *agent) enter(ctx context.Context) bool {
 
 func (a *agent) leave() { <-a.turn }
 
-// over is the first quota that says wait; reason is empty when none does, and then one report is taken from all.
+// over is the first quota that says wait; reason is empty when none does, and then one report is taken from all. A report
+// of the past is paid for with its credit instead: what is live must never wait because the past came first.
 func (a *agent) over(now time.Time) (reason, quota string, d time.Duration) {
 	c := a.customer
 	if d := wait(a.bytes, 1, now); d > 0 {
@@ -169,6 +170,9 @@ func (a *agent) over(now time.Time) (reason, quota string, d time.Duration) {
 	}
 	if d := wait(c.bytes, 1, now); d > 0 {
 		return reasonCustomerBytes, c.key + "bytes_per_minute", d
+	}
+	if a.sent.past() {
+		return "", "", 0
 	}
 	if d := wait(a.reports, 1, now); d > 0 {
 		return reasonReports, "quotas.agent.reports_per_minute", d

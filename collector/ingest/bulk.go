@@ -11,9 +11,9 @@ import (
 	"github.com/watchbill/watchbill/collector/fleet"
 )
 
-// bulk takes many reports of the past, one after the other, as if each had come alone: each costs a credit and counts
-// for the quotas. It stops at the first that is not disposed of; the answer says how many are. The caller holds the
-// agent's turn, and has let one report in.
+// bulk takes many reports of the past, one after the other, as if each had come alone: each costs a credit. It stops at
+// the first that is not disposed of; the answer says how many are. The caller holds the agent's turn, and has let one
+// report in.
 func (i *Ingest) bulk(w http.ResponseWriter, r *http.Request, who fleet.Agent, a *agent, now time.Time) outcome {
 	d := wire.NewDecoder()
 	defer d.Release()

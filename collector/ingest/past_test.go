@@ -126,6 +126,24 @@ func TestThePastDoesNotDelayThePresent(t *testing.T) {
 	wantCredits(t, "the slow one", <-done, accepted, 4)
 }
 
+// However much of the past came, the present has its own quota: an agent that replays after every restart of the
+// collector is still live.
+func TestThePastDoesNotUseUpTheQuotaOfThePresent(t *testing.T) {
+	w := newWorld(t, small(func(q *Quotas) { q.Agent.ReportsPerMinute, q.Customer.ReportsPerMinute = 10, 10 }))
+	c := w.enrol("acme", "leeds", "web1")
+	none := time.Time{}
+	c.say(c.report(c.block("cpu", 1, 0)), wire.LaneLive, 50, none)
+	for n := range 50 {
+		lane := []string{wire.LaneBacklog, wire.LaneReplay}[n%2]
+		if ack := c.say(c.report(c.block("cpu", 1, time.Minute)), lane, 50-n, none); ack.Result != accepted {
+			t.Fatalf("report %d of the past: %v", n, ack)
+		}
+	}
+	if ack := c.say(c.report(c.block("cpu", 1, 0)), wire.LaneLive, 0, none); ack.Result != accepted {
+		t.Errorf("the present: %v", ack)
+	}
+}
+
 // The last quarter of an hour is asked for first: most rules look back no further.
 func TestReplayIsAskedForInTwoSteps(t *testing.T) {
 	var wanted time.Time

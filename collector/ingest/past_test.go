@@ -129,7 +129,10 @@ func TestThePastDoesNotDelayThePresent(t *testing.T) {
 // However much of the past came, the present has its own quota: an agent that replays after every restart of the
 // collector is still live.
 func TestThePastDoesNotUseUpTheQuotaOfThePresent(t *testing.T) {
-	w := newWorld(t, small(func(q *Quotas) { q.Agent.ReportsPerMinute, q.Customer.ReportsPerMinute = 10, 10 }))
+	w := newWorld(t, func(o *Options) {
+		o.Quotas = DefaultQuotas()
+		o.Quotas.Agent.ReportsPerMinute, o.Quotas.Customer.ReportsPerMinute = 10, 10
+	})
 	c := w.enrol("acme", "leeds", "web1")
 	none := time.Time{}
 	c.say(c.report(c.block("cpu", 1, 0)), wire.LaneLive, 50, none)

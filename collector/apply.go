@@ -38,7 +38,8 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 	if err == nil {
 		err = s.past.before(ctx, r)
 	}
-	if err == nil && s.asks.hear(r) {
+	if err == nil && len(r.Bundles) > 0 { // also those heard before: it may have been learn that failed then
+		s.asks.hear(r)
 		err = s.learn(ctx, r.Asset.Name)
 	}
 	if err != nil {

@@ -183,25 +183,20 @@ func (s *asks) ask(asset string, now time.Time) []*wire.BundleRequest {
 	return out
 }
 
-// hear takes in the answers of a report and says whether any was wanted. A report may have been overtaken by a newer one;
-// what was made before it was asked for answers something else.
-func (s *asks) hear(r ingest.Report) bool {
-	if len(r.Bundles) == 0 {
-		return false
-	}
+// hear takes in the answers of a report. A report may have been overtaken by a newer one; what was made before it was
+// asked for answers something else. To hear one twice changes nothing: that its tickets have it is what learn sees to.
+func (s *asks) hear(r ingest.Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	any := false
 	for _, b := range r.Bundles {
 		for _, w := range s.host[r.Asset.Name] {
 			old := w.since.IsZero() || b.Table.SampledAt.Before(w.since.Add(-askSlack)) ||
 				w.answer != nil && !b.Table.SampledAt.After(w.answer.SampledAt)
 			if w.name == b.Name && w.argument == b.Argument && !old {
-				w.answer, w.open, any = &b.Table, false, true
+				w.answer, w.open = &b.Table, false
 			}
 		}
 	}
-	return any
 }
 
 // news are the answers that an incident has not been told of.

@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // asked is what the next Ack to a host asks for.
@@ -130,6 +133,40 @@ func TestEvidenceNobodyAskedFor(t *testing.T) {
 	if n, _ := s.gathered(s.only(), "true-1"); n != 1 {
 		t.Errorf("an overtaken answer is %d times in the ticket", n)
 	}
+}
+
+// An answer that could not be kept is not acknowledged: the agent sends the report again, and then it is in the ticket.
+func TestEvidenceIsKeptBeforeItIsAcknowledged(t *testing.T) {
+	s := newStage(t, testConfig(t, diskRules))
+	s.report("web1", 0, 0.5)
+	if got := s.asked("web1"); got != mounted {
+		t.Fatalf("asked for %q", got)
+	}
+	whole := s.pipeline.store
+	r := ingest.Report{Asset: window.Asset{Name: "web1", Customer: "acme", Site: "london"}, Epoch: 1, Sequence: 100, MadeAt: s.at, ReceivedAt: s.at}
+	s.answer("disk_usage", "/srv", "/srv/big")(&r)
+	for name, st := range map[string]store.Store{"full disk": fullStore{whole}, "broken store": brokenStore{whole}} {
+		s.pipeline.store = st
+		if err := s.sink.Apply(t.Context(), r); err == nil {
+			t.Errorf("%s: an answer that was not kept is acknowledged", name)
+		}
+	}
+	s.pipeline.store = whole
+	for range 2 { // the second because the acknowledgement was lost
+		if err := s.sink.Apply(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, shown := s.gathered(s.only(), "/srv/big"); n != 1 || !shown {
+		t.Errorf("the answer was added %d times, shown %t", n, shown)
+	}
+}
+
+// brokenStore cannot write, and nobody knows why.
+type brokenStore struct{ store.Store }
+
+func (brokenStore) Update(context.Context, string, func(store.Tx) error) error {
+	return errors.New("input/output error")
 }
 
 func TestEvidenceIsAskedForAgainAFewTimes(t *testing.T) {

@@ -108,7 +108,7 @@ func (p *Push) disposed(items []item, a Answer) time.Duration {
 	p.sayRefused(items, ack)
 	if n > 0 {
 		p.up()
-		p.askReplay(ack, keyOf(items[n-1].report))
+		p.askReplay(ack, items[n-1].lane, keyOf(items[n-1].report))
 	}
 	switch {
 	case ack.Result == wire.Ack_RESULT_LATER:

@@ -129,3 +129,45 @@ func TestReplayAndBacklogComeInOrderOfTime(t *testing.T) {
 		}
 	})
 }
+
+// Where a replay ends is for what is live to say: that a collector which was started anew has taken a report of the past
+// does not mean that it has those which the one before it took since.
+func TestABacklogDoesNotEndAReplay(t *testing.T) {
+	for name, asked := range map[string]func(lane string) (since int){
+		"asked for more with the backlog":  func(lane string) int { return map[bool]int{true: 1, false: 2}[lane == wire.LaneBacklog] },
+		"asked for all with what was live": func(string) int { return 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, start func(int, ...func(*Options)) *rig) {
+				r := start(0)
+				var made []time.Time
+				grow := func() {
+					time.Sleep(time.Minute)
+					r.append(t, 1)
+					made = append(made, time.Now())
+					synctest.Wait()
+				}
+				r.line.becomes(func(int, *wire.Report, *http.Request) (*http.Response, error) { return nil, errLine })
+				grow()
+				grow()
+				r.line.forget()
+				r.line.becomes(func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
+					a := accept(x)
+					a.Credits = 0 // 1 is left behind
+					return reply(req, a), nil
+				})
+				grow()
+				grow()
+				r.line.expect(2, 3, 4) // and 1 waits
+				r.line.forget()
+				r.line.becomes(func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
+					a := accept(x)
+					a.Incarnation, a.ReplaySinceMs = 2, made[asked(req.Header.Get(wire.HeaderLane))].UnixMilli()
+					return reply(req, a), nil
+				})
+				grow()
+				r.line.expect(5, 1, 2, 3, 4)
+			})
+		})
+	}
+}

@@ -152,7 +152,7 @@ type replay struct {
 	incarnation uint64
 	sinceMs     int64
 	// untilMs is where an earlier request of the same collector, answered before, began; 0 when there was none. until is
-	// the report by whose Ack the collector asked: it and what is newer the collector has; zero when there was none.
+	// the first live report that this collector has taken: it and what is newer it has, or gets without a replay.
 	untilMs int64
 	until   key
 	next    func() (spool.Item, error, bool)
@@ -164,9 +164,22 @@ type replay struct {
 	broken error
 }
 
-// askReplay takes note of what the Ack of a report asks to see again. A collector that wants to see further back gets
-// only what it has not had yet.
-func (p *Push) askReplay(a *wire.Ack, of key) {
+// taken is the first live report that an incarnation of the collector has taken. A report of the past says nothing of
+// the kind: newer ones may have been taken by an incarnation before, which has forgotten them.
+type taken struct {
+	by    uint64
+	first key
+}
+
+// askReplay takes note of what the Ack of an accepted report asks to see again. A collector that wants to see further
+// back gets only what it has not had yet.
+func (p *Push) askReplay(a *wire.Ack, l lane, of key) {
+	if p.taken.by != a.Incarnation {
+		p.taken = taken{by: a.Incarnation}
+	}
+	if l == laneLive && p.taken.first == (key{}) {
+		p.taken.first = of
+	}
 	was := p.replay
 	same := was != nil && was.incarnation == a.Incarnation
 	if a.ReplaySinceMs == 0 || same && was.sinceMs <= a.ReplaySinceMs {
@@ -174,7 +187,7 @@ func (p *Push) askReplay(a *wire.Ack, of key) {
 	}
 	p.endReplay()
 	next, stop := iter.Pull2(p.o.Spool.Since(time.UnixMilli(a.ReplaySinceMs)))
-	p.replay = &replay{incarnation: a.Incarnation, sinceMs: a.ReplaySinceMs, next: next, stop: stop, until: of}
+	p.replay = &replay{incarnation: a.Incarnation, sinceMs: a.ReplaySinceMs, next: next, stop: stop, until: p.taken.first}
 	if same && was.whole {
 		p.replay.untilMs = was.sinceMs
 	}
@@ -183,9 +196,6 @@ func (p *Push) askReplay(a *wire.Ack, of key) {
 
 // nextReplay is the next report of a replay under way.
 func (p *Push) nextReplay() (item, bool) {
-	if hello := p.takeHello(); hello != nil {
-		p.askReplay(hello, key{})
-	}
 	r := p.replay
 	if r == nil || r.next == nil {
 		return item{}, false
@@ -206,15 +216,6 @@ func (p *Push) nextReplay() (item, bool) {
 func (p *Push) replayed(s spool.Item) item {
 	r := p.replay
 	return item{report: s.Report, lane: laneReplay, shape: p.o.Spool.Shape, done: func() error { r.read = r.read[1:]; return nil }}
-}
-
-// takeHello is the Ack of a Hello that asked for a replay and that nobody has taken yet.
-func (p *Push) takeHello() *wire.Ack {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a := p.hello
-	p.hello = nil
-	return a
 }
 
 // endReplay stops reading; that this request was answered stays known.

@@ -94,7 +94,7 @@ func (p *Push) accepted(it item, a *wire.Ack) {
 	if a.Error != "" {
 		p.once("accepted "+a.Error, "the collector accepted a report but not all of it", "error", a.Error)
 	}
-	p.askReplay(a, keyOf(it.report))
+	p.askReplay(a, it.lane, keyOf(it.report))
 }
 
 func (p *Push) refused(it item, reason, text string) {

@@ -85,11 +85,11 @@ type Push struct {
 	mu     sync.Mutex
 	stats  Stats
 	direct []direct
-	hello  *wire.Ack // asked for a replay, not yet taken up
 
 	// What follows belongs to Run's goroutine.
 	live    key             // the newest report the collector has disposed of
 	replay  *replay         // what the collector wants to see again
+	taken   taken           // since when it has what is live
 	credits int             // how many reports of the past it takes now
 	alone   int             // so many reports of the past go alone, for want of what a bulk cannot carry
 	noBulk  bool            // the collector knows of no bulk

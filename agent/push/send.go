@@ -62,12 +62,6 @@ func (p *Push) Hello(ctx context.Context) (Answer, error) {
 		return Answer{}, fmt.Errorf("ask the collector at %s for its clock: %w", p.o.URL, err)
 	}
 	p.o.OnAck(a)
-	if a.Ack.ReplaySinceMs != 0 {
-		p.mu.Lock()
-		p.hello = a.Ack
-		p.mu.Unlock()
-		p.Wake()
-	}
 	return a, nil
 }
 

@@ -160,9 +160,10 @@ func TestABacklogDoesNotEndAReplay(t *testing.T) {
 				grow()
 				r.line.expect(2, 3, 4) // and 1 waits
 				r.line.forget()
+				before := slices.Clone(made)
 				r.line.becomes(func(_ int, x *wire.Report, req *http.Request) (*http.Response, error) {
 					a := accept(x)
-					a.Incarnation, a.ReplaySinceMs = 2, made[asked(req.Header.Get(wire.HeaderLane))].UnixMilli()
+					a.Incarnation, a.ReplaySinceMs = 2, before[asked(req.Header.Get(wire.HeaderLane))].UnixMilli()
 					return reply(req, a), nil
 				})
 				grow()

@@ -298,6 +298,8 @@ func TestWebhookDroppedAfterCommit(t *testing.T) {
 	}
 }
 
+// A desk that never answers, or never ends its answer, is given up: without a time-out Send would not return before the
+// desk does, which here waits for the end of the test.
 func TestWebhookHanging(t *testing.T) {
 	release := make(chan struct{})
 	d := newDesk(t, func(w http.ResponseWriter, r *http.Request) {
@@ -310,13 +312,9 @@ func TestWebhookHanging(t *testing.T) {
 	defer close(release)
 	for path, want := range map[string]error{"/head": context.DeadlineExceeded, "/body": nil} {
 		w := webhook(t, WebhookConfig{URL: d.URL + path, Timeout: model.Duration(50 * time.Millisecond)})
-		start := time.Now()
 		err := w.Send(t.Context(), message(t, notice()))
 		if err == nil || errors.Is(err, outbox.ErrRefused) || want != nil && !errors.Is(err, want) {
 			t.Errorf("%s: %v, want to try again", path, err)
-		}
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("%s: hung for %v with a time-out of 50 ms", path, d)
 		}
 	}
 }

@@ -25,30 +25,31 @@ type seat struct {
 	cert   *x509.Certificate
 }
 
-// seat gives a connection to its agent when it first speaks for it. An agent that has too many loses the oldest. When
-// the customer has too many, the text says so and the connection gets no seat.
+// seat gives a connection to its agent when it first speaks for it. An agent that has as many as it may, or whose
+// customer has, loses its oldest for it: its line mostly broke without a word. Where the customer has too many and this
+// agent none, the text says so and the connection gets no seat.
 func (i *Ingest) seat(r *http.Request, a *agent) (crowded string) {
 	g, ok := r.Context().Value(guestKey{}).(*guest)
-	if !ok {
+	if !ok || g.seat.Load() != nil {
 		return ""
 	}
-	if g.seat.Load() != nil {
-		return ""
-	}
+	c := a.customer
 	i.agents.mu.Lock()
-	if c := a.customer; c.connections >= c.quotas.Connections {
+	full := c.connections >= c.quotas.Connections
+	if full && len(a.guests) == 0 {
 		i.agents.mu.Unlock()
 		return fmt.Sprintf("this customer's agents have %d connections, and more are not taken: the agent comes again later; "+
 			"raise %sconnections if there are that many agents", c.quotas.Connections, c.key)
 	}
-	a.customer.connections++
+	var oldest *guest
+	if full || len(a.guests) >= i.o.Quotas.Agent.Connections {
+		oldest = a.guests[0]
+		i.agents.remove(a, 0)
+	}
+	c.connections++
 	a.guests = append(a.guests, g)
 	taken := &seat{i.agents, a, r.TLS.PeerCertificates[0]}
 	g.seat.Store(taken)
-	var oldest *guest
-	if len(a.guests) > i.o.Quotas.Agent.Connections {
-		oldest = a.guests[0]
-	}
 	i.agents.mu.Unlock()
 	if g.closed.Load() { // before it could be known whose it is
 		i.agents.unseat(g, taken)
@@ -64,11 +65,15 @@ func (i *Ingest) seat(r *http.Request, a *agent) (crowded string) {
 func (a *agents) unseat(g *guest, from *seat) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	one := from.agent
-	if n := slices.Index(one.guests, g); n >= 0 {
-		one.guests = slices.Delete(one.guests, n, n+1)
-		one.customer.connections--
+	if n := slices.Index(from.agent.guests, g); n >= 0 {
+		a.remove(from.agent, n)
 	}
+}
+
+// remove gives back the place of an agent's n-th connection. The caller holds mu.
+func (a *agents) remove(one *agent, n int) {
+	one.guests = slices.Delete(one.guests, n, n+1)
+	one.customer.connections--
 }
 
 // seated is every connection that belongs to an agent, with its certificate.

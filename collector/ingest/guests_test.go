@@ -134,6 +134,37 @@ func TestConnectionsOfACustomer(t *testing.T) {
 	waitFor(t, func() bool { ack, _ := second.send(m); return ack.Result == wire.Ack_RESULT_ACCEPTED })
 }
 
+// TestOwnConnectionsGoFirst: an agent whose line broke without a word comes back although the old connection still counts
+// and its customer has no more; it loses its own, not another's.
+func TestOwnConnectionsGoFirst(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.Quotas = DefaultQuotas()
+		o.Quotas.Customers = map[string]CustomerQuotas{"acme": {Connections: 2}}
+	}).serve(Door{})
+	c, other := w.enrol("acme", "leeds", "web1"), w.enrol("acme", "leeds", "web2")
+	broken, _ := c.dial(t)
+	stays, _ := other.dial(t)
+	again, status := c.dial(t)
+	if status != 200 {
+		t.Errorf("its agent comes back: %d", status)
+	}
+	ended(t, broken)
+	m := other.report()
+	if ack, _ := other.send(m); ack.Result != wire.Ack_RESULT_ACCEPTED { // over a connection of its own, for its first
+		t.Errorf("%v", ack)
+	}
+	ended(t, stays)
+	if hello(t, again) != 200 {
+		t.Error("another agent's connection is closed")
+	}
+	a := w.ingest.agents.get(c.agent)
+	w.ingest.agents.mu.Lock()
+	defer w.ingest.agents.mu.Unlock()
+	if len(a.guests) != 1 || a.customer.connections != 2 {
+		t.Errorf("%d connections of the agent, %d of the customer", len(a.guests), a.customer.connections)
+	}
+}
+
 // TestRevokedIdleConnection: a connection on which nothing is said is closed too, by what Run does every 20 s; those of
 // other agents stay.
 func TestRevokedIdleConnection(t *testing.T) {

@@ -67,19 +67,27 @@ func (s *sink) keepEvents(ctx context.Context, r ingest.Report) error {
 	if len(r.Events) == 0 {
 		return nil
 	}
+	fresh := 0
 	err := s.store.Update(ctx, "", func(tx store.Tx) error {
+		fresh = 0
 		for _, e := range r.Events {
-			_, err := tx.PutEvent(store.HostEvent{
+			isNew, err := tx.PutEvent(store.HostEvent{
 				Asset: r.Asset.Name, Epoch: r.Epoch, ID: e.ID, Kind: e.Kind, At: e.At, Text: e.Text, Fields: e.Fields,
 			})
 			if err != nil {
 				return err
+			}
+			if isNew {
+				fresh++
 			}
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("keep %d events of %s: %w", len(r.Events), r.Asset.Name, err)
+	}
+	if r.NewEvents != nil {
+		r.NewEvents(fresh)
 	}
 	return nil
 }

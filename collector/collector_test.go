@@ -466,6 +466,27 @@ func TestFullDiskRefusesUnacknowledged(t *testing.T) {
 	}
 }
 
+// Events that are known are not new: the quota of an agent that replays them is for others.
+func TestKnownEventsAreNotNew(t *testing.T) {
+	s := newStage(t, testConfig(t, diskRules))
+	var told []int
+	events := func(ids ...uint64) func(*ingest.Report) {
+		return func(r *ingest.Report) {
+			for _, id := range ids {
+				r.Events = append(r.Events, ingest.Event{ID: id, Kind: "x", At: s.at})
+			}
+			r.NewEvents = func(n int) { told = append(told, n) }
+		}
+	}
+	s.report("web1", 0, 50, events(1, 2))
+	s.report("web1", time.Second, 50, events(1, 2, 3))
+	s.report("web2", time.Second, 50, events(1))
+	s.report("web1", time.Second, 50, events())
+	if fmt.Sprint(told) != "[2 1 1]" {
+		t.Errorf("new events of each report: %v, want 2, 1 and 1", told)
+	}
+}
+
 type fullStore struct{ store.Store }
 
 func (fullStore) Update(context.Context, string, func(store.Tx) error) error {

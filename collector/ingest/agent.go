@@ -190,9 +190,22 @@ func (a *agent) spend(n int, now time.Time) {
 	}
 }
 
-// eventsLeft is how many events may still come.
+// eventsLeft is how many events may come with the request in hand. A replay brings what is known and costs nothing: that
+// passes, too, when the quota is used up, and what of it turns out to be new runs up a debt of an hour's worth at most.
 func (a *agent) eventsLeft(now time.Time) int {
-	return max(int(min(a.events.TokensAt(now), a.customer.events.TokensAt(now))), 0)
+	left := a.customer.events.TokensAt(now)
+	own := a.events.TokensAt(now)
+	if a.sent.lane == wire.LaneReplay {
+		left, own = left+float64(a.customer.events.Burst()), own+float64(a.events.Burst())
+	}
+	return max(int(min(own, left)), 0)
+}
+
+// payEvents takes n new events from the quotas.
+func (a *agent) payEvents(n int, now time.Time) {
+	for _, l := range []*rate.Limiter{a.events, a.customer.events} {
+		l.ReserveN(now, min(n, l.Burst()))
+	}
 }
 
 // forgetSource is how long a source counts after its last block.

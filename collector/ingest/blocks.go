@@ -51,8 +51,9 @@ type sorting struct {
 	refusals []*wire.Refusal
 	// refused are the blocks that need not be looked at again.
 	refused map[int]bool
-	// events is how many events the quota lets through.
+	// events is how many events the quota lets through; paid says that the Sink has told which of them cost.
 	events int
+	paid   bool
 }
 
 // sort reads the shapes that came along and refuses what can be refused without knowing shapes.
@@ -216,6 +217,9 @@ func (s *sorting) result() Report {
 		Bundles:  bundles(s.m.GetBundles(), s.now),
 		Replayed: s.replayed, HeldSince: moment(s.m.GetHeldSinceMs()),
 		Lane: s.a.sent.lane, Waiting: s.a.sent.waiting, ReplayedSince: s.a.sent.replayed,
+	}
+	if s.events > 0 {
+		r.NewEvents = func(n int) { s.paid = true; s.a.payEvents(n, s.now) }
 	}
 	if g := s.m.GetGoodbye(); g != nil {
 		reason := clean(g.GetReason())

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/x509"
@@ -307,6 +308,55 @@ func stormEvents(w *world, n int) (out []*wire.Event) {
 		out = append(out, &wire.Event{Id: uint64(k) + 1, Kind: "unit_failed", AtMs: w.clock.now().UnixMilli()}) //nolint:gosec // small
 	}
 	return out
+}
+
+// TestEventsThatAreKnown cost nothing: an agent that replays its events after a restart of the collector has its quota for
+// new ones. What claims to be a replay and is new is paid for, with an hour's worth of debt at most.
+func TestEventsThatAreKnown(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.Quotas = DefaultQuotas()
+		o.Quotas.Agent.EventsPerHour = 10
+		o.Backlog = Backlog{SamplesPerSecond: 1e6, Credits: 1000, AtOnce: 1}
+	})
+	isNew := 0 // of each report
+	w.sink.set(func(_ context.Context, r Report) error {
+		if r.NewEvents != nil {
+			r.NewEvents(min(isNew, len(r.Events)))
+		}
+		return nil
+	})
+	c := w.enrol("acme", "leeds", "web1")
+	send := func(lane string, n int) (came int, text string) {
+		t.Helper()
+		m := c.report()
+		m.Events = stormEvents(w, n)
+		ack := c.say(m, lane, 100, time.Time{})
+		if ack.Result != wire.Ack_RESULT_ACCEPTED {
+			t.Fatalf("%v", ack)
+		}
+		return len(w.sink.last(t).Events), ack.Error
+	}
+	send(wire.LaneLive, 0) // which gives credits
+	for range 5 {
+		if came, text := send(wire.LaneReplay, 8); came != 8 || text != "" {
+			t.Fatalf("%d of 8 events replayed: %s", came, text)
+		}
+	}
+	isNew = 100
+	if came, text := send(wire.LaneLive, 10); came != 10 {
+		t.Fatalf("%d of 10 new events after a replay: %s", came, text)
+	}
+	isNew = 0
+	if came, _ := send(wire.LaneReplay, 8); came != 8 {
+		t.Errorf("%d of 8 events replayed when the quota is used up", came)
+	}
+	isNew = 100
+	if came, _ := send(wire.LaneReplay, 30); came != 10 {
+		t.Errorf("%d new events as a replay, 10 fit", came)
+	}
+	if came, _ := send(wire.LaneReplay, 30); came != 0 {
+		t.Errorf("%d new events more as a replay", came)
+	}
 }
 
 // TestQuotasOf: a single customer's quotas replace the general ones, key by key.

@@ -172,8 +172,9 @@ func (i *Ingest) applied(a *agent, m *wire.Report, s *sorting, now time.Time) {
 		i.metrics.samples.Add(float64(len(b.Values)))
 		a.price += len(b.Values)
 	}
-	a.events.AllowN(now, s.events)
-	a.customer.events.AllowN(now, s.events)
+	if !s.paid {
+		a.payEvents(s.events, now)
+	}
 	for _, f := range s.refusals {
 		i.metrics.refused(f.Reason)
 		i.tell(a, s.who, f.Reason, now, f.Error)

@@ -42,6 +42,9 @@ type Report struct {
 	ReceivedAt time.Time
 	Blocks     []window.Block
 	Events     []Event
+	// NewEvents is told by the Sink how many of Events it did not have yet: only those count for the quotas. A Sink that
+	// does not know tells nothing, and all count.
+	NewEvents func(n int)
 	// EventsDropped is how many events more there were than the agent's quota allows.
 	EventsDropped int
 	// Inventory is nil when nothing about the host has changed.

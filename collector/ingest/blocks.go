@@ -21,11 +21,17 @@ const (
 	// maxOutage is how long a line may have been down and what is reported afterwards is still taken in, beyond what
 	// rules look back.
 	maxOutage = 72 * time.Hour
-	// lateFrom is the least age at which a block is late; twice its interval when that is more.
-	lateFrom = 30 * time.Second
-	// maxInterval bounds the interval in that reckoning: nobody's block stays new for ever.
+	// lateFrom and maxInterval are those of LateAfter.
+	lateFrom    = 30 * time.Second
 	maxInterval = time.Hour
 )
+
+// LateAfter is how old what is sent every interval may be when it is received, and still be news: twice the interval, but
+// at least 30 s, which a busy line may take, and at most two hours, for nothing stays new for ever. A block is late by its
+// own interval, a report by its host's, which is that of its fastest sampler.
+func LateAfter(interval time.Duration) time.Duration {
+	return max(2*min(interval, maxInterval), lateFrom)
+}
 
 // sorting is the work on one report between reading and applying it.
 type sorting struct {
@@ -265,7 +271,7 @@ func (s *sorting) block(n int, b *wire.Block) {
 		return
 	}
 	age := s.now.Sub(out.At)
-	out.Late = s.replayed || age > max(2*min(out.Interval, maxInterval), lateFrom) || !out.At.After(src.newest)
+	out.Late = s.replayed || age > LateAfter(out.Interval) || !out.At.After(src.newest)
 	src.seenAt = s.now
 	s.a.put(out.Source, src)
 	if out.Late && s.a.version1 {

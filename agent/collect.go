@@ -21,6 +21,8 @@ const (
 	repeatUnchanged = 110 * time.Second
 	// kindAgent is the kind of blocks the agent writes about itself.
 	kindAgent = "watchbill_agent"
+	// sourceOwn is the source of the block that has the agent's own metrics.
+	sourceOwn = "agent"
 )
 
 // collector reads the sources in turn and makes their blocks. One goroutine uses it.
@@ -75,19 +77,20 @@ func (c *collector) forget() {
 	}
 }
 
-// collect reads what is due. now is corrected time.
+// collect reads what is due. now is corrected time. What is due goes by when the round began, so that how long the sources
+// before one take says nothing about when its turn is.
 func (c *collector) collect(ctx context.Context, now func() time.Time) collected {
 	var all collected
+	round := now()
 	for _, s := range c.sources {
 		at := now()
-		if at.Before(s.due) {
+		if round.Before(s.due) {
 			if s.ok && s.Kind != "" && at.Sub(s.said) >= repeatUnchanged {
 				all.blocks = append(all.blocks, c.unchanged(s, at))
 			}
 			continue
 		}
-		// Due a little early, so that a ticker's jitter does not cost a round.
-		s.due = at.Add(s.Every - c.interval/2)
+		s.due = round.Add(s.Every - c.jitter())
 		reading, err := sample.Reading{}, c.memory.refuses(s, c.interval)
 		if err == nil {
 			reading, err = c.read(ctx, s, at)
@@ -108,9 +111,19 @@ func (c *collector) collect(ctx context.Context, now func() time.Time) collected
 	return all
 }
 
+// jitter is by how much a round may come early and still count: a ticker is not exact. It is far from half an interval,
+// where a source that is due between two rounds would be read at the one or the other as it happens.
+func (c *collector) jitter() time.Duration { return c.interval / 10 }
+
+// cadence is how often a source is read: every so many rounds that at least its Every has passed.
+func (c *collector) cadence(s *source) time.Duration {
+	rounds := (s.Every - c.jitter() + c.interval - 1) / c.interval
+	return max(rounds, 1) * c.interval
+}
+
 // block is what a reading becomes. A source that makes only tables has a block when it fails, and one when that is over.
 func (c *collector) block(s *source, at time.Time, r sample.Reading, err error) *wire.Block {
-	kind, every := s.Kind, max(s.Every, c.interval)
+	kind, every := s.Kind, c.cadence(s)
 	if kind == "" {
 		if err == nil && (s.ok || s.said.IsZero()) {
 			s.ok = true
@@ -140,7 +153,7 @@ func (c *collector) block(s *source, at time.Time, r sample.Reading, err error) 
 func (c *collector) unchanged(s *source, at time.Time) *wire.Block {
 	s.said = at
 	return &wire.Block{
-		Kind: s.Kind, Source: s.Name, SampledAtMs: at.UnixMilli(), IntervalMs: uint32(max(s.Every, c.interval).Milliseconds()),
+		Kind: s.Kind, Source: s.Name, SampledAtMs: at.UnixMilli(), IntervalMs: uint32(c.cadence(s).Milliseconds()), //nolint:gosec // of a configured interval
 		Status: wire.Block_STATUS_UNCHANGED,
 	}
 }

@@ -217,9 +217,9 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		record: c.window.AppendRecorded, now: c.now,
 	}
 	c.past = &hindsight{
-		store: c.store, window: c.window, facts: c.facts, tell: c.pipeline.missed, started: c.started,
+		store: c.store, window: c.window, facts: c.facts, gather: c.pipeline.missed, started: c.started,
 		now:      func() time.Time { return c.now() },
-		lookback: func() time.Duration { return time.Duration(c.lookback.Load()) }, gaps: map[string]gaps{},
+		lookback: func() time.Duration { return time.Duration(c.lookback.Load()) },
 	}
 	if err := c.openRules(ctx, groups); err != nil {
 		return err
@@ -254,7 +254,7 @@ func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 		}
 	}
 	c.silence.restore(states)
-	c.past.restore(states)
+	c.past.gaps.restore(states)
 	c.evaluator.Restore(restored)
 	c.setRules(groups)
 	return nil

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/watchbill/watchbill/agent/wire"
 	"github.com/watchbill/watchbill/collector/evaluate"
-	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/rules/window"
@@ -20,69 +18,31 @@ import (
 //	late report ─► gap, durable ─► review, apart from live alerts ─► one quiet ticket, and the gap is forgotten
 //
 // A gap is an alert state, written before the first late report is acknowledged: after a restart the reports since then
-// are asked for again and count as unseen although they were acknowledged.
+// are asked for again and count as unseen although they were acknowledged. gaps.go keeps them.
 type hindsight struct {
+	gaps    gaps
 	store   store.Store
 	reviews *evaluate.Reviews
 	window  *window.Window
 	facts   *facts
 	// lookback is how far back rules look.
 	lookback func() time.Duration
-	// tell brings what was missed to its ticket, in the transaction that also does then.
-	tell func(ctx context.Context, u evaluate.Unseen, then func(store.Tx) error) error
+	// gather reads what is to be told of a review, which takes a while; what it returns brings that to its ticket, in the
+	// transaction that also does then.
+	gather func(ctx context.Context, u evaluate.Unseen) (tell func(ctx context.Context, then func(store.Tx) error) error, err error)
 	// started is when nobody listened before.
 	started time.Time
 	now     func() time.Time
-
-	mu   sync.Mutex
-	gaps map[string]gaps
-}
-
-// gaps are the times of one asset that were not told yet.
-type gaps struct {
-	asset window.Asset
-	// since is when each began, oldest first: one for each review that is not over.
-	since []time.Time
-	// noted says that the last of them is the open review's, or that of the one to be opened next; opened tells the two
-	// apart.
-	noted, opened bool
-	// restored says that the first is from before this start, closed that its review has all it needs; until is when the
-	// asset was back then, zero if it was not.
-	restored, closed bool
-	until            time.Time
-}
-
-// restore takes back the gaps that were open when the collector stopped.
-func (h *hindsight) restore(states []store.AlertState) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, s := range states {
-		if !incident.IsGap(s.Origin) {
-			continue
-		}
-		l := s.Alert.Labels
-		a := window.Asset{Name: l.Get("instance"), Customer: l.Get("customer"), Site: l.Get("site")}
-		g := gaps{asset: a, since: []time.Time{s.Alert.ActiveAt}, noted: true, restored: true}
-		if s.Alert.FiredAt.After(s.Alert.ActiveAt) {
-			g.until = s.Alert.FiredAt
-		}
-		h.gaps[a.Name] = g
-	}
 }
 
 // wants is since when an asset's past is needed again: a restored gap with what rules look back on before it.
 func (h *hindsight) wants(asset string) time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	g, ok := h.gaps[asset]
-	if !ok || !g.restored || g.closed {
-		return time.Time{}
+	since := h.gaps.unjudged(asset)
+	if since.IsZero() {
+		return since
 	}
-	return g.since[0].Add(-h.lookback())
+	return since.Add(-h.lookback())
 }
-
-// lateAfter is how old a report may be when it is received and still be news: D9 of the design.
-func lateAfter(interval time.Duration) time.Duration { return max(2*interval, 30*time.Second) }
 
 // before is called with a report before anything of it is applied: what it says must be able to be judged against what
 // was known until then. An error means that the report must not be acknowledged.
@@ -90,41 +50,36 @@ func (h *hindsight) before(ctx context.Context, r ingest.Report) error {
 	host, heard := h.facts.host(r.Asset.Name)
 	switch late := h.late(r); {
 	case late && h.unseen(r):
-		h.open(r.Asset, r.MadeAt, evaluate.Past{})
-		return h.note(ctx, r)
+		return h.note(ctx, r, h.open(r.Asset, r.MadeAt, evaluate.Past{}))
 	case late || r.Replayed:
 		return nil
 	}
-	away := !heard || r.ReceivedAt.Sub(host.Heard) > lateAfter(host.Interval)
+	away := !heard || r.ReceivedAt.Sub(host.Heard) > ingest.LateAfter(host.Interval)
 	if away && (r.Waiting > 0 || !h.wants(r.Asset.Name).IsZero()) {
 		h.open(r.Asset, r.MadeAt, past(r))
 	}
 	return nil
 }
 
-// late tells whether a report was too old when it came to be judged live.
+// late tells whether a report was too old when it came to be judged live: by the pace of its host, for live rules are
+// evaluated on what a host said last. Whether a block of it is late is another question, asked with the block's own
+// interval: one that a sampler makes once an hour is news for longer.
 func (h *hindsight) late(r ingest.Report) bool {
 	host, _ := h.facts.host(r.Asset.Name)
-	return r.ReceivedAt.Sub(r.MadeAt) > lateAfter(host.Interval)
+	return r.ReceivedAt.Sub(r.MadeAt) > ingest.LateAfter(host.Interval)
 }
 
-func (h *hindsight) open(a window.Asset, since time.Time, back evaluate.Past) {
-	if h.reviews.Has(a.Name) {
-		return
-	}
-	h.mu.Lock()
-	if g, ok := h.gaps[a.Name]; ok {
-		g.noted, g.opened = g.noted && !g.opened, true
-		h.gaps[a.Name] = g
-	}
-	h.mu.Unlock()
-	h.reviews.Open(a, h.window.Fork(a.Name, since), since, back)
+// open sees to it that a review of an asset is open, gives it the gaps that nobody else judges, and returns its number.
+func (h *hindsight) open(a window.Asset, since time.Time, back evaluate.Past) uint64 {
+	id := h.reviews.Open(a, since, back, func() *window.Window { return h.window.Fork(a.Name, since) })
+	h.gaps.claim(a.Name, id, h.reviews.Going)
+	return id
 }
 
 // unseen tells whether nobody had a report before. An agent of an earlier release does not say whether it was
 // acknowledged; then only what was made since this start can be known not to have been.
 func (h *hindsight) unseen(r ingest.Report) bool {
-	if h.within(r) {
+	if h.gaps.within(r.Asset.Name, r.MadeAt) {
 		return true
 	}
 	if r.Lane == "" {
@@ -133,55 +88,49 @@ func (h *hindsight) unseen(r ingest.Report) bool {
 	return r.Lane != wire.LaneReplay
 }
 
-// within tells whether a report was acknowledged before this start, and its time not told.
-func (h *hindsight) within(r ingest.Report) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	g := h.gaps[r.Asset.Name]
-	return g.restored && !g.closed && !r.MadeAt.Before(g.since[0]) && (g.until.IsZero() || r.MadeAt.Before(g.until))
-}
-
-// note makes a gap durable before its first report is acknowledged.
-func (h *hindsight) note(ctx context.Context, r ingest.Report) error {
-	h.mu.Lock()
-	g := h.gaps[r.Asset.Name]
-	h.mu.Unlock()
-	if g.noted {
+// note makes a gap durable before its first report is acknowledged. It and told change an asset's gaps one after the
+// other, each from the beginning of its transaction until memory shows it.
+func (h *hindsight) note(ctx context.Context, r ingest.Report, review uint64) error {
+	if h.gaps.has(r.Asset.Name, review) {
 		return nil
 	}
-	g.asset, g.noted, g.opened, g.since = r.Asset, true, true, append(slices.Clone(g.since), r.MadeAt)
-	if err := h.store.Update(ctx, "", func(tx store.Tx) error { return tx.PutAlert(h.state(g)) }); err != nil {
+	fail := func(err error) error {
 		return fmt.Errorf("note that %s was not seen since %s: %w", r.Asset.Name, r.MadeAt.UTC().Format(time.RFC3339), err)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.gaps[r.Asset.Name] = g
+	leave, err := h.gaps.enter(ctx, r.Asset)
+	if err != nil {
+		return fail(err)
+	}
+	defer leave()
+	if h.gaps.has(r.Asset.Name, review) { // in the turn before this one
+		return nil
+	}
+	made := gap{since: r.MadeAt, review: review}
+	all := append(h.gaps.of(r.Asset.Name), made)
+	if err := h.store.Update(ctx, "", func(tx store.Tx) error { return keep(tx, r.Asset, all, h.now()) }); err != nil {
+		return fail(err)
+	}
+	h.gaps.add(r.Asset.Name, made)
 	return nil
-}
-
-func (h *hindsight) state(g gaps) store.AlertState {
-	a := incident.Gap(g.asset.Name, g.asset.Customer, g.asset.Site, g.since[0], h.now())
-	return store.AlertState{Origin: incident.UnseenOrigin(), Alert: a}
 }
 
 // after is called with a report when it is applied.
 func (h *hindsight) after(r ingest.Report) {
-	fed, open := h.reviews.Fed(r.Asset.Name)
+	late := h.late(r)
+	review, fed, open := h.reviews.Fed(r.Asset.Name)
+	if !open && late && h.unseen(r) { // its review has ended since before
+		review, fed, open = h.open(r.Asset, r.MadeAt, evaluate.Past{}), r.ReceivedAt, true
+	}
 	if !open {
 		return
 	}
-	if r.Replayed || h.late(r) {
+	if r.Replayed || late {
 		p := past(r)
 		p.Unseen = h.unseen(r)
 		h.reviews.Add(r.Asset.Name, p)
 	}
 	if h.whole(r, fed) {
-		h.mu.Lock()
-		if g, ok := h.gaps[r.Asset.Name]; ok {
-			g.noted, g.opened, g.closed = false, false, g.restored
-			h.gaps[r.Asset.Name] = g
-		}
-		h.mu.Unlock()
+		h.gaps.close(r.Asset.Name, review)
 		h.reviews.Close(r.Asset.Name)
 	}
 }
@@ -204,38 +153,32 @@ func (h *hindsight) whole(r ingest.Report, fed time.Time) bool {
 
 // told is what reviews call when one is over.
 func (h *hindsight) told(ctx context.Context, u evaluate.Unseen) error {
-	h.mu.Lock()
-	g, had := h.gaps[u.Asset.Name]
-	h.mu.Unlock()
-	switch lost := g.restored && g.closed; {
-	case u.Reports == 0 && !lost:
-		return nil // it was only a moment, or nothing came yet
+	lost, isLost := h.gaps.lost(u.Asset.Name, u.Review)
+	switch {
+	case u.Reports == 0 && !isLost: // it was only a moment, or nothing came yet: then its gap is for the next
+		h.gaps.pass(u.Asset.Name, u.Review, h.reviews.Another(u.Asset.Name, u.Review))
+		return nil
 	case u.Reports == 0:
-		u.From, u.To = g.since[0], later(g.since[0], g.until)
+		u.From, u.To = lost.since, lost.since
+		if lost.until.After(lost.since) {
+			u.To = lost.until
+		}
 		u.Unjudged = "the collector was started anew before it had judged them, and the agent holds them no more"
 	}
-	g.since = slices.Clone(g.since)
-	if len(g.since) > 0 {
-		g.since = g.since[1:]
-	}
-	err := h.tell(ctx, u, func(tx store.Tx) error {
-		if len(g.since) > 0 {
-			return tx.PutAlert(h.state(g))
-		}
-		return tx.DeleteAlert(incident.GapID(u.Asset.Name, u.Asset.Customer, u.Asset.Site))
-	})
-	if err != nil || !had {
+	tell, err := h.gather(ctx, u)
+	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	now := h.gaps[u.Asset.Name]
-	now.restored, now.closed = false, false
-	if now.since = now.since[1:]; len(now.since) == 0 {
-		delete(h.gaps, u.Asset.Name)
-		return nil
+	leave, err := h.gaps.enter(ctx, u.Asset)
+	if err != nil {
+		return fmt.Errorf("tell what happened to %s while nobody could see it: %w", u.Asset.Name, err)
 	}
-	h.gaps[u.Asset.Name] = now
+	defer leave()
+	rest := slices.DeleteFunc(h.gaps.of(u.Asset.Name), func(g gap) bool { return g.review == u.Review })
+	if err := tell(ctx, func(tx store.Tx) error { return keep(tx, u.Asset, rest, h.now()) }); err != nil {
+		return err
+	}
+	h.gaps.remove(u.Asset.Name, u.Review)
 	return nil
 }
 
@@ -249,19 +192,4 @@ func past(r ingest.Report) evaluate.Past {
 		}
 	}
 	return p
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// missedOf is what a ticket is told of a review.
-func missedOf(u evaluate.Unseen) incident.Missed {
-	return incident.Missed{
-		Asset: u.Asset.Name, Customer: u.Asset.Customer, Site: u.Asset.Site, From: u.From, To: u.To,
-		Alerts: len(u.Found) + u.More, Unjudged: u.Unjudged,
-	}
 }

@@ -17,40 +17,49 @@ import (
 // maxMissedCurves bounds the curves of one ticket about what nobody saw.
 const maxMissedCurves = 12
 
-// missed brings what a review found to the ticket of its asset, unless that is nothing, together with what else has to
-// be done then.
-func (p *pipeline) missed(ctx context.Context, u evaluate.Unseen, then func(store.Tx) error) error {
+// missed reads what the ticket of an asset is to say of what a review found, which may take as long as evidence may, and
+// returns what brings it there, unless it is nothing, in one transaction with what else has to be done then.
+func (p *pipeline) missed(ctx context.Context, u evaluate.Unseen) (tell func(ctx context.Context, then func(store.Tx) error) error, err error) {
 	now := p.now()
-	u, err := p.setApart(ctx, u)
-	if err != nil {
-		return err
+	if u, err = p.setApart(ctx, u); err != nil {
+		return nil, err
 	}
 	m := missedOf(u)
-	tell := m.Alerts > 0 || m.Unjudged != ""
+	something := m.Alerts > 0 || m.Unjudged != ""
 	a := incident.Unseen(m)
 	var ev []ticket.Evidence
-	if tell {
+	if something {
 		looking, cancel := context.WithTimeout(ctx, evidenceBudget)
+		defer cancel()
 		ev = p.evidence.missed(looking, a, u, now)
-		cancel()
 	}
-	var did outcome
-	err = p.store.Update(ctx, "unseen-"+a.ID, func(tx store.Tx) error {
-		did = outcome{}
-		if err := then(tx); err != nil || !tell {
-			return err
+	return func(ctx context.Context, then func(store.Tx) error) error {
+		var did outcome
+		err := p.store.Update(ctx, "unseen-"+a.ID, func(tx store.Tx) error {
+			did = outcome{}
+			if err := then(tx); err != nil || !something {
+				return err
+			}
+			return p.fire(tx, a, ev, now, &did)
+		})
+		if err != nil {
+			return fmt.Errorf("tell what happened to %s while nobody could see it: %w", m.Asset, err)
 		}
-		return p.fire(tx, a, ev, now, &did)
-	})
-	if err != nil {
-		return fmt.Errorf("tell what happened to %s while nobody could see it: %w", u.Asset.Name, err)
+		p.done(did)
+		if something {
+			p.log.Info("what happened while nobody could see", "asset", m.Asset, "customer", m.Customer, "from", m.From,
+				"to", m.To, "alerts", m.Alerts)
+		}
+		return nil
+	}, nil
+}
+
+// missedOf is what a ticket is told of a review.
+func missedOf(u evaluate.Unseen) incident.Missed {
+	return incident.Missed{
+		Asset: u.Asset.Name, Customer: u.Asset.Customer, Site: u.Asset.Site, From: u.From, To: u.To,
+		Alerts: len(u.Found) + u.More, Unjudged: u.Unjudged,
 	}
-	p.done(did)
-	if tell {
-		p.log.Info("what happened while nobody could see", "asset", m.Asset, "customer", m.Customer, "from", m.From, "to", m.To,
-			"alerts", m.Alerts)
-	}
-	return nil
 }
 
 // setApart moves to u.Live what the live rules have told, too, although it is over by now: it went on when its asset

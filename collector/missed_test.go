@@ -35,7 +35,11 @@ func TestWhatFiredLiveAsWellIsNotTold(t *testing.T) {
 				e.Alert.EndedAt = live.Alert.FiredAt.Add(c.ended)
 			}
 			u := evaluate.Unseen{Asset: window.Asset{Name: "web1", Customer: "acme", Site: "london"}, From: began, To: live.Alert.FiredAt, Reports: 6, Found: []evaluate.Episode{e}}
-			if err := s.pipeline.missed(t.Context(), u, func(store.Tx) error { return nil }); err != nil {
+			tell, err := s.pipeline.missed(t.Context(), u)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tell(t.Context(), func(store.Tx) error { return nil }); err != nil {
 				t.Fatal(err)
 			}
 			var got []string

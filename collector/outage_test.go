@@ -75,7 +75,9 @@ func TestWhatNobodySawIsToldOnce(t *testing.T) {
 			n.at(10 * min1)
 			h.set(func(h *citizen) { h.cut = true })
 			n.at(60 * min1)
-			n.c.past.tell = func(context.Context, evaluate.Unseen, func(store.Tx) error) error { return errors.New("killed") }
+			n.c.past.gather = func(context.Context, evaluate.Unseen) (func(context.Context, func(store.Tx) error) error, error) {
+				return nil, errors.New("killed")
+			}
 			h.set(func(h *citizen) { h.cut = false })
 			waitFor(n, func() bool { return n.gaps() == 1 })
 			time.Sleep(min1) // all is acknowledged, nothing is told

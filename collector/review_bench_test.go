@@ -57,7 +57,7 @@ func BenchmarkReview(b *testing.B) {
 	})
 	a := window.Asset{Name: "web1", Customer: "acme", Site: "london"}
 	layout, start := usualServer(), time.Unix(1_700_000_000, 0)
-	r.Open(a, nil, start, evaluate.Past{})
+	r.Open(a, start, evaluate.Past{}, nil)
 	values := make([]float64, len(layout.Series))
 	for i := range values {
 		values[i] = 1000

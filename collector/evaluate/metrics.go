@@ -73,7 +73,7 @@ func (c alertCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(c.frozen, prometheus.GaugeValue, unknown)
 }
 
-type reviewMetrics struct{ reports, reviews, found prometheus.Counter }
+type reviewMetrics struct{ reports, reviews, found, bare prometheus.Counter }
 
 func newReviewMetrics(reg prometheus.Registerer, count func() (open int, bytes int64)) reviewMetrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -83,8 +83,10 @@ func newReviewMetrics(reg prometheus.Registerer, count func() (open int, bytes i
 		reports: counter("watchbill_review_reports_total", "Late reports judged apart from the live alerts."),
 		reviews: counter("watchbill_reviews_total", "Reviews of what happened while an asset could not be seen that came to their end."),
 		found:   counter("watchbill_review_alerts_total", "Alerts that began and ended while their asset could not be seen."),
+		bare: counter("watchbill_reviews_without_context_total",
+			"Reviews that began without what was known before, because reviews had all the memory they may have."),
 	}
-	reg.MustRegister(m.reports, m.reviews, m.found,
+	reg.MustRegister(m.reports, m.reviews, m.found, m.bare,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "watchbill_reviews_open", Help: "Assets whose late reports are being judged.",
 		}, func() float64 { open, _ := count(); return float64(open) }),

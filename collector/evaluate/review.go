@@ -24,7 +24,9 @@ type Past struct {
 
 // Unseen is what a review found.
 type Unseen struct {
-	Asset window.Asset
+	// Review is what Open called the review: an asset may have one that is being told and one that is open.
+	Review uint64
+	Asset  window.Asset
 	// From and To are the times of the first and the last report that nobody had seen. Both are zero when there was none.
 	From, To time.Time
 	// Reports is how many they were.
@@ -97,6 +99,7 @@ type Reviews struct {
 	mu     sync.Mutex
 	all    map[string]*review
 	line   []*review // in the order they were opened
+	opened uint64    // reviews so far
 	served uint64    // turns so far
 	used   int64     // bytes
 }
@@ -108,29 +111,67 @@ func NewReviews(o ReviewOptions) *Reviews {
 	return r
 }
 
-// Open begins the review of an asset; one that is open stays as it is. before is what was known of it until then, and
-// the live alerts that were active before since go on in the review; back is the report with which it came back, zero
-// when that is not known: what fires after it is for the live rules to say.
-func (r *Reviews) Open(a window.Asset, before *window.Window, since time.Time, back Past) {
-	if r.Has(a.Name) {
-		return
+// forkBytes is what is set aside for a copy of an asset's window while it is being made: what one of a usual server takes.
+const forkBytes = 128 << 10
+
+// Open begins the review of an asset and returns its number; one that is open stays as it is. before makes the window of
+// what was known of the asset until then, nil when nothing was, and the live alerts that were active before since go on in
+// the review; back is the report with which it came back, zero when that is not known: what fires after it is for the live
+// rules to say. When reviews have all the memory they may have, this one begins without before and back, in a few hundred
+// bytes: what looks back further than its own reports is unknown then.
+func (r *Reviews) Open(a window.Asset, since time.Time, back Past, before func() *window.Window) uint64 {
+	r.mu.Lock()
+	if v := r.all[a.Name]; v != nil {
+		defer r.mu.Unlock()
+		return v.id
 	}
-	v := newReview(r.o, a, before, since, back)
+	full := r.used >= r.o.MaxBytes
+	if !full {
+		r.used += forkBytes // nobody else may count on it meanwhile
+	}
+	r.mu.Unlock()
+	var known *window.Window
+	switch {
+	case full:
+		back.Blocks = nil
+		r.metrics.bare.Inc()
+	case before != nil:
+		known = before()
+	}
+	v := newReview(r.o, a, known, since, back)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.all[a.Name] != nil {
-		return
+	if !full {
+		r.used -= forkBytes
 	}
+	if other := r.all[a.Name]; other != nil {
+		return other.id
+	}
+	r.opened++
+	v.id = r.opened
 	r.all[a.Name] = v
 	r.line = append(r.line, v)
 	r.charge(v)
+	return v.id
 }
 
-// Has tells whether the asset's review is open and still takes reports.
-func (r *Reviews) Has(asset string) bool {
+// Going tells whether a review, by the number that Open gave it, is not told yet.
+func (r *Reviews) Going(id uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.all[asset] != nil
+	return slices.ContainsFunc(r.line, func(v *review) bool { return v.id == id })
+}
+
+// Another is the number of the newest review of an asset that is not told yet, other than one; 0 when there is none.
+func (r *Reviews) Another(asset string, than uint64) (id uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, v := range r.line {
+		if v.asset.Name == asset && v.id != than {
+			id = max(id, v.id)
+		}
+	}
+	return id
 }
 
 // Add gives an open review a report; it is ignored when there is none. Reports come oldest first; one that does not only
@@ -182,157 +223,16 @@ func (r *Reviews) Room(asset string) bool {
 	return r.used < r.o.MaxBytes || v == r.line[0]
 }
 
-// Fed is when an open review last got a report, or was opened; ok is false when none is open.
-func (r *Reviews) Fed(asset string) (at time.Time, ok bool) {
+// Fed is the number of an asset's open review and when that last got a report, or was opened; ok is false when none is
+// open.
+func (r *Reviews) Fed(asset string) (id uint64, at time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := r.all[asset]
 	if v == nil {
-		return time.Time{}, false
+		return 0, time.Time{}, false
 	}
-	return v.fed, true
-}
-
-// Run reviews until ctx ends; it returns nil. A Tell that fails is logged and tried again.
-func (r *Reviews) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		began := r.o.Now()
-		more := r.Step(ctx)
-		// What was worked is rested for in proportion, so that live evaluation has the rest of the processor.
-		rest := time.Duration(float64(r.o.Now().Sub(began)) * (1/r.o.Share - 1))
-		if more {
-			if !pause(ctx, rest) {
-				return nil
-			}
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.wake:
-		case <-tick.C:
-		}
-		if !pause(ctx, rest) {
-			return nil
-		}
-	}
-}
-
-// pause waits; false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
-// maxAbreast is how many reviews take turns with each other; the others wait for one of them to end, or to wait itself.
-const maxAbreast = 64
-
-// batch is how many reports one Step judges: a tenth of a second's work or so.
-const batch = 32
-
-// Step does the next piece of work and tells whether more can be done at once. Run calls it.
-func (r *Reviews) Step(ctx context.Context) (more bool) {
-	r.turn.Lock()
-	defer r.turn.Unlock()
-	v, work := r.next()
-	if v == nil {
-		return false
-	}
-	for _, p := range work {
-		if ctx.Err() != nil {
-			return false // the next start has the review again, from its beginning
-		}
-		v.take(ctx, p)
-	}
-	r.metrics.reports.Add(float64(len(work)))
-	if v.weigh() > r.o.MaxBytes/2 {
-		v.giveUp("its reports need more memory than reviews may take: there are too many series over too long a time")
-	}
-	held := v.weigh()
-	r.mu.Lock()
-	v.held = held
-	r.charge(v)
-	done := v.closed && len(v.queue) == 0
-	r.mu.Unlock()
-	if done && r.settle(ctx, v) {
-		r.mu.Lock()
-		r.drop(v)
-		r.mu.Unlock()
-	}
-	return r.ready() != nil
-}
-
-// settle ends a review that has all its reports; false when it has to be looked at again later.
-func (r *Reviews) settle(ctx context.Context, v *review) bool {
-	found, ok := v.finish(ctx, r.o.Now())
-	if !ok {
-		return false
-	}
-	if err := r.o.Tell(ctx, found); err != nil {
-		if ctx.Err() == nil {
-			r.o.Logger.Error("what a review found could not be kept; trying again", "asset", v.asset.Name, "err", err)
-		}
-		return false
-	}
-	r.metrics.reviews.Inc()
-	r.metrics.found.Add(float64(len(found.Found) + found.More))
-	return true
-}
-
-// next takes the turn of the review that waited longest for one, with its work; none when there is nothing to do now.
-func (r *Reviews) next() (*review, []Past) {
-	v := r.ready()
-	if v == nil {
-		return nil, nil
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.served++
-	v.served, v.again = r.served, r.o.Now().Add(time.Second)
-	n := min(batch, len(v.queue))
-	work := v.queue[:n:n]
-	v.queue = v.queue[n:]
-	for _, p := range work {
-		v.queued -= sizeOf(p)
-	}
-	return v, work
-}
-
-// ready is the review whose turn is next, nil when none has work now. It closes those whose assets send nothing more.
-func (r *Reviews) ready() *review {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.o.Now()
-	var best *review
-	abreast := 0
-	for _, v := range r.line {
-		if !v.closed && len(v.queue) == 0 && now.Sub(v.fed) > r.o.Idle {
-			r.o.Logger.Info("review ends before all is here: its asset sends no more for now", "asset", v.asset.Name)
-			r.close(v)
-		}
-		works := len(v.queue) > 0 || v.closed && !now.Before(v.again)
-		if !works {
-			continue
-		}
-		if best == nil || v.served < best.served {
-			best = v
-		}
-		if abreast++; abreast == maxAbreast {
-			break
-		}
-	}
-	return best
+	return v.id, v.fed, true
 }
 
 // drop forgets a review; the caller holds mu.

@@ -39,6 +39,8 @@ type customer struct {
 	series atomic.Int64
 	// connections belongs to agents.mu.
 	connections int
+	// held belongs to past.mu.
+	held int64
 }
 
 // agent is one agent since the start. Its fields belong to whoever holds turn, where nothing else is said.
@@ -69,8 +71,9 @@ type agent struct {
 	firstAt time.Time
 	// renewTold is when it was last told to renew its certificate before its time.
 	renewTold time.Time
-	// comeAt is when it was last told to come again, in Unix nanoseconds; anybody may use it.
-	comeAt atomic.Int64
+	// comeAt is when it was last told to come again, in Unix nanoseconds, and pastAt when with reports of the past; anybody
+	// may use them.
+	comeAt, pastAt atomic.Int64
 	// told is when a person was last told about a refusal, by reason.
 	told map[string]time.Time
 

@@ -12,20 +12,18 @@ import (
 )
 
 // bulk takes many reports of the past, one after the other, as if each had come alone: each costs a credit. It stops at
-// the first that is not disposed of; the answer says how many are. The caller holds the agent's turn, and has let one
-// report in.
-func (i *Ingest) bulk(w http.ResponseWriter, r *http.Request, who fleet.Agent, a *agent, now time.Time) outcome {
+// the first that is not disposed of; the answer says how many are. The caller holds the agent's turn and a slot, and has
+// let one report in.
+func (i *Ingest) bulk(ctx context.Context, from incoming, who fleet.Agent, a *agent, now time.Time) outcome {
 	d := wire.NewDecoder()
 	defer d.Release()
 	a.version1 = true
-	n, err := i.body(w, r, i.o.Limits, func(in io.Reader, coding string) error { return d.Bulk(in, coding, i.o.Limits) })
-	a.spend(n, now)
-	if err != nil {
+	if _, err := from(func(in io.Reader, coding string) error { return d.Bulk(in, coding, i.o.Limits) }); err != nil {
 		return i.notRead(who, a, err, now)
 	}
 	// Whether nothing waits any more is a word about the whole body: until the next report tells, something may.
 	a.sent.waiting = max(a.sent.waiting, 1)
-	out, did := i.each(r.Context(), d, who, a, now)
+	out, did := i.each(ctx, d, who, a, now)
 	out.ack.Disposed, out.ack.Refused = did.disposed, did.refused
 	out.ack.Refusals = did.refusals
 	if out.ack.Error == "" {
@@ -79,13 +77,11 @@ func (i *Ingest) each(ctx context.Context, d *wire.Decoder, who fleet.Agent, a *
 
 // another lets one more report of a bulk in; what it returns says why not.
 func (i *Ingest) another(who fleet.Agent, a *agent, now time.Time) *outcome {
-	if a.sent.past() {
-		if a.credits == 0 {
-			out := i.later(who, reasonCredit, retrySink, "there were more reports than credits: the rest waits for the next")
-			return &out
-		}
-		a.credits--
+	if a.credits == 0 {
+		out := i.later(who, reasonCredit, retrySink, "there were more reports than credits: the rest waits for the next")
+		return &out
 	}
+	a.credits--
 	if reason, quota, d := a.over(now); reason != "" {
 		out := i.overQuota(who, a, reason, quota, d, now)
 		return &out

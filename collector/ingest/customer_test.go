@@ -316,7 +316,7 @@ func TestEventsThatAreKnown(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.Quotas = DefaultQuotas()
 		o.Quotas.Agent.EventsPerHour = 10
-		o.Backlog = Backlog{SamplesPerSecond: 1e6, Credits: 1000, AtOnce: 1}
+		o.Backlog = Backlog{SamplesPerSecond: 1e6, Credits: 1000, AtOnce: 1, BodyBytes: 1 << 20}
 	})
 	isNew := 0 // of each report
 	w.sink.set(func(_ context.Context, r Report) error {

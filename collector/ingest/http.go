@@ -34,7 +34,6 @@ const (
 func (i *Ingest) endpoint(serve http.HandlerFunc, media ...string) http.Handler {
 	reads := strings.Join(media, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer i.metrics.took(time.Now())
 		if r.Method != http.MethodPost {
 			i.metrics.refused(reasonMethod)
 			w.Header().Set("Allow", http.MethodPost)

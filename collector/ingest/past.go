@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -21,14 +23,16 @@ type Backlog struct {
 	SamplesPerSecond int `yaml:"samples_per_second"`
 	// Credits are the most reports of the past that one agent may have to send at a time.
 	Credits int `yaml:"credits"`
-	// AtOnce is how many reports of the past are worked on at a time.
+	// AtOnce is how many bodies of the past are worked on at a time.
 	AtOnce int `yaml:"at_once"`
+	// BodyBytes is how many bytes of such bodies may be on their way in or wait for that; those of one customer half of it.
+	BodyBytes int `yaml:"body_bytes"`
 }
 
 // DefaultBacklog takes about a quarter of one processor, of which reviews of the same reports take as much again, and
 // leaves half of the processors to live reports at any moment.
 func DefaultBacklog() Backlog {
-	return Backlog{SamplesPerSecond: 100_000, Credits: 60, AtOnce: max(runtime.GOMAXPROCS(0)/2, 1)}
+	return Backlog{SamplesPerSecond: 100_000, Credits: 60, AtOnce: max(runtime.GOMAXPROCS(0)/2, 1), BodyBytes: 32 << 20}
 }
 
 // Validate names every bound that is not positive.
@@ -36,6 +40,7 @@ func (b Backlog) Validate() error {
 	var errs []error
 	for _, f := range []named{
 		{"samples_per_second", &b.SamplesPerSecond}, {"credits", &b.Credits}, {"at_once", &b.AtOnce},
+		{"body_bytes", &b.BodyBytes},
 	} {
 		if *f.value < 1 {
 			errs = append(errs, fmt.Errorf("backlog.%s: must be positive, got %d", f.name, *f.value))
@@ -59,6 +64,8 @@ type sending struct {
 	waiting int
 	// replayed is since when all was sent again; zero when it was not.
 	replayed time.Time
+	// arrived is when the request did, by the machine's clock.
+	arrived time.Time
 }
 
 func (s sending) past() bool { return s.lane == wire.LaneBacklog || s.lane == wire.LaneReplay }
@@ -86,33 +93,16 @@ type past struct {
 	// budget is in samples.
 	budget *rate.Limiter
 	slots  chan struct{}
+	// ready is how many bodies have come whole and wait for a slot.
+	ready atomic.Int64
+
+	// mu guards held, in all and of each customer: bytes of bodies.
+	mu   sync.Mutex
+	held int64
 }
 
 func newPast(o Backlog) *past {
 	return &past{o: o, budget: rate.NewLimiter(rate.Limit(o.SamplesPerSecond), o.SamplesPerSecond), slots: make(chan struct{}, o.AtOnce)}
-}
-
-// admit lets a report of the past in: one credit, and a slot that done gives back. refused is set when it has to wait;
-// nothing of its body was read then. The caller holds the agent's turn.
-func (i *Ingest) admit(who fleet.Agent, a *agent) (done func(), refused *outcome) {
-	if !a.sent.past() {
-		return func() {}, nil
-	}
-	if a.credits == 0 {
-		out := i.later(who, reasonCredit, retrySink, "reports of the past wait until the collector has room for them: it says "+
-			"with an answer to a live report how many it takes; raise backlog.samples_per_second if this takes too long")
-		return nil, &out
-	}
-	select {
-	case i.past.slots <- struct{}{}:
-	default:
-		out := i.later(who, reasonCredit, time.Second, "other reports of the past are being worked on; raise backlog.at_once "+
-			"if this takes too long")
-		out.ack.Credits = uint32(a.credits) //nolint:gosec // Backlog.Credits at most
-		return nil, &out
-	}
-	a.credits--
-	return func() { <-i.past.slots }, nil
 }
 
 // grant says how many reports of the past the agent may send from now on. What it did not use of an earlier grant goes

@@ -2,11 +2,9 @@ package ingest
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +57,7 @@ const (
 func TestThePastComesOnCredits(t *testing.T) {
 	room := true
 	w := newWorld(t, func(o *Options) {
-		o.Backlog = Backlog{SamplesPerSecond: 1000, Credits: 4, AtOnce: 1}
+		o.Backlog = Backlog{SamplesPerSecond: 1000, Credits: 4, AtOnce: 1, BodyBytes: 1 << 20}
 		o.Room = func(string) bool { return room }
 	})
 	c := w.enrol("acme", "leeds", "web1")
@@ -95,35 +93,6 @@ func TestThePastComesOnCredits(t *testing.T) {
 	if r := w.sink.last(t); r.Lane != "" || r.Waiting != -1 {
 		t.Errorf("the sink got %+v", r)
 	}
-}
-
-// What is refused for want of credits costs no reading, and live reports pass while the past is worked on.
-func TestThePastDoesNotDelayThePresent(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Backlog = Backlog{SamplesPerSecond: 100_000, Credits: 10, AtOnce: 1} })
-	slow, quick := w.enrol("acme", "leeds", "slow"), w.enrol("acme", "leeds", "quick")
-	none := time.Time{}
-	for _, c := range []*client{slow, quick} {
-		wantCredits(t, "live", c.say(c.report(c.block("cpu", 1, 0)), wire.LaneLive, 5, none), accepted, 5)
-	}
-	entered, release := make(chan struct{}), make(chan struct{})
-	w.sink.set(func(_ context.Context, r Report) error {
-		if r.Lane == wire.LaneBacklog {
-			close(entered)
-			<-release
-		}
-		return nil
-	})
-	done := make(chan *wire.Ack)
-	go func() { done <- slow.say(slow.report(slow.block("cpu", 1, time.Minute)), wire.LaneBacklog, 4, none) }()
-	<-entered
-	ack := quick.say(quick.report(quick.block("cpu", 1, time.Minute)), wire.LaneBacklog, 4, none)
-	wantCredits(t, "the past of another", ack, later, 5)
-	if ack.RetryAfterMs != 1000 || !strings.Contains(ack.Error, "backlog.at_once") {
-		t.Errorf("%v", ack)
-	}
-	wantCredits(t, "the present of another", quick.say(quick.report(quick.block("cpu", 1, 0)), wire.LaneLive, 5, none), accepted, 5)
-	close(release)
-	wantCredits(t, "the slow one", <-done, accepted, 4)
 }
 
 // However much of the past came, the present has its own quota: an agent that replays after every restart of the

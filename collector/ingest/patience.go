@@ -3,17 +3,23 @@ package ingest
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
 // tarpitFor is how long who does not keep to what it was told is made to wait, at most.
 const tarpitFor = 2 * time.Second
 
-// hold is for an agent that has been told to come again after d. One that was told so before and does not keep to it
-// waits here, on its own connection: an honest one never does, and a flood becomes one request in two seconds for each
-// of the few connections it may have.
+// hold is for an agent that has been told to come again after d.
 func (a *agent) hold(ctx context.Context, d time.Duration, now time.Time) {
-	told := a.comeAt.Swap(now.Add(d).UnixNano())
+	tarpit(ctx, &a.comeAt, d, now)
+}
+
+// tarpit is for who is told to come again after d. One that was told so before and does not keep to it waits here, on its
+// own connection: an honest one never does, and a flood becomes one request in two seconds for each of the few
+// connections it may have.
+func tarpit(ctx context.Context, comeAt *atomic.Int64, d time.Duration, now time.Time) {
+	told := comeAt.Swap(now.Add(d).UnixNano())
 	if now.UnixNano() >= told {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -25,18 +26,19 @@ type outcome struct {
 }
 
 func (i *Ingest) report(w http.ResponseWriter, r *http.Request) {
+	arrived := time.Now()
 	who, err := i.identify(r)
 	if err != nil {
 		i.unidentified(w, mediaOf(r), err)
 		return
 	}
-	out := i.inTurn(w, r, who)
+	out := i.inTurn(w, r, who, arrived)
 	i.metrics.reports.WithLabelValues(out.result).Inc()
 	i.answer(w, out.status, mediaOf(r), out.ack)
 }
 
-// inTurn takes one report when its agent's turn has come and its quotas allow it.
-func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent) outcome {
+// inTurn takes one body when its agent's turn has come and its quotas allow it.
+func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent, arrived time.Time) outcome {
 	a := i.agents.get(who)
 	if text := i.seat(r, a); text != "" {
 		return i.crowded(w, who, text)
@@ -49,21 +51,26 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent)
 	now := i.o.Now()
 	i.tellRenew(w, r, a, now)
 	a.sent = sendingOf(r.Header, i.o.Incarnation)
-	done, wait := i.admit(who, a)
-	if wait != nil {
+	a.sent.arrived = arrived
+	if mediaOf(r) == wire.TypeBulkV1 && !a.sent.past() {
+		a.sent.lane = wire.LaneBacklog // whatever it says: many at once are none of them live
+	}
+	if wait := i.admit(r.Context(), who, a, now); wait != nil {
 		return *wait
 	}
-	defer done()
 	if reason, quota, d := a.over(now); reason != "" {
 		a.hold(r.Context(), d, now)
 		return i.overQuota(who, a, reason, quota, d, now)
 	}
-	if mediaOf(r) == wire.TypeBulkV1 {
-		out := i.bulk(w, r, who, a, now)
-		i.grant(who, a, out.ack, now)
-		return out
+	if a.sent.past() {
+		return i.ofThePast(w, r, who, a, now)
 	}
-	m, n, free, err := i.readReport(w, r, a)
+	return i.one(r, func(decode func(io.Reader, string) error) (int, error) { return i.body(w, r, i.o.Limits, decode) }, who, a, now)
+}
+
+// one takes a body of one report. The caller holds the agent's turn.
+func (i *Ingest) one(r *http.Request, from incoming, who fleet.Agent, a *agent, now time.Time) outcome {
+	m, n, free, err := i.readReport(mediaOf(r), from, a)
 	defer free()
 	a.spend(n, now)
 	if errors.Is(err, wire.ErrInFull) {
@@ -108,18 +115,8 @@ func (i *Ingest) judge(ctx context.Context, who fleet.Agent, a *agent, m *wire.R
 		return i.inFull(i.ackTo(who, wire.Ack_RESULT_NEED_SHAPES, ""))
 	}
 	s := i.sort(who, a, m, now)
-	unknown, elsewhere := s.unknown()
-	for len(unknown) == 0 && elsewhere != nil {
-		if !i.asks.hold(ctx.Done(), elsewhere) {
-			return i.later(who, reasonAsked, askedAgainIn(), "another agent is being asked for a set of series that is new here: "+
-				"the report is taken as soon as it is known")
-		}
-		unknown, elsewhere = s.unknown()
-	}
-	if len(unknown) > 0 {
-		ack := i.ackTo(who, wire.Ack_RESULT_NEED_SHAPES, "")
-		ack.UnknownShapes = unknown
-		return outcome{http.StatusOK, resultNeedShapes, ack}
+	if wait := i.askFor(ctx, s); wait != nil {
+		return *wait
 	}
 	defer i.answered(who, a)
 	// From here on the work is finished even when the agent hangs up, within a bounded time.
@@ -132,20 +129,50 @@ func (i *Ingest) judge(ctx context.Context, who fleet.Agent, a *agent, m *wire.R
 	if err := i.o.Sink.Apply(ctx, r); err != nil {
 		return i.notKept(who, a, err, now)
 	}
+	if !r.Replayed {
+		i.metrics.took(a.sent.arrived)
+	}
 	i.applied(a, m, s, now)
-	ack := i.accepted(who, a, now)
+	return outcome{http.StatusOK, resultAccepted, i.tellOf(r, s)}
+}
+
+// askFor is what to answer when shapes are missing: this agent is asked for them, or told to come again when another one
+// is and they do not come soon; nil when none are. A report of the past does not wait for them here, where it holds a
+// slot.
+func (i *Ingest) askFor(ctx context.Context, s *sorting) *outcome {
+	unknown, elsewhere := s.unknown()
+	for len(unknown) == 0 && elsewhere != nil {
+		if s.a.sent.past() || !i.asks.hold(ctx.Done(), elsewhere) {
+			out := i.later(s.who, reasonAsked, askedAgainIn(), "another agent is being asked for a set of series that is new "+
+				"here: the report is taken as soon as it is known")
+			return &out
+		}
+		unknown, elsewhere = s.unknown()
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	ack := i.ackTo(s.who, wire.Ack_RESULT_NEED_SHAPES, "")
+	ack.UnknownShapes = unknown
+	return &outcome{http.StatusOK, resultNeedShapes, ack}
+}
+
+// tellOf is the answer to a report that is durable: what of it was not taken, and what else is wanted.
+func (i *Ingest) tellOf(r Report, s *sorting) *wire.Ack {
+	ack := i.accepted(s.who, s.a, s.now)
 	slices.SortFunc(s.refusals, func(x, y *wire.Refusal) int { return cmp.Compare(x.Block, y.Block) })
 	ack.Refusals = s.refusals
 	if i.o.Ask != nil && !r.Replayed {
-		ack.Bundles = i.o.Ask(who.Asset)
+		ack.Bundles = i.o.Ask(s.who.Asset)
 	}
 	if r.EventsDropped > 0 {
+		c := s.a.customer
 		ack.Error = fmt.Sprintf("%d events were left out: more than %d an hour; stop what causes them, or raise "+
 			"quotas.agent.events_per_hour (%d for all of the customer: %sevents_per_hour)", r.EventsDropped,
-			i.o.Quotas.Agent.EventsPerHour, a.customer.quotas.EventsPerHour, a.customer.key)
-		i.tell(a, who, reasonEvents, now, ack.Error)
+			i.o.Quotas.Agent.EventsPerHour, c.quotas.EventsPerHour, c.key)
+		i.tell(s.a, s.who, reasonEvents, s.now, ack.Error)
 	}
-	return outcome{http.StatusOK, resultAccepted, ack}
+	return ack
 }
 
 // answered ends what an agent alone was asked for, once its report has been judged.

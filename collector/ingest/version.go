@@ -12,18 +12,21 @@ import (
 	"github.com/watchbill/watchbill/rules/window"
 )
 
+// incoming has a body decoded, from the line or from memory, and says how many bytes came for it.
+type incoming func(decode func(in io.Reader, coding string) error) (n int, err error)
+
 // readReport reads a report of the version that its media type says; one of version 1 has passed wire.CheckReport. done
 // gives back what the report lies in: nothing of it may be used after that. The error is wire.ErrInFull for a report
 // that leans on what this collector has not heard; it has its name then.
-func (i *Ingest) readReport(w http.ResponseWriter, r *http.Request, a *agent) (m *wire.Report, n int, done func(), err error) {
-	a.version1 = mediaOf(r) == wire.TypeReportV1
+func (i *Ingest) readReport(media string, from incoming, a *agent) (m *wire.Report, n int, done func(), err error) {
+	a.version1 = media == wire.TypeReportV1
 	if !a.version1 {
 		m = &wire.Report{}
-		n, err = i.read(w, r, i.o.Limits, m)
+		n, err = from(func(in io.Reader, coding string) error { return wire.Decode(in, coding, i.o.Limits, m) })
 		return m, n, func() {}, err
 	}
 	d := wire.NewDecoder()
-	n, err = i.body(w, r, i.o.Limits, func(in io.Reader, coding string) error {
+	n, err = from(func(in io.Reader, coding string) error {
 		m, err = d.Report(in, coding, i.o.Limits, &a.outlines)
 		return err
 	})

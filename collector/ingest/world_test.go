@@ -398,6 +398,9 @@ func (c *client) postWith(path, media, coding string, body io.Reader, more func(
 	}
 	more(r.Header)
 	if c.w.addr == "" {
+		if r.ContentLength == 0 && r.Body != nil && r.Body != http.NoBody {
+			r.ContentLength = -1 // what a server says when nobody told
+		}
 		rec := httptest.NewRecorder()
 		c.w.ingest.Handler().ServeHTTP(rec, c.authorise(r))
 		return rec.Result(), rec.Body.Bytes(), nil

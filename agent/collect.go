@@ -158,16 +158,27 @@ func (c *collector) unchanged(s *source, at time.Time) *wire.Block {
 	}
 }
 
-// errHangs: the last reading has not come back.
-var errHangs = errors.New("the sampler hangs")
+// errHangs: the last reading has not come back. errLate: it came back only now.
+var (
+	errHangs = errors.New("the sampler hangs")
+	errLate  = errors.New("the last reading came back too late")
+)
 
 // read reads one source within its deadline. The reading has a goroutine of its own, so that a sampler that breaks its
-// promise to return costs its own block and no other.
+// promise to return costs its own block and no other. What a late reading measured is not true any more; what it tells
+// of has happened, and its sampler will not tell it again.
 func (c *collector) read(ctx context.Context, s *source, at time.Time) (sample.Reading, error) {
 	if s.busy != nil {
 		select {
-		case <-s.busy: // too late to be true
+		case r := <-s.busy:
 			s.busy = nil
+			if len(r.reading.Events) > 0 {
+				// Not read again in this round: with the next reading the sampler keeps the place it had reached, and by then
+				// these events must be in a report.
+				s.due = time.Time{}
+				return sample.Reading{Events: r.reading.Events}, fmt.Errorf("%w, begun at %s: what it tells of is reported, what it measured is not; the next round reads again",
+					errLate, s.since.UTC().Format(time.RFC3339))
+			}
 		default:
 			return sample.Reading{}, fmt.Errorf("%w since %s: look for what it waits on (a dead network mount, a stuck device)", errHangs, s.since.UTC().Format(time.RFC3339))
 		}
@@ -181,8 +192,8 @@ func (c *collector) read(ctx context.Context, s *source, at time.Time) (sample.R
 	defer late.Stop()
 	select {
 	case r := <-done:
-		if r.err != nil {
-			return sample.Reading{}, r.err
+		if r.err != nil { // what has happened is told all the same
+			return sample.Reading{Events: r.reading.Events}, r.err
 		}
 		return r.reading, nil
 	case <-late.C:

@@ -18,7 +18,9 @@ type Reading struct {
 }
 
 // Sampler looks at one thing. It keeps what it needs between readings, starts no process and no goroutine that
-// outlives Read, and returns within ctx. Read is called from one goroutine at a time.
+// outlives Read, and returns within ctx. Read is called from one goroutine at a time. With an error only the events of the
+// Reading count: a source that is partly out of reach tells what it has seen of the rest. A Read that is called has the
+// events of the one before taken.
 type Sampler interface {
 	Read(ctx context.Context, now time.Time) (Reading, error)
 }

@@ -3,24 +3,19 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/watchbill/watchbill/agent/enroll"
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
-// How an agent waits, as package push does.
 const (
-	backOffBase    = time.Second
-	backOffCap     = time.Minute
-	maxLater       = 5 * time.Minute
-	maxSpread      = 5 * time.Minute
-	maxShapeRounds = 3
+	// maxShapeRounds is how often a report is sent, at most, to a collector that asks for shapes: as package push does.
+	maxShapeRounds = 4
 	// goodbyeTimeout bounds the last report.
 	goodbyeTimeout = 2 * time.Second
 	// flatOutPause keeps the times of a flat out agent's samples apart: they are milliseconds on the wire.
@@ -38,8 +33,6 @@ type shared struct {
 	samples bool
 	goodbye bool
 	peer    *peer // nil when nobody else gets the samples
-	// awake is how many agents are to report now.
-	awake atomic.Int64
 	// acknowledged is told of every report the collector disposed of as accepted, with its events; tests look there. It
 	// may be nil.
 	acknowledged func(asset string, m *wire.Report)
@@ -55,11 +48,18 @@ type simulated struct {
 	rand   *rand.Rand
 	// silent while the agent says nothing.
 	silent bool
-	heard  uint64 // the incarnation that answered last
+	// back belongs to the stats.
+	back standing
 }
 
-// suffer brings the agent's fault on and takes it away again. It tells whether the agent began anew.
-func (a *simulated) suffer(now time.Time) (anew bool) {
+// startUp is what an agent does first.
+func (a *simulated) startUp(now time.Time) {
+	a.begin(now)
+	a.tell(now, "agent_started", "the agent (simulated) started")
+}
+
+// suffer brings the agent's fault on and takes it away again. It tells whether that changed anything.
+func (a *simulated) suffer(now time.Time) (changed bool) {
 	if a.fault == nil || a.fault.on(now.Sub(a.start)) == a.struck {
 		return false
 	}
@@ -70,17 +70,15 @@ func (a *simulated) suffer(now time.Time) (anew bool) {
 	case faultSilence, faultSiteCut:
 		a.silent = a.struck
 		if a.silent {
-			a.awake.Add(-1)
+			a.stats.leave(&a.back)
 		} else {
-			a.awake.Add(1)
+			a.stats.join(&a.back)
 		}
-		return true
 	case faultRestart:
-		if a.struck {
-			a.begin(now)
-			a.tell(now, "agent_started", "the agent (simulated) started")
-			return true
+		if !a.struck {
+			return false
 		}
+		a.startUp(now)
 	case faultClockStep:
 		step := clockStep
 		if a.ahead != a.struck {
@@ -91,37 +89,28 @@ func (a *simulated) suffer(now time.Time) (anew bool) {
 		a.tell(now, "clock_stepped", "this host's clock jumped by "+step.String())
 	case faultHostile: // has a loop of its own
 	}
-	return false
+	return true
 }
 
-// answered believes an Ack that came now to a request sent then, and counts it.
-func (a *simulated) answered(ack *wire.Ack, sent, now time.Time) {
-	if ack.Incarnation != a.heard {
-		a.heard = ack.Incarnation
-		a.stats.heard(ack.Incarnation, now, int(a.awake.Load()))
-	}
-	a.learn(ack, sent, now)
+// breaksOff tells whether the agent's fault, which has just come on or gone away, ends its connection.
+func (a *simulated) breaksOff() bool {
+	return a.fault.kind == faultSilence || a.fault.kind == faultSiteCut || a.fault.kind == faultRestart
 }
 
-// accepted counts a report that the collector has.
-func (a *simulated) accepted(m *wire.Report, ack *wire.Ack, sampled, now time.Time) {
-	refused := map[uint32]bool{}
-	for _, r := range ack.Refusals {
-		refused[r.Block] = true
-		a.stats.refuse(r.Reason)
+// accepted counts a report that the collector has, the n-th of its request, but for the blocks that it refused; sizes
+// are how many series each block has.
+func (a *simulated) accepted(sizes []int, n uint32, refusals []*wire.Refusal) {
+	samples := 0
+	for _, size := range sizes {
+		samples += size
 	}
-	n := 0
-	for i, b := range m.Blocks {
-		if !refused[uint32(i)] { //nolint:gosec // an index
-			n += len(b.Values)
+	for _, r := range refusals {
+		if r.Report == n && int(r.Block) < len(sizes) {
+			samples -= sizes[r.Block]
 		}
 	}
 	a.stats.reports.Add(1)
-	a.stats.samples.Add(uint64(n)) //nolint:gosec // a count
-	a.stats.latency.observe(now.Sub(sampled))
-	if a.acknowledged != nil {
-		a.acknowledged(a.host.name, m)
-	}
+	a.stats.samples.Add(uint64(samples)) //nolint:gosec // a count
 }
 
 // light is an agent that keeps nothing on disk: a report it cannot deliver before the next one is due gives way to that,
@@ -131,26 +120,22 @@ type light struct {
 	line line
 	// encoder writes version 1 of the wire; nil: version 0.
 	encoder *wire.Encoder
-	// replayed is the header line that says what was sent again.
-	replayed string
 
 	pending *wire.Report // not delivered yet
 	sampled time.Time    // when it was due
 	due     time.Time    // when the next one is
 	retry   time.Time    // before which pending is not tried again
-	fails   int
-	spread  time.Duration // over which to return once the connection breaks
+	patience
 }
 
 // run reports until ctx ends, first at a time.
 func (a *light) run(ctx context.Context, first time.Time) error {
 	defer a.line.drop()
 	a.due = first
-	a.begin(first)
-	a.tell(first, "agent_started", "the agent (simulated) started")
+	a.startUp(first)
 	for a.sleep(ctx) {
 		now := time.Now()
-		if a.suffer(now) {
+		if a.suffer(now) && a.breaksOff() {
 			a.line.drop()
 			a.pending = nil
 		}
@@ -221,68 +206,63 @@ func (a *light) sample(now time.Time) error {
 
 // attempt tries to deliver the pending report and says how long to wait before another try.
 func (a *light) attempt(ctx context.Context) time.Duration {
-	m := a.pending
 	sent := time.Now()
-	ack, err := a.exchange(ctx, m)
+	ack, err := a.exchange(ctx, a.pending)
 	now := time.Now()
-	var status *statusError
 	switch {
 	case ctx.Err() != nil:
 		return 0
-	case errors.As(err, &status):
-		return a.turnedDown(status)
 	case err != nil:
-		a.stats.fail(err, now)
-		return a.backOff()
+		return a.unanswered(err, now)
 	}
-	a.spread = min(time.Duration(ack.ReturnSpreadMs)*time.Millisecond, maxSpread)
-	a.fails = 0
+	return a.answered(ctx, ack, sent, now)
+}
+
+// unanswered is an attempt that ended without an Ack.
+func (a *light) unanswered(err error, now time.Time) time.Duration {
+	var status *statusError
+	if !errors.As(err, &status) {
+		a.stats.fail(err, now)
+		return a.failed(enroll.Explain(err, a.line.x.address, now))
+	}
+	a.stats.refuse("status_" + http.StatusText(status.code))
+	if status.final() {
+		a.pending, a.fails = nil, 0
+		return 0
+	}
+	return a.failed(err)
+}
+
+// answered believes an Ack of the pending report that came now to a request sent then.
+func (a *light) answered(ctx context.Context, ack *wire.Ack, sent, now time.Time) (wait time.Duration) {
+	m := a.pending
+	got := answer{incarnation: ack.Incarnation, sent: sent, came: now}
+	got.reached[stageBack] = true
+	a.heard(ack)
 	switch ack.Result {
 	case wire.Ack_RESULT_ACCEPTED:
-		a.accepted(m, ack, a.sampled, now)
+		got.reached[stageLive] = len(ack.Refusals) == 0
+		a.stats.refuseBlocks(ack.Refusals)
+		a.accepted(a.host.sizes(m), 0, ack.Refusals)
+		a.stats.latency.observe(now.Sub(a.sampled))
+		if a.acknowledged != nil {
+			a.acknowledged(a.host.name, m)
+		}
 		a.delivered(m)
 		a.pending = nil
 	case wire.Ack_RESULT_LATER:
 		a.stats.refuse("later")
-		wait := min(time.Duration(ack.RetryAfterMs)*time.Millisecond, maxLater)
-		a.answered(ack, sent, now)
-		return max(wait, backOffBase/2+a.jitter(backOffBase/2))
+		wait = a.later(ack)
 	default: // refused for good
 		a.stats.refuse("report")
 		a.pending = nil
 	}
-	a.answered(ack, sent, now)
+	a.stats.heard(&a.back, got)
+	a.learn(ack, sent, now)
 	if a.peer != nil && a.pending == nil && len(m.Blocks) > 0 {
 		a.peer.write(ctx, a.host, m)
 	}
-	return 0
-}
-
-// turnedDown is an answer without an Ack.
-func (a *light) turnedDown(e *statusError) time.Duration {
-	a.stats.refuse("status_" + http.StatusText(e.code))
-	switch e.code {
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
-		a.pending = nil
-		return 0
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnsupportedMediaType:
-		return backOffCap/2 + a.jitter(backOffCap/2) // a person has to do something
-	}
-	return a.backOff()
-}
-
-// backOff waits over the spread the collector asked for when the line has just broken, afterwards exponentially with
-// full jitter.
-func (a *light) backOff() time.Duration {
-	a.fails++
-	if a.fails == 1 && a.spread > 0 {
-		return a.jitter(a.spread)
-	}
-	return a.jitter(min(backOffCap, backOffBase<<min(a.fails-1, 16)))
-}
-
-func (a *light) jitter(d time.Duration) time.Duration {
-	return time.Duration(a.rand.Float64() * float64(d))
+	return wait
 }
 
 // exchange sends a report, again with the shapes that the collector turns out not to know, or with everything written out
@@ -302,7 +282,6 @@ func (a *light) exchange(ctx context.Context, m *wire.Report) (*wire.Ack, error)
 			if a.encoder != nil {
 				a.encoder.Accepted(r, ack)
 			}
-			a.promise(ack)
 			return ack, nil
 		}
 		a.stats.shapes.Add(1)
@@ -319,7 +298,8 @@ func (a *light) exchange(ctx context.Context, m *wire.Report) (*wire.Ack, error)
 	return nil, errShapes
 }
 
-// encode writes a report in the version of the wire that the fleet speaks, and says what an agent says beside it.
+// encode writes a report in the version of the wire that the fleet speaks. What an agent with a spool says beside it, of
+// lanes and of what it has replayed, this one does not: it has none, and would keep room for a past that never comes.
 func (a *light) encode(m *wire.Report) (q request, err error) {
 	if a.encoder == nil {
 		q, err = plain(wire.PathReport, wire.TypeReport, m)
@@ -327,18 +307,7 @@ func (a *light) encode(m *wire.Report) (q request, err error) {
 		q = request{path: wire.PathReport, media: wire.TypeReportV1}
 		q.body, q.coding, err = a.encoder.Encode(m)
 	}
-	q.words = liveWords + a.replayed
 	return q, err
-}
-
-// liveWords: this is the newest report, and nothing else waits.
-const liveWords = wire.HeaderLane + ": " + wire.LaneLive + "\r\n" + wire.HeaderWaiting + ": 0\r\n"
-
-// promise notes what a collector asked to see again: an agent that keeps nothing has sent all it has.
-func (a *light) promise(ack *wire.Ack) {
-	if ack.ReplaySinceMs != 0 {
-		a.replayed = fmt.Sprintf("%s: %d %d\r\n", wire.HeaderReplayed, ack.ReplaySinceMs, ack.Incarnation)
-	}
 }
 
 func (a *light) addShapes(m *wire.Report, ids [][]byte) bool {

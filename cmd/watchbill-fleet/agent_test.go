@@ -105,6 +105,32 @@ func TestEventsOutliveTheirReport(t *testing.T) {
 	}
 }
 
+// An agent that keeps nothing must not say that it has sent anything again, whatever it is asked for; nor does it speak of
+// lanes, for who does is kept room for a past that does not come.
+func TestAgentWithoutASpoolClaimsNoReplay(t *testing.T) {
+	f := newFake(t)
+	f.answer = func(*wire.Report) *wire.Ack {
+		ack := accept()
+		ack.ReplaySinceMs = 1
+		return ack
+	}
+	a := f.light("sim-1")
+	for i := range 3 {
+		a.turn(t, time.Now().Add(time.Duration(i)*time.Second))
+	}
+	for i, h := range f.heads() {
+		for _, name := range []string{wire.HeaderReplayed, wire.HeaderLane, wire.HeaderWaiting} {
+			if h.Get(name) != "" {
+				t.Errorf("request %d says %s: %s", i, name, h.Get(name))
+			}
+		}
+	}
+	r := f.stats.returns()[0]
+	if !r.stages[stageLive].whole || r.stages[stageReplayed].agents+r.stages[stageReplayed].expected != 0 || r.times().Replayed != nil {
+		t.Errorf("return %+v: want it seen live, and nothing of a replay", r)
+	}
+}
+
 func TestAgentTellsItsInventoryToANewCollector(t *testing.T) {
 	f := newFake(t)
 	incarnation := uint64(1)
@@ -128,7 +154,7 @@ func TestAgentTellsItsInventoryToANewCollector(t *testing.T) {
 	if told != "xx--x" {
 		t.Errorf("inventories told: %s, want xx--x", told)
 	}
-	if r := f.stats.returns(); len(r) != 2 || !r[1].whole() {
+	if r := f.stats.returns(); len(r) != 2 || !r[1].stages[stageBack].whole || !r[1].stages[stageLive].whole {
 		t.Errorf("returns %+v, want two, both whole", r)
 	}
 }
@@ -185,8 +211,8 @@ func TestFaultsComeAndGo(t *testing.T) {
 			if got := state(time.Second); got != want {
 				t.Errorf("then %q, want %q", got, want)
 			}
-			if got := state(2 * time.Second); got != "" || a.awake.Load() != 1 {
-				t.Errorf("afterwards %q, %d awake", got, a.awake.Load())
+			if got := state(2 * time.Second); got != "" || a.stats.awake() != 1 {
+				t.Errorf("afterwards %q, %d awake", got, a.stats.awake())
 			}
 		})
 	}
@@ -212,7 +238,7 @@ func TestAgentObeysStatuses(t *testing.T) {
 	}{
 		http.StatusRequestEntityTooLarge: {false, 0},
 		http.StatusBadRequest:            {false, 0},
-		http.StatusForbidden:             {true, backOffCap / 2},
+		http.StatusForbidden:             {true, distrustBase / 2},
 		http.StatusServiceUnavailable:    {true, 0},
 	} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
@@ -226,25 +252,6 @@ func TestAgentObeysStatuses(t *testing.T) {
 				t.Errorf("counted %v", refused)
 			}
 		})
-	}
-}
-
-func TestBackOff(t *testing.T) {
-	a := newFake(t).light("sim-1")
-	a.spread = 10 * time.Second
-	if d := a.backOff(); d < 0 || d >= 10*time.Second {
-		t.Errorf("at first %v, want within the spread of 10 s", d)
-	}
-	var most time.Duration
-	for range 200 {
-		d := a.backOff()
-		if d < 0 || d >= backOffCap {
-			t.Fatalf("waits %v, at most %v", d, backOffCap)
-		}
-		most = max(most, d)
-	}
-	if most < backOffCap*3/4 {
-		t.Errorf("after 200 failures never more than %v, want up to %v", most, backOffCap)
 	}
 }
 

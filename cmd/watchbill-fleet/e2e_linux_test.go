@@ -280,7 +280,7 @@ func TestFleetIsTakenInAndItsFaultsBecomeTickets(t *testing.T) {
 		t.Errorf("refused %v, failed %v, %d not delivered, %d connections: want all reports accepted on 50", refused, failed,
 			st.superseded.Load(), st.connects.Load())
 	}
-	if r := st.returns(); len(r) != 1 || !r[0].whole() {
+	if r := st.returns(); len(r) != 1 || !r[0].stages[stageBack].whole || !r[0].stages[stageLive].whole {
 		t.Errorf("returns %+v, want one of all", r)
 	}
 }
@@ -336,14 +336,14 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 		reports := st.reports.Load()
 		eventually(t, time.Minute, "all report", func() bool {
 			r := st.returns()
-			return len(r) == round+1 && r[round].whole() && st.reports.Load() > reports+3*n
+			return len(r) == round+1 && r[round].stages[stageLive].whole && st.reports.Load() > reports+3*n
 		})
 		s.kill()
 		s.serve()
 	}
 	eventually(t, 2*time.Minute, "all are back", func() bool {
 		r := st.returns()
-		return len(r) == 3 && r[2].whole()
+		return len(r) == 3 && r[2].stages[stageLive].whole && r[2].stages[stageReplayed].whole
 	})
 	eventually(t, 3*time.Minute, "every host has its ticket", func() bool { return len(s.tickets(linuxBreakage().rule)) == n })
 	stop()

@@ -32,6 +32,7 @@ type fake struct {
 	reports []*wire.Report
 	names   []string // on the certificates, empty without one
 	from    []string // addresses
+	headers []http.Header
 	// answer makes the Ack; accepted when nil. serve, when set, does everything.
 	answer func(m *wire.Report) *wire.Ack
 	serve  http.HandlerFunc
@@ -54,8 +55,6 @@ func newFake(t *testing.T) *fake {
 }
 
 func (f *fake) handle(w http.ResponseWriter, r *http.Request) {
-	m := &wire.Report{}
-	err := wire.Decode(r.Body, r.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), m)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	name := ""
@@ -63,11 +62,13 @@ func (f *fake) handle(w http.ResponseWriter, r *http.Request) {
 		name = r.TLS.PeerCertificates[0].Subject.CommonName
 	}
 	f.names, f.from = append(f.names, name), append(f.from, r.RemoteAddr)
+	f.headers = append(f.headers, r.Header)
 	if f.serve != nil {
 		f.serve(w, r)
 		return
 	}
-	if err != nil {
+	m := &wire.Report{}
+	if err := wire.Decode(r.Body, r.Header.Get(wire.HeaderCoding), wire.DefaultLimits(), m); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -90,6 +91,13 @@ func (f *fake) got() (reports []*wire.Report, names, from []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]*wire.Report(nil), f.reports...), append([]string(nil), f.names...), append([]string(nil), f.from...)
+}
+
+// heads are the headers of all requests so far.
+func (f *fake) heads() []http.Header {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]http.Header(nil), f.headers...)
 }
 
 func (f *fake) line(name string) *line {
@@ -131,7 +139,8 @@ func (f *fake) light(name string) *light {
 		shared:   &shared{stats: f.stats, samples: true, start: now, goodbye: true},
 		reporter: reporter{host: h, interval: minInterval}, rand: h.rand,
 	}}
-	a.awake.Store(1)
+	a.patience.rand = h.rand.Float64
+	f.stats.join(&a.back)
 	a.due = now
 	a.begin(now)
 	f.t.Cleanup(a.line.drop)

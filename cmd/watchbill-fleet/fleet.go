@@ -183,12 +183,13 @@ func (f *fleet) add(i int, h *host, spool bool) {
 		shared: f.shared, fault: p.fault, ahead: i%2 == 0,
 		rand:     rand.New(rand.NewPCG(f.c.seed, uint64(i))), //nolint:gosec // chance, not secrecy
 		reporter: reporter{host: h, interval: f.c.interval, eventsPerHour: f.c.events},
+		back:     standing{spool: spool},
 	}
 	if spool {
 		f.spooled = append(f.spooled, &spooled{simulated: s, identity: p.identity, dir: dirOf(f.c.dir, p.Name), source: p.from})
 		return
 	}
-	a := &light{simulated: s, line: f.line(i)}
+	a := &light{simulated: s, line: f.line(i), patience: patience{rand: s.rand.Float64}}
 	if f.c.wire == 1 {
 		a.encoder = wire.NewEncoder(wire.DefaultLimits())
 	}
@@ -201,7 +202,12 @@ func (f *fleet) run(ctx context.Context) error {
 	defer cancel()
 	start := time.Now()
 	f.shared.start = start
-	f.shared.awake.Store(int64(len(f.light) + len(f.spooled)))
+	for _, a := range f.light {
+		f.shared.stats.join(&a.back)
+	}
+	for _, a := range f.spooled {
+		f.shared.stats.join(&a.back)
+	}
 	phases := f.c.phases
 	if phases == 0 && !f.c.flatOut {
 		phases = f.c.interval

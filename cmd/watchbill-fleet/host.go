@@ -90,6 +90,14 @@ func (h *host) block(b *block, own []float64, now time.Time, every time.Duration
 	return out
 }
 
+// sizes are how many series each block of a report of h has; a change of names does not change them.
+func (h *host) sizes(m *wire.Report) []int {
+	if len(m.Blocks) == 0 {
+		return nil
+	}
+	return h.layout.sizes
+}
+
 // in is the place of the series that breaks among b's; -1 when it is not there.
 func (x *breakage) in(b *block) int {
 	if x == nil || b.name != x.source {

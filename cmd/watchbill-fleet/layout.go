@@ -128,6 +128,7 @@ type layout struct {
 	os     string
 	blocks []*block
 	series int
+	sizes  []int // how many series each block has
 	// breaks is the series that a value fault breaks, and to what; nil where no shipped rule would notice.
 	breaks *breakage
 }
@@ -170,6 +171,7 @@ func newLayouts(os string, n int) ([]*layout, error) {
 			}
 			l.blocks = append(l.blocks, b)
 			l.series += len(b.samples)
+			l.sizes = append(l.sizes, len(b.samples))
 		}
 		all = append(all, l)
 	}

@@ -29,8 +29,9 @@ const (
 
 // statusError is an answer that is not an Ack.
 type statusError struct {
-	code int
-	text string
+	code  int
+	text  string
+	after time.Duration // for which to wait; 0 when it does not say
 }
 
 func (e *statusError) Error() string {
@@ -131,9 +132,7 @@ func (l *line) drop() {
 // request is a message as it goes over the line.
 type request struct {
 	path, media, coding string
-	// words are further header lines, each with its end.
-	words string
-	body  []byte
+	body                []byte
 }
 
 // plain is a message in version 0 of its encoding.
@@ -209,7 +208,6 @@ func (l *line) head(w *bytes.Buffer, q request, n int) {
 		w.WriteString(q.coding)
 		w.WriteString("\r\n")
 	}
-	w.WriteString(q.words)
 	w.WriteString("Content-Length: ")
 	w.WriteString(strconv.Itoa(n))
 	w.WriteString("\r\n\r\n")
@@ -254,6 +252,9 @@ func (l *line) readAck(resp *http.Response, media string) (*wire.Ack, error) {
 	e := &statusError{code: resp.StatusCode, text: strings.TrimSpace(string(text))}
 	if ack.Error != "" {
 		e.text = ack.Error
+	}
+	if s, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16); err == nil {
+		e.after = time.Duration(s) * time.Second
 	}
 	return nil, e
 }

@@ -99,8 +99,8 @@ func page(b *strings.Builder, s summary) {
 	row("connections", "%d made, %d stand", s.Connects, s.Connected)
 	row("not delivered in time", "%d gave way to newer reports, %d were made late", s.Superseded, s.Late)
 	row("asked for shapes", "%d times", s.Shapes)
-	if s.Replayed > 0 {
-		row("replayed", "%d reports", s.Replayed)
+	if s.Backlog+s.Replayed > 0 {
+		row("of the past", "%d reports of the backlog, %d sent again on demand", s.Backlog, s.Replayed)
 	}
 	if s.Broken > 0 {
 		row("broken hosts", "%d", s.Broken)
@@ -113,28 +113,41 @@ func page(b *strings.Builder, s summary) {
 			row(part.name, "%d × %s", part.counts[k], k)
 		}
 	}
-	returns(b, s, row)
-	processes(b, s, row)
+	returns(s.Returns, row)
+	processes(s, row)
 }
 
-func returns(_ *strings.Builder, s summary, row func(name, format string, args ...any)) {
-	for i, r := range s.Returns {
-		name := "all reported after"
+// returns tells how the fleet came to each incarnation of the collector.
+func returns(all []comingBack, row func(name, format string, args ...any)) {
+	for i, r := range all {
+		name := "at first"
 		if i > 0 {
-			name = "all back after"
+			name = fmt.Sprintf("return %d", i)
 		}
-		text := short(r.FromFirst) + " from the first answer"
-		if r.FromLost > 0 {
-			text += ", " + short(r.FromLost) + " from the first failure"
+		row(name, "%s", r.Back.text("had an answer"))
+		row("", "%s", r.Live.text("had a live report accepted"))
+		if r.Replayed != nil {
+			row("", "%s", r.Replayed.text("of those with a spool were replayed"))
 		}
-		if !r.Whole {
-			name, text = "not all back", fmt.Sprintf("%d of %d after %s", r.Agents, r.Expected, short(r.FromFirst))
-		}
-		row(name, "%s", text)
 	}
 }
 
-func processes(_ *strings.Builder, s summary, row func(name, format string, args ...any)) {
+func (t stageTimes) text(what string) string {
+	who := fmt.Sprintf("all %d", t.Agents)
+	if !t.Whole {
+		who = fmt.Sprintf("only %d of %d", t.Agents, t.Expected)
+	}
+	if t.Agents == 0 {
+		return fmt.Sprintf("none of %d %s", t.Expected, what)
+	}
+	text := fmt.Sprintf("%s %s, the last %s after the first answer", who, what, short(t.FromFirst))
+	if t.FromLost > 0 {
+		text += ", " + short(t.FromLost) + " after the first failure"
+	}
+	return text
+}
+
+func processes(s summary, row func(name, format string, args ...any)) {
 	of := func(name string, p process) {
 		row(name, "%.1f CPU-s (%.0f %%), %.2f CPU-s per million samples, RSS %s (most %s), %s more per host", p.CPUSeconds,
 			100*p.CPUSeconds/s.Seconds, p.CPUPerMillion, bytesText(float64(p.RSS)), bytesText(float64(p.RSSMost)), bytesText(p.RSSPerHost))

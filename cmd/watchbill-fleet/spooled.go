@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	spoolBytes  = 64 << 20
-	spoolDir    = "spool"
-	maxInFlight = 1024
+	spoolBytes = 64 << 20
+	spoolDir   = "spool"
 )
 
 // spooled is an agent with a spool on disk and the agent's own push: nothing is given up, and what a collector asks to
@@ -28,107 +27,100 @@ type spooled struct {
 	identity enroll.Identity
 	dir      string
 	source   net.Addr
-	spool    *spool.Spool
+
+	spool *spool.Spool
+	way   *witness
+	due   time.Time // when the next report is
 
 	mu sync.Mutex
-	// sent are the reports whose acknowledgement is awaited, by sequence.
-	sent map[uint64]awaited
+	// sent are the reports that the collector has not disposed of, oldest first.
+	sent []awaited
 	// last is the newest answer, for the loop to learn from.
 	last *push.Answer
 }
 
+// awaited is a report in the spool.
 type awaited struct {
-	report  *wire.Report
-	sampled time.Time
+	key
+	due   time.Time // when its samples were
+	sizes []int     // of its blocks
+	// report is nil when nobody wants to be told of it.
+	report *wire.Report
 }
 
-// run reports until ctx ends, first at a time; push delivers what the spool holds.
+// run reports until ctx ends, first at a time: life after life, if its fault is to be restarted.
 func (a *spooled) run(ctx context.Context, first time.Time) error {
-	var err error
+	a.way = newWitness(a.identity, a.source, a.stats)
+	defer a.way.line.CloseIdleConnections()
+	a.due = first
+	for again := true; again; {
+		var err error
+		if again, err = a.live(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// live is the agent from its start to its end: push delivers what the spool holds. again says that it is to be started
+// anew.
+func (a *spooled) live(ctx context.Context) (again bool, err error) {
 	if a.spool, err = spool.Open(filepath.Join(a.dir, spoolDir), spool.Options{MaxBytes: spoolBytes}); err != nil {
-		return fmt.Errorf("spool of %s: %w", a.host.name, err)
+		return false, fmt.Errorf("spool of %s: %w", a.host.name, err)
 	}
 	a.kept = a.spool.HeldSince
-	a.sent = map[uint64]awaited{}
-	line := a.transport()
-	defer line.CloseIdleConnections()
-	p := push.New(push.Options{URL: a.identity.URL(), Transport: line, Spool: a.spool, Version: version(), OnAck: a.hear})
+	if a.epoch == 0 {
+		a.epoch, _ = a.spool.Last()
+		a.startUp(a.due)
+	}
+	p := push.New(push.Options{URL: a.identity.URL(), Transport: a.way, Spool: a.spool, Version: version(),
+		Distrust: enroll.Certificate, OnAck: a.hear})
 	pushing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(pushing) }()
-	err = a.loop(ctx, first, p)
+	again, err = a.loop(ctx, p)
 	stop()
 	if e := <-ended; err == nil {
 		err = e
 	}
+	a.way.line.CloseIdleConnections()
 	if e := a.spool.Close(); err == nil {
 		err = e
 	}
-	return err
+	return again, err
 }
 
-// transport is the agent's own, from this agent's source address, counting.
-func (a *spooled) transport() *http.Transport {
-	t := a.identity.Transport()
-	d := net.Dialer{LocalAddr: a.source, Timeout: dialTimeout}
-	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := d.DialContext(ctx, network, address)
-		if err != nil {
-			a.stats.fail(err, time.Now())
-			return nil, err
+// loop makes a report every interval, until ctx ends or the agent is to be started anew.
+func (a *spooled) loop(ctx context.Context, p *push.Push) (again bool, err error) {
+	for wait(ctx, a.due) {
+		now, due := time.Now(), a.due
+		changed := a.suffer(now)
+		if changed {
+			a.way.cut.Store(a.struck && (a.fault.kind == faultSilence || a.fault.kind == faultSiteCut))
 		}
-		a.stats.connects.Add(1)
-		a.stats.connected.Add(1)
-		return &counted{Conn: c, stats: a.stats}, nil
-	}
-	return t
-}
-
-// counted is a connection that tells when it is closed.
-type counted struct {
-	net.Conn
-	stats *stats
-	once  sync.Once
-}
-
-func (c *counted) Close() error {
-	c.once.Do(func() { c.stats.connected.Add(-1) })
-	return c.Conn.Close()
-}
-
-// Write counts what goes over the line: of these agents TLS and header too.
-func (c *counted) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.stats.sentBytes.Add(uint64(max(n, 0))) //nolint:gosec // a length
-	return n, err
-}
-
-// loop makes a report every interval.
-func (a *spooled) loop(ctx context.Context, first time.Time, p *push.Push) error {
-	a.epoch, _ = a.spool.Last()
-	a.begin(first)
-	a.tell(first, "agent_started", "the agent (simulated) started")
-	var replayed uint64
-	for due := first; wait(ctx, due); due = due.Add(a.interval) {
-		now := time.Now()
-		a.suffer(now)
+		if changed && a.fault.kind == faultRestart {
+			return true, nil
+		}
 		a.takeAnswer()
-		again := p.Stats().Replayed
-		a.stats.replayed.Add(again - replayed)
-		replayed = again
-		if a.silent {
+		for !a.due.After(now) { // what could not be kept up with is left out
+			a.due = a.due.Add(a.interval)
+		}
+		if now.Sub(due) > a.interval {
+			a.stats.late.Add(1)
+		}
+		if a.silent && a.fault.kind == faultSilence {
 			continue
 		}
 		a.happen(now)
 		if err := a.append(now, due, a.samples, ""); err != nil {
-			return err
+			return false, err
 		}
 		p.Wake()
 	}
 	if a.goodbye && !a.silent {
-		return a.append(time.Now(), time.Now(), false, "the simulation ends")
+		return false, a.append(time.Now(), time.Now(), false, "the simulation ends")
 	}
-	return nil
+	return false, nil
 }
 
 // append makes a report and spools it. Its events are the spool's from then on.
@@ -140,34 +132,108 @@ func (a *spooled) append(now, due time.Time, samples bool, goodbye string) error
 	if goodbye != "" {
 		m.Goodbye = &wire.Goodbye{Reason: goodbye}
 	}
+	one := awaited{key: key{m.Epoch, m.Sequence}, due: due, sizes: a.host.sizes(m)}
+	if a.acknowledged != nil {
+		one.report = m
+	}
+	a.mu.Lock()
+	a.sent = append(a.sent, one)
+	a.mu.Unlock()
 	if err := a.spool.Append(m, a.host.shape); err != nil {
 		return fmt.Errorf("spool of %s: %w", a.host.name, err)
 	}
-	a.mu.Lock()
-	if len(a.sent) < maxInFlight {
-		a.sent[m.Sequence] = awaited{m, due}
-	}
-	a.mu.Unlock()
 	a.delivered(&wire.Report{Epoch: m.Epoch, Inventory: m.Inventory, Events: m.Events})
 	return nil
 }
 
 // hear is push's word of an Ack, from its goroutine.
 func (a *spooled) hear(x push.Answer) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.last = &x
-	one, ok := a.sent[x.Ack.Sequence]
-	switch {
-	case x.Ack.Result == wire.Ack_RESULT_LATER:
+	t, ack := a.way.last, x.Ack
+	accepted, live := ack.Result == wire.Ack_RESULT_ACCEPTED, t.lane == wire.LaneLive
+	got := answer{incarnation: ack.Incarnation, sent: x.Sent, came: x.Received}
+	got.reached[stageBack] = true
+	got.reached[stageLive] = accepted && live && len(ack.Refusals) == 0
+	got.reached[stageReplayed] = accepted && live && ack.ReplaySinceMs == 0
+	a.stats.heard(&a.back, got)
+
+	done, refused := t.disposed(ack)
+	if ack.Result == wire.Ack_RESULT_LATER {
 		a.stats.refuse("later")
-	case x.Ack.Result == wire.Ack_RESULT_REFUSED:
-		a.stats.refuse("report")
-	case x.Ack.Result != wire.Ack_RESULT_ACCEPTED:
-	case ok && one.report.Epoch == x.Ack.Epoch:
-		delete(a.sent, x.Ack.Sequence)
-		a.accepted(one.report, x.Ack, one.sampled, x.Received)
 	}
+	for range refused {
+		a.stats.refuse("report")
+	}
+	a.stats.refuseBlocks(ack.Refusals)
+	if t.lane == wire.LaneReplay {
+		a.stats.replayed.Add(uint64(max(len(done)-refused, 0))) //nolint:gosec // a count
+	}
+	a.mu.Lock()
+	a.last = &x
+	let := a.letGo(t.lane, done)
+	a.mu.Unlock()
+	if refused > 0 {
+		return // of a bulk with others; which is not told, so none of them counts as accepted
+	}
+	for i, one := range let {
+		if one.due.IsZero() {
+			continue
+		}
+		a.accepted(one.sizes, uint32(i), ack.Refusals) //nolint:gosec // an index
+		if live {
+			a.stats.latency.observe(x.Received.Sub(one.due))
+		} else {
+			a.stats.backlog.Add(1)
+		}
+		if one.report != nil {
+			a.acknowledged(a.host.name, one.report)
+		}
+	}
+}
+
+// disposed are the reports of a request that its Ack disposed of, and how many of them were refused for good.
+func (t trip) disposed(ack *wire.Ack) (done []key, refused int) {
+	if t.bulk != nil {
+		n := min(int(ack.Disposed), len(t.bulk))
+		return t.bulk[:n], min(int(ack.Refused), n)
+	}
+	one := []key{{ack.Epoch, ack.Sequence}}
+	switch ack.Result {
+	case wire.Ack_RESULT_ACCEPTED:
+		return one, 0
+	case wire.Ack_RESULT_REFUSED:
+		return one, 1
+	}
+	return nil, 0
+}
+
+// letGo takes what is disposed of from those that are awaited, one for each; zero where it was not awaited, because it
+// was disposed of before, or spooled by an earlier run. The caller holds mu.
+func (a *spooled) letGo(lane string, done []key) []awaited {
+	out := make([]awaited, len(done))
+	for i, k := range done {
+		at, ok := slices.BinarySearchFunc(a.sent, k, func(x awaited, k key) int {
+			switch {
+			case x.less(k):
+				return -1
+			case k.less(x.key):
+				return 1
+			}
+			return 0
+		})
+		if ok {
+			out[i] = a.sent[at]
+		}
+		switch {
+		case lane == wire.LaneBacklog: // that goes oldest first: what is still older the spool had to drop
+			if ok {
+				at++
+			}
+			a.sent = slices.Delete(a.sent, 0, at)
+		case ok:
+			a.sent = slices.Delete(a.sent, at, at+1)
+		}
+	}
+	return out
 }
 
 // takeAnswer learns from the newest answer.
@@ -177,7 +243,7 @@ func (a *spooled) takeAnswer() {
 	a.last = nil
 	a.mu.Unlock()
 	if x != nil {
-		a.answered(x.Ack, x.Sent, x.Received)
+		a.learn(x.Ack, x.Sent, x.Received)
 	}
 }
 

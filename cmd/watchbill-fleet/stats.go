@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/watchbill/watchbill/agent/wire"
 )
 
 // stats is what a run counts. Safe for concurrent use.
@@ -26,10 +28,11 @@ type stats struct {
 	connected atomic.Int64
 	// shapes counts reports that were sent again because the collector asked for shapes.
 	shapes atomic.Uint64
-	// replayed counts reports of spooling agents that were delivered behind newer ones.
-	replayed atomic.Uint64
+	// backlog counts reports, of those that were acknowledged, that came out of a spool behind newer ones; replayed
+	// such as had been acknowledged before and were sent again on demand.
+	backlog, replayed atomic.Uint64
 
-	// latency is from sample to acknowledgement.
+	// latency is from sample to acknowledgement, of live reports.
 	latency histogram
 
 	mu sync.Mutex
@@ -45,7 +48,13 @@ func newStats() *stats {
 }
 
 func (s *stats) refuse(reason string) { s.count(s.refused, reason) }
-func (s *stats) attack(what string)   { s.count(s.attacks, what) }
+func (s *stats) refuseBlocks(all []*wire.Refusal) {
+	for _, r := range all {
+		s.refuse(r.Reason)
+	}
+}
+
+func (s *stats) attack(what string) { s.count(s.attacks, what) }
 
 func (s *stats) count(in map[string]uint64, what string) {
 	s.mu.Lock()
@@ -55,9 +64,9 @@ func (s *stats) count(in map[string]uint64, what string) {
 
 // fail counts an attempt that ended without an answer.
 func (s *stats) fail(err error, now time.Time) {
-	s.count(s.failed, failure(err))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.failed[failure(err)]++
 	s.back.failed(now)
 }
 
@@ -88,12 +97,31 @@ func (s *stats) reasons() (refused, failed, attacks map[string]uint64) {
 	return maps.Clone(s.refused), maps.Clone(s.failed), maps.Clone(s.attacks)
 }
 
-// heard notes that an agent had an answer of this incarnation of the collector, having had one of another, or none,
-// before. expected is how many agents are to report now.
-func (s *stats) heard(incarnation uint64, now time.Time, expected int) {
+// heard notes an answer to an agent, and how far it is back with that.
+func (s *stats) heard(w *standing, a answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.back.heard(incarnation, now, expected)
+	s.back.heard(w, a)
+}
+
+// join counts an agent that is to report from now on; leave takes out one that falls silent.
+func (s *stats) join(w *standing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.back.join(w)
+}
+
+func (s *stats) leave(w *standing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.back.leave(w)
+}
+
+// awake is how many agents are to report now.
+func (s *stats) awake() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.back.awake
 }
 
 // returns are the comebacks so far.
@@ -101,57 +129,4 @@ func (s *stats) returns() []returned {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.back.all()
-}
-
-// comeback follows how a fleet returns to a collector that started anew. It is pure: times are arguments.
-type comeback struct {
-	incarnation uint64
-	lost        time.Time // the first failure since the last return was complete
-	done        []returned
-	current     *returned
-}
-
-// returned is one return of the fleet, the first included.
-type returned struct {
-	// Incarnation of the collector they came to.
-	Incarnation uint64 `json:"incarnation"`
-	// Lost is when the first agent failed, zero for the first time; First when the first had an answer, Last the last.
-	Lost  time.Time `json:"lost,omitzero"`
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last,omitzero"`
-	// Agents that are back, of those Expected.
-	Agents   int `json:"agents"`
-	Expected int `json:"expected"`
-}
-
-// whole tells whether all are back.
-func (r returned) whole() bool { return r.Agents >= r.Expected }
-
-func (c *comeback) failed(now time.Time) {
-	if c.lost.IsZero() {
-		c.lost = now
-	}
-}
-
-func (c *comeback) heard(incarnation uint64, now time.Time, expected int) {
-	if c.current == nil || c.incarnation != incarnation {
-		if c.current != nil {
-			c.done = append(c.done, *c.current)
-		}
-		c.incarnation = incarnation
-		c.current = &returned{Incarnation: incarnation, Lost: c.lost, First: now}
-	}
-	c.current.Agents++
-	c.current.Expected, c.current.Last = expected, now
-	if c.current.whole() {
-		c.lost = time.Time{}
-	}
-}
-
-func (c *comeback) all() []returned {
-	out := append([]returned(nil), c.done...)
-	if c.current != nil {
-		out = append(out, *c.current)
-	}
-	return out
 }

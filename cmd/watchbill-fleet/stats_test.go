@@ -53,38 +53,6 @@ func TestHistogramTakesEverything(t *testing.T) {
 	}
 }
 
-func TestComeback(t *testing.T) {
-	var c comeback
-	at := func(s int) time.Time { return noon.Add(time.Duration(s) * time.Second) }
-	for i := range 3 {
-		c.heard(7, at(i), 3)
-	}
-	c.failed(at(10)) // the collector is killed
-	c.failed(at(11))
-	c.heard(8, at(13), 3)
-	c.heard(8, at(14), 3)
-	got := c.all()
-	if len(got) != 2 {
-		t.Fatalf("%d returns, want 2", len(got))
-	}
-	if r := got[0].times(); !r.Whole || r.FromFirst != 2 || r.FromLost != 0 {
-		t.Errorf("the first: %+v, want all 3 after 2 s", r)
-	}
-	if got[1].whole() {
-		t.Errorf("2 of 3 are back and it is whole: %+v", got[1])
-	}
-	c.heard(8, at(20), 3)
-	if r := c.all()[1].times(); !r.Whole || r.FromFirst != 7 || r.FromLost != 10 {
-		t.Errorf("the second: %+v, want all after 7 s, 10 s after the first failure", r)
-	}
-	c.failed(at(30))
-	c.heard(9, at(31), 2) // one is silent by now
-	c.heard(9, at(32), 2)
-	if r := c.all()[2].times(); !r.Whole || r.FromLost != 2 {
-		t.Errorf("the third: %+v, want whole, 2 s after its own first failure", r)
-	}
-}
-
 func TestFailuresHaveWords(t *testing.T) {
 	for want, err := range map[string]error{
 		"nobody_listens": fmt.Errorf("dial: %w", syscall.ECONNREFUSED),

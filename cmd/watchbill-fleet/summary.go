@@ -12,7 +12,7 @@ type summary struct {
 	At        float64 `json:"at_seconds"`
 	Final     bool    `json:"final"`
 	Agents    int     `json:"agents"`
-	Awake     int64   `json:"awake"`
+	Awake     int     `json:"awake"`
 	Connected int64   `json:"connected"`
 	Series    int     `json:"series_per_host"`
 
@@ -23,13 +23,14 @@ type summary struct {
 	SamplesPerSecond float64 `json:"samples_per_second"`
 	BytesPerSecond   float64 `json:"bytes_per_second"`
 	BytesPerSample   float64 `json:"bytes_per_sample"`
-	// Latency is from sample to acknowledgement.
+	// Latency is from sample to acknowledgement, of live reports; Backlog counts those that came later, out of a spool.
 	Latency latency `json:"latency"`
 
 	Connects   uint64 `json:"connects"`
 	Superseded uint64 `json:"superseded"`
 	Late       uint64 `json:"late"`
 	Shapes     uint64 `json:"reports_sent_again_with_shapes"`
+	Backlog    uint64 `json:"backlog"`
 	Replayed   uint64 `json:"replayed"`
 	// Broken is how many hosts have a value fault.
 	Broken  int               `json:"broken"`
@@ -50,11 +51,26 @@ type latency struct {
 	Max float64 `json:"max_seconds"`
 }
 
-// comingBack is one return of the fleet with how long it took.
+// comingBack is one return of the fleet, stage by stage.
 type comingBack struct {
-	returned
-	Whole bool `json:"whole"`
-	// FromFirst is from the first answer to the last agent's, FromLost from the first failure.
+	// Incarnation of the collector they came to.
+	Incarnation uint64 `json:"incarnation"`
+	// Lost is when the first agent failed, missing when none did; First when the first had an answer.
+	Lost  time.Time `json:"lost,omitzero"`
+	First time.Time `json:"first"`
+	// Back: had an answer. Live: had a live report accepted. Replayed: of agents with a spool, sent again all that the
+	// collector wanted to see; missing when there is none.
+	Back     stageTimes  `json:"back"`
+	Live     stageTimes  `json:"live"`
+	Replayed *stageTimes `json:"replayed,omitempty"`
+}
+
+// stageTimes is how many agents came to a stage, and how long the last took that did.
+type stageTimes struct {
+	Agents   int  `json:"agents"`
+	Expected int  `json:"expected"`
+	Whole    bool `json:"whole"`
+	// FromFirst is from the first answer of the collector, FromLost from the first failure; 0 when nobody came.
 	FromFirst float64 `json:"from_first_seconds"`
 	FromLost  float64 `json:"from_lost_seconds,omitempty"`
 }
@@ -91,12 +107,12 @@ type peerUsage struct {
 
 // mark is where a part of a run begins.
 type mark struct {
-	at                                                                    time.Time
-	reports, samples, bytes, connects, superseded, late, shapes, replayed uint64
-	latency                                                               tally
-	fleetCPU, collectorCPU, peerCPU                                       float64
-	arrival                                                               cumulative
-	peerSamples, peerBytes                                                uint64
+	at                                                                             time.Time
+	reports, samples, bytes, connects, superseded, late, shapes, backlog, replayed uint64
+	latency                                                                        tally
+	fleetCPU, collectorCPU, peerCPU                                                float64
+	arrival                                                                        cumulative
+	peerSamples, peerBytes                                                         uint64
 }
 
 // observer makes summaries of a run. One goroutine uses it.
@@ -115,7 +131,8 @@ func (o *observer) mark(now time.Time) mark {
 	s := o.f.shared.stats
 	m := mark{
 		at: now, reports: s.reports.Load(), samples: s.samples.Load(), bytes: s.sentBytes.Load(), connects: s.connects.Load(),
-		superseded: s.superseded.Load(), late: s.late.Load(), shapes: s.shapes.Load(), replayed: s.replayed.Load(),
+		superseded: s.superseded.Load(), late: s.late.Load(), shapes: s.shapes.Load(),
+		backlog: s.backlog.Load(), replayed: s.replayed.Load(),
 		latency: s.latency.take(), fleetCPU: o.own.used, collectorCPU: o.collector.used, peerCPU: o.remote.used,
 		arrival: o.collector.now.arrival,
 	}
@@ -131,11 +148,11 @@ func (o *observer) between(from, to mark) summary {
 	d := max(to.at.Sub(from.at).Seconds(), 1e-9)
 	l := to.latency.since(from.latency)
 	s := summary{
-		Seconds: d, At: to.at.Sub(o.start).Seconds(), Agents: len(o.f.people), Awake: o.f.shared.awake.Load(),
+		Seconds: d, At: to.at.Sub(o.start).Seconds(), Agents: len(o.f.people), Awake: st.awake(),
 		Connected: st.connected.Load(), Series: o.f.c.series, Broken: o.f.broken,
 		Reports: to.reports - from.reports, Samples: to.samples - from.samples, SentBytes: to.bytes - from.bytes,
 		Connects: to.connects - from.connects, Superseded: to.superseded - from.superseded, Late: to.late - from.late,
-		Shapes: to.shapes - from.shapes, Replayed: to.replayed - from.replayed,
+		Shapes: to.shapes - from.shapes, Backlog: to.backlog - from.backlog, Replayed: to.replayed - from.replayed,
 		Latency: latency{l.quantile(0.5).Seconds(), l.quantile(0.99).Seconds(), l.most.Seconds()},
 	}
 	s.ReportsPerSecond, s.SamplesPerSecond, s.BytesPerSecond = float64(s.Reports)/d, float64(s.Samples)/d, float64(s.SentBytes)/d
@@ -181,11 +198,24 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-// times is r with how long it took.
+// times is r with how long everything took.
 func (r returned) times() comingBack {
-	c := comingBack{returned: r, Whole: r.whole(), FromFirst: r.Last.Sub(r.First).Seconds()}
-	if !r.Lost.IsZero() {
-		c.FromLost = r.Last.Sub(r.Lost).Seconds()
+	c := comingBack{Incarnation: r.incarnation, Lost: r.lost, First: r.first, Back: r.at(stageBack), Live: r.at(stageLive)}
+	if again := r.at(stageReplayed); again.Expected > 0 {
+		c.Replayed = &again
 	}
 	return c
+}
+
+func (r returned) at(s stage) stageTimes {
+	x := r.stages[s]
+	t := stageTimes{Agents: x.agents, Expected: x.expected, Whole: x.whole}
+	if x.last.IsZero() {
+		return t
+	}
+	t.FromFirst = x.last.Sub(r.first).Seconds()
+	if !r.lost.IsZero() {
+		t.FromLost = x.last.Sub(r.lost).Seconds()
+	}
+	return t
 }

@@ -206,7 +206,7 @@ type ticketJSON struct {
 func (h *house) tickets() []ticketJSON {
 	h.t.Helper()
 	var list struct{ Tickets []ticketJSON }
-	h.ask(&list, "ticket", "list", "--all")
+	h.ask(&list, "ticket", "list", "--all", "--limit", "1000")
 	return list.Tickets
 }
 

@@ -48,22 +48,27 @@ type Path struct {
 	Rootfs string `yaml:"rootfs"`
 }
 
-// FilesystemConfig says which mounts to measure and how long to wait for one.
+// FilesystemConfig says which mounts to measure and how long to wait for one. An include takes the place of the default
+// exclude of its kind, and cannot stand beside another one; so in DiskstatsConfig and NetdevConfig.
 type FilesystemConfig struct {
 	MountPointsExclude string `yaml:"mount-points-exclude"`
+	MountPointsInclude string `yaml:"mount-points-include"`
 	FSTypesExclude     string `yaml:"fs-types-exclude"`
+	FSTypesInclude     string `yaml:"fs-types-include"`
 	// MountTimeout is how long one mount may take to answer before it is reported as device_error.
 	MountTimeout time.Duration `yaml:"mount-timeout"`
 }
 
-// DiskstatsConfig says which block devices to leave out.
+// DiskstatsConfig says which block devices to leave out, or which alone to report.
 type DiskstatsConfig struct {
 	DeviceExclude string `yaml:"device-exclude"`
+	DeviceInclude string `yaml:"device-include"`
 }
 
-// NetdevConfig says which network devices' counters to leave out.
+// NetdevConfig says which network devices' counters to leave out, or which alone to report.
 type NetdevConfig struct {
 	DeviceExclude string `yaml:"device-exclude"`
+	DeviceInclude string `yaml:"device-include"`
 }
 
 // NetclassConfig says which network devices' states to leave out.
@@ -101,8 +106,8 @@ type Watch struct {
 	Cmdline string `yaml:"cmdline"`
 }
 
-// DefaultConfig has node_exporter's exclusions (those of its releases 1.8 and later) and more: what containers and
-// sessions mount and their network devices, which come and go by the hundred. It watches no process.
+// DefaultConfig has node_exporter's exclusions (those of its release 1.12) and more: what containers and sessions mount and
+// their network devices, which come and go by the hundred; README.md lists where they part. It watches no process.
 func DefaultConfig() Config {
 	const containerDevices = `^(veth.+|cali[0-9a-f]+|lxc[0-9a-f]{12})$`
 	return Config{
@@ -144,9 +149,13 @@ func (c Config) Validate() error {
 	}
 	for field, expr := range map[string]string{
 		"filesystem.mount-points-exclude": c.Filesystem.MountPointsExclude,
+		"filesystem.mount-points-include": c.Filesystem.MountPointsInclude,
 		"filesystem.fs-types-exclude":     c.Filesystem.FSTypesExclude,
+		"filesystem.fs-types-include":     c.Filesystem.FSTypesInclude,
 		"diskstats.device-exclude":        c.Diskstats.DeviceExclude,
+		"diskstats.device-include":        c.Diskstats.DeviceInclude,
 		"netdev.device-exclude":           c.Netdev.DeviceExclude,
+		"netdev.device-include":           c.Netdev.DeviceInclude,
 		"netclass.ignored-devices":        c.Netclass.IgnoredDevices,
 		"netstat.fields":                  c.Netstat.Fields,
 		"vmstat.fields":                   c.Vmstat.Fields,
@@ -157,6 +166,7 @@ func (c Config) Validate() error {
 			bad(field, "want a regular expression (RE2), got %q: %w", expr, err)
 		}
 	}
+	errs = append(errs, c.validateIncludes()...)
 	if c.Filesystem.MountTimeout < 0 {
 		bad("filesystem.mount-timeout", "must not be negative, got %v", c.Filesystem.MountTimeout)
 	}
@@ -175,6 +185,23 @@ func (c Config) Validate() error {
 	// The maps above are walked in any order; a person should see the same list twice.
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
+}
+
+// validateIncludes refuses an include beside an exclude that somebody wrote: which of them is meant is for a person to say.
+func (c Config) validateIncludes() []error {
+	d := DefaultConfig()
+	var errs []error
+	for _, f := range []struct{ field, exclude, standard, include string }{
+		{"filesystem.mount-points", c.Filesystem.MountPointsExclude, d.Filesystem.MountPointsExclude, c.Filesystem.MountPointsInclude},
+		{"filesystem.fs-types", c.Filesystem.FSTypesExclude, d.Filesystem.FSTypesExclude, c.Filesystem.FSTypesInclude},
+		{"diskstats.device", c.Diskstats.DeviceExclude, d.Diskstats.DeviceExclude, c.Diskstats.DeviceInclude},
+		{"netdev.device", c.Netdev.DeviceExclude, d.Netdev.DeviceExclude, c.Netdev.DeviceInclude},
+	} {
+		if f.include != "" && f.exclude != "" && f.exclude != f.standard {
+			errs = append(errs, fmt.Errorf("%s-include: cannot stand beside %s-exclude, as in node_exporter; leave one of them out", f.field, f.field))
+		}
+	}
+	return errs
 }
 
 func (c Config) validateWatch() []error {
@@ -212,6 +239,15 @@ func exclude(expr string) func(string) bool {
 		return func(string) bool { return false }
 	}
 	return regexp.MustCompile(expr).MatchString
+}
+
+// outside compiles what is left out: all that an include does not match, or what exclude matches where there is none.
+func outside(excluded, included string) func(string) bool {
+	if included == "" {
+		return exclude(excluded)
+	}
+	wanted := include(included)
+	return func(name string) bool { return !wanted(name) }
 }
 
 // include compiles a pattern of things to report; the empty pattern means all.

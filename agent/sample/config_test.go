@@ -13,9 +13,9 @@ func TestConfigFromYAML(t *testing.T) {
 	got := DefaultConfig()
 	d := yaml.NewDecoder(strings.NewReader(`
 path: {procfs: /host/proc, rootfs: /host}
-filesystem: {mount-points-exclude: ^/snap, mount-timeout: 500ms}
-diskstats: {device-exclude: ""}
-netdev: {device-exclude: ^veth}
+filesystem: {mount-points-exclude: ^/snap, fs-types-include: ^ext4$, mount-timeout: 500ms}
+diskstats: {device-include: ^sd}
+netdev: {device-exclude: "", device-include: ^eth}
 netclass: {ignored-devices: ^lo$}
 systemd: {unit-include: ".+", unit-exclude: .+\.timer}
 watch:
@@ -28,9 +28,10 @@ disabled: [sessions]
 	}
 	want := DefaultConfig()
 	want.Path = Path{Procfs: "/host/proc", Sysfs: "/sys", Rootfs: "/host"}
-	want.Filesystem.MountPointsExclude, want.Filesystem.MountTimeout = "^/snap", 500*time.Millisecond
-	want.Diskstats.DeviceExclude = ""
-	want.Netdev.DeviceExclude = "^veth"
+	want.Filesystem.MountPointsExclude, want.Filesystem.FSTypesInclude = "^/snap", "^ext4$"
+	want.Filesystem.MountTimeout = 500 * time.Millisecond
+	want.Diskstats.DeviceInclude = "^sd"
+	want.Netdev = NetdevConfig{DeviceInclude: "^eth"}
 	want.Netclass.IgnoredDevices = "^lo$"
 	want.Systemd = SystemdConfig{UnitInclude: ".+", UnitExclude: `.+\.timer`}
 	want.Watch = []Watch{{Name: "shop", Cmdline: "^/srv/shop/"}}
@@ -45,9 +46,11 @@ disabled: [sessions]
 
 func TestConfigValidateNamesEveryField(t *testing.T) {
 	c := Config{
-		Filesystem: FilesystemConfig{MountPointsExclude: "(", FSTypesExclude: "[", MountTimeout: -time.Second},
-		Diskstats:  DiskstatsConfig{DeviceExclude: "*"},
-		Netdev:     NetdevConfig{DeviceExclude: "+"},
+		Filesystem: FilesystemConfig{
+			MountPointsExclude: "(", MountPointsInclude: "((", FSTypesExclude: "[", FSTypesInclude: "[[", MountTimeout: -time.Second,
+		},
+		Diskstats:  DiskstatsConfig{DeviceExclude: "*", DeviceInclude: "**"},
+		Netdev:     NetdevConfig{DeviceExclude: "+", DeviceInclude: "++"},
 		Netclass:   NetclassConfig{IgnoredDevices: "?"},
 		Systemd:    SystemdConfig{UnitInclude: "a{2,1}", UnitExclude: `\`},
 		Watch:      []Watch{{"a", "b"}, {"", ""}, {"a", "("}},
@@ -64,9 +67,11 @@ func TestConfigValidateNamesEveryField(t *testing.T) {
 		got = append(got, field)
 	}
 	want := []string{
-		"disabled[0]", "diskstats.device-exclude", "enabled[1]", "filesystem.fs-types-exclude",
-		"filesystem.mount-points-exclude", "filesystem.mount-timeout", "netclass.ignored-devices", "netdev.device-exclude",
-		"systemd.unit-exclude", "systemd.unit-include", "watch[1].cmdline", "watch[1].name", "watch[2].cmdline", "watch[2].name",
+		"disabled[0]", "diskstats.device-exclude", "diskstats.device-include", "diskstats.device-include", "enabled[1]",
+		"filesystem.fs-types-exclude", "filesystem.fs-types-include", "filesystem.fs-types-include",
+		"filesystem.mount-points-exclude", "filesystem.mount-points-include", "filesystem.mount-points-include",
+		"filesystem.mount-timeout", "netclass.ignored-devices", "netdev.device-exclude", "netdev.device-include",
+		"netdev.device-include", "systemd.unit-exclude", "systemd.unit-include", "watch[1].cmdline", "watch[1].name", "watch[2].cmdline", "watch[2].name",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("fields named (-want +got):\n%s\nin\n%v", d, err)
@@ -95,6 +100,43 @@ func TestDefaultsLeaveOutWhatNodeExporterDoes(t *testing.T) {
 			for _, v := range tt.in {
 				if skip(v) {
 					t.Errorf("%s is left out", v)
+				}
+			}
+		})
+	}
+}
+
+// An include takes the place of the default exclude; beside another exclude nobody knows what is meant.
+func TestInclude(t *testing.T) {
+	for _, tt := range []struct {
+		name, exclude, include string
+		refused                bool
+		out, in                []string
+	}{
+		{"alone, it is all that is reported", "", "^sd[ab]1?$", false, []string{"sdc", "vda"}, []string{"sda", "sdb1"}},
+		{"instead of the default", DefaultConfig().Diskstats.DeviceExclude, "^sda1$", false, []string{"sda", "sdb1"}, []string{"sda1"}},
+		{"beside an exclude of somebody's own", "^sd", "^sda$", true, nil, nil},
+		{"none of the two", "", "", false, nil, []string{"sda", "loop0"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := DefaultConfig()
+			c.Diskstats = DiskstatsConfig{DeviceExclude: tt.exclude, DeviceInclude: tt.include}
+			err := c.Validate()
+			if tt.refused && (err == nil || !strings.Contains(err.Error(), "diskstats.device-include: cannot stand beside diskstats.device-exclude")) {
+				t.Errorf("error %v, want one that names both", err)
+			}
+			if !tt.refused && err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			skip := outside(tt.exclude, tt.include)
+			for _, name := range tt.out {
+				if !skip(name) {
+					t.Errorf("%s is reported", name)
+				}
+			}
+			for _, name := range tt.in {
+				if skip(name) {
+					t.Errorf("%s is not reported", name)
 				}
 			}
 		})

@@ -2,6 +2,7 @@ package sample
 
 import (
 	"bytes"
+	"cmp"
 	"time"
 
 	"github.com/watchbill/watchbill/agent/wire"
@@ -26,7 +27,7 @@ type diskFacts struct {
 
 func newDiskInfo(h host) *diskInfo { return &diskInfo{h, map[string]*diskFacts{}} }
 
-// of is the sample of one device. Without udev it has the device's numbers only.
+// of is the sample of one device. Without udev it has the device's numbers only, and whether it turns.
 func (i *diskInfo) of(now time.Time, major, minor, device []byte) wire.Sample {
 	f := i.made[string(device)]
 	if f == nil || f.major != string(major) || f.minor != string(minor) || now.Sub(f.read).Abs() >= diskInfoEvery {
@@ -49,12 +50,15 @@ func (i *diskInfo) look(f *diskFacts, device string) wire.Sample {
 			udev[string(key)] = string(value)
 		}
 	}
-	serial := udev["SCSI_IDENT_SERIAL"]
-	if serial == "" {
-		serial = udev["ID_SERIAL_SHORT"]
+	// The last is what virtual disks have.
+	serial := cmp.Or(udev["SCSI_IDENT_SERIAL"], udev["ID_SERIAL_SHORT"], udev["ID_SERIAL"])
+	rotational, err := sysText(i.sys("block", device, "queue/rotational"))
+	if err != nil || rotational == "" { // a partition, or a device that went away
+		rotational = "0"
 	}
 	return sample("node_disk_info", 1, "device", device, "major", f.major, "minor", f.minor, "path", udev["ID_PATH"],
-		"wwn", udev["ID_WWN"], "model", udev["ID_MODEL"], "serial", serial, "revision", udev["ID_REVISION"])
+		"wwn", udev["ID_WWN"], "model", udev["ID_MODEL"], "serial", serial, "revision", udev["ID_REVISION"],
+		"rotational", rotational)
 }
 
 // sweep forgets devices that were not asked for since the last sweep.

@@ -47,7 +47,7 @@ const sector = 512
 
 func newDiskstats(h host, c DiskstatsConfig) *diskstatsSampler {
 	return &diskstatsSampler{
-		file: keep(h.proc("diskstats")), ignored: newChoice(exclude(c.DeviceExclude)), labels: newLabels("device"),
+		file: keep(h.proc("diskstats")), ignored: newChoice(outside(c.DeviceExclude, c.DeviceInclude)), labels: newLabels("device"),
 		info: newDiskInfo(h),
 	}
 }

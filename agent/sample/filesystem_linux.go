@@ -67,8 +67,9 @@ func newFilesystem(h host, c FilesystemConfig) *filesystemSampler {
 	}
 	return &filesystemSampler{
 		host:      h,
-		skipMount: newChoice(exclude(c.MountPointsExclude)), skipType: newChoice(exclude(c.FSTypesExclude)),
-		timeout: c.MountTimeout, statfs: unix.Statfs, pending: map[mount]chan usage{},
+		skipMount: newChoice(outside(c.MountPointsExclude, c.MountPointsInclude)),
+		skipType:  newChoice(outside(c.FSTypesExclude, c.FSTypesInclude)),
+		timeout:   c.MountTimeout, statfs: unix.Statfs, pending: map[mount]chan usage{},
 		own: &mountTable{file: keep(h.proc("self/mountinfo"))}, hosts: &mountTable{file: keep(h.proc("1/mountinfo"))},
 	}
 }

@@ -163,6 +163,7 @@ func TestParseMountinfo(t *testing.T) {
 		{"no optional fields", "36 35 98:0 / /mnt rw - ext3 /dev/root rw", []mount{{"/dev/root", "/mnt", "ext3", "98:0", false}}, false},
 		{"read-only mount", "1 0 8:1 / / ro - ext4 a rw", []mount{{"a", "/", "ext4", "8:1", true}}, false},
 		{"read-only file system", "1 0 8:1 / / rw - ext4 a ro,errors=x", []mount{{"a", "/", "ext4", "8:1", true}}, false},
+		{"ext4 that gave up after an error", "1 0 8:1 / / rw - ext4 a rw,errors=continue,emergency_ro", []mount{{"a", "/", "ext4", "8:1", true}}, false},
 		{"errors=remount-ro is not ro", "1 0 8:1 / / rw - ext4 a rw,errors=remount-ro", []mount{{"a", "/", "ext4", "8:1", false}}, false},
 		{"escapes", `1 0 8:1 / /a\040b\011c\134d\012e rw - ext4 x\043y rw`, []mount{{"x#y", "/a b\tc\\d\ne", "ext4", "8:1", false}}, false},
 		{"not escapes", `1 0 8:1 / /a\99b\4 rw - ext4 x rw`, []mount{{"x", `/a\99b\4`, "ext4", "8:1", false}}, false},

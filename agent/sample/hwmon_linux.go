@@ -124,20 +124,14 @@ func (s hwmonSampler) Read(ctx context.Context, _ time.Time) (Reading, error) {
 		return Reading{}, fmt.Errorf("list hardware monitors: %w", err)
 	}
 	var out []wire.Sample
-	for _, id := range ids {
+	for _, m := range s.monitors(ids) {
 		if ctx.Err() != nil {
-			return Reading{}, fmt.Errorf("read hardware monitor %s: %w", id, ctx.Err())
+			return Reading{}, fmt.Errorf("read hardware monitor %s: %w", m.chip, ctx.Err())
 		}
-		dir := s.sys("class/hwmon", "hwmon"+id)
-		chip, err := s.chip(dir)
-		if err != nil { // unplugged since
-			continue
+		if m.name != "" {
+			out = append(out, sample("node_hwmon_chip_names", 1, "chip", m.chip, "chip_name", m.name))
 		}
-		name, err := sysText(dir + "/name")
-		if err == nil && name != "" {
-			out = append(out, sample("node_hwmon_chip_names", 1, "chip", chip, "chip_name", chipWord(name)))
-		}
-		sensors, err := s.sensors(dir, chip)
+		sensors, err := s.sensors(m.dir, m.chip)
 		if err != nil {
 			return Reading{}, err
 		}
@@ -147,6 +141,39 @@ func (s hwmonSampler) Read(ctx context.Context, _ time.Time) (Reading, error) {
 		out = append(out[:maxSensors:maxSensors], leftOut("hwmon", left))
 	}
 	return Reading{Samples: out}, nil
+}
+
+// monitor is a directory of sensors, what its chip is called and what the chip calls itself.
+type monitor struct{ dir, chip, name string }
+
+// monitors names the chips. Some devices have two monitors (one for fans, one of the firmware): these are told apart as
+// node_exporter does it, by what they call themselves or else by their numbers.
+func (s hwmonSampler) monitors(ids []string) []monitor {
+	var out []monitor
+	chips, names := map[string]int{}, map[[2]string]int{}
+	for _, id := range ids {
+		m := monitor{dir: s.sys("class/hwmon", "hwmon"+id)}
+		var err error
+		if m.chip, err = s.chip(m.dir); err != nil { // unplugged since
+			continue
+		}
+		if name, err := sysText(m.dir + "/name"); err == nil {
+			m.name = chipWord(name)
+		}
+		chips[m.chip]++
+		names[[2]string{m.chip, m.name}]++
+		out = append(out, m)
+	}
+	for i, m := range out {
+		switch {
+		case chips[m.chip] == 1:
+		case m.name == "" || names[[2]string{m.chip, m.name}] > 1:
+			out[i].chip += "_" + chipWord(filepath.Base(m.dir))
+		default:
+			out[i].chip += "_" + m.name
+		}
+	}
+	return out
 }
 
 func (s hwmonSampler) sensors(dir, chip string) ([]wire.Sample, error) {

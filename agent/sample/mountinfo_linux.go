@@ -31,8 +31,9 @@ func parseMountinfo(path, content string) ([]mount, error) {
 		}
 		m := mount{
 			dev: f[2], point: unescape(f[4]), fstype: unescape(g[0]), device: unescape(g[1]),
-			// A mount can be read-only by itself (a bind mount) or because its file system is.
-			readOnly: hasOption(f[5], "ro") || hasOption(g[2], "ro"),
+			// A mount can be read-only by itself (a bind mount), because its file system is, or because ext4 gave up
+			// writing to it after an error.
+			readOnly: hasOption(f[5], "ro") || hasOption(g[2], "ro") || hasOption(g[2], "emergency_ro"),
 		}
 		if i, seen := at[m.point]; seen {
 			out[i] = m

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
@@ -130,24 +132,49 @@ func (d *netDevice) look(dir, name string) error {
 		}
 		d.samples = append(d.samples, wire.Sample{Name: f.name, Labels: d.labels, Value: float64(v)})
 	}
-	info := []string{"device", name, "operstate", string(bytes.TrimSpace(d.state))}
-	for _, f := range []string{"address", "broadcast", "duplex", "ifalias"} {
-		text, err := sysText(dir + f)
-		if err != nil {
-			return err
-		}
-		info = append(info, f, text)
+	info, err := d.info(dir, name)
+	if err != nil {
+		return err
 	}
-	d.samples = append(d.samples, sample("node_network_info", 1, info...))
-	text, err := sysText(dir + "speed")
+	d.samples = append(d.samples, info)
+	speed, err := sysText(dir + "speed")
 	if err != nil {
 		return err
 	}
 	// Megabits; -1 or its unsigned twin where there is no wire or no speed.
-	if v, err := strconv.ParseInt(text, 10, 32); err == nil && v >= 0 {
+	if v, err := strconv.ParseInt(speed, 10, 32); err == nil && v >= 0 {
 		d.samples = append(d.samples, wire.Sample{Name: "node_network_speed_bytes", Labels: d.labels, Value: float64(v) * 1e6 / 8})
 	}
 	return nil
+}
+
+// info is what a device has to say that is no number.
+func (d *netDevice) info(dir, name string) (wire.Sample, error) {
+	flags, err := sysText(dir + "flags")
+	if err != nil {
+		return wire.Sample{}, err
+	}
+	labels := []string{"device", name, "operstate", string(bytes.TrimSpace(d.state)), "adminstate", adminState(flags)}
+	for _, f := range []string{"address", "broadcast", "duplex", "ifalias"} {
+		text, err := sysText(dir + f)
+		if err != nil {
+			return wire.Sample{}, err
+		}
+		labels = append(labels, f, text)
+	}
+	return sample("node_network_info", 1, labels...), nil
+}
+
+// adminState is whether a device was switched on, whatever its wire says: the flag IFF_UP of netdevice(7).
+func adminState(flags string) string {
+	v, err := strconv.ParseInt(flags, 0, 64)
+	switch {
+	case err != nil:
+		return "unknown"
+	case v&unix.IFF_UP != 0:
+		return "up"
+	}
+	return "down"
 }
 
 // sysText is the content of a file of /sys without the blanks around it, empty where there is nothing to read.

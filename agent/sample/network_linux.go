@@ -32,7 +32,7 @@ var netdevFields = [...]string{
 
 func newNetdev(h host, c NetdevConfig) *netdevSampler {
 	return &netdevSampler{
-		host: h, file: keep(h.proc("net/dev")), ignored: newChoice(exclude(c.DeviceExclude)), labels: newLabels("device"),
+		host: h, file: keep(h.proc("net/dev")), ignored: newChoice(outside(c.DeviceExclude, c.DeviceInclude)), labels: newLabels("device"),
 	}
 }
 

@@ -179,6 +179,7 @@ func TestSleepWithoutALineTrustsTheWallClock(t *testing.T) {
 	mono := time.Duration(0)
 	c := &clock{wall: func() time.Time { return wall }, mono: func() time.Duration { return mono }, offset: -3 * time.Second, learnt: true}
 	c.anchor()
+	c.guess(notMeasured)
 	wall = wall.Add(8 * time.Hour)
 	if step := c.stepped(); step != 8*time.Hour {
 		t.Fatalf("step %v", step)

@@ -38,7 +38,8 @@ type host struct {
 	reports []*wire.Report
 	known   wire.Outlines // what this collector was told of reports' form
 	ack     func(*wire.Ack)
-	full    bool // no room on the disk
+	hold    func(path string) time.Duration // how long the collector works on a request before it looks at its clock
+	full    bool                            // no room on the disk
 	memory  func() (used, limit uint64)
 
 	sources   []sample.Source
@@ -82,6 +83,16 @@ func (h *host) now() time.Time {
 // RoundTrip is line and collector.
 func (h *host) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer req.Body.Close()
+	h.mu.Lock()
+	hold := h.hold
+	h.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-time.After(hold(req.URL.Path)):
+		case <-req.Context().Done():
+			return nil, req.Context().Err()
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.cut {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -20,6 +19,8 @@ const (
 	helloWait = 5 * time.Second
 	// rehelloWait is the same after a clock step, when samples are already being missed.
 	rehelloWait = 2 * time.Second
+	// surely is how certain the collector's clock should be for a new epoch: above it, the collector is asked a second time.
+	surely = 50 * time.Millisecond
 	// stopWait is how long the end waits for samplers that hang.
 	stopWait = time.Second
 	// inventoryEvery is how often the host's facts are looked at for changes.
@@ -39,7 +40,7 @@ type run struct {
 	push  *push.Push
 	clock *clock
 	col   *collector
-	heard atomic.Pointer[push.Answer]
+	heard ears
 	// bundles answers requests for evidence.
 	bundles *bundles
 
@@ -64,7 +65,7 @@ func newRun(a *Agent, sp *spool.Spool) *run {
 	r.col.memory.measure = a.o.Memory
 	r.bundles = newBundles(a.o.Bundles, r.col, r.clock.now, a.o.Logger)
 	r.push = a.newPush(sp, func(x push.Answer) {
-		r.heard.Store(&x)
+		r.heard.hear(x.Ack, r.clock.hear(x))
 		r.bundles.hear(x.Ack)
 	})
 	r.epoch, _ = sp.Last()
@@ -78,7 +79,7 @@ func (r *run) loop(ctx context.Context) error {
 	if err := r.clock.load(r.cfg.stateDir()); err != nil {
 		r.log.Warn("last clock offset not known", "error", err)
 	}
-	r.saved = r.clock.measured
+	r.saved = r.clock.measured()
 	if r.ask(ctx, helloWait) {
 		r.clock.follow()
 	}
@@ -99,21 +100,40 @@ func (r *run) loop(ctx context.Context) error {
 	return nil
 }
 
-// ask asks the collector for its clock, believes it, and reports whether it answered.
+// ask asks the collector for its clock, believes it, and reports whether it answered. It asks again when the answer took
+// long, as the first on a connection does, for the handshakes before it: an epoch keeps what it begins with.
 func (r *run) ask(ctx context.Context, wait time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	a, err := r.push.Hello(ctx)
+	x, err := r.hello(ctx)
 	if err != nil {
 		r.log.Warn("the collector's clock is not known; stamping by this host's and the last offset", "offset", r.clock.offset, "error", err)
 		return false
 	}
 	r.obey(a.Ack)
-	if a.Ack.NowMs == 0 {
-		return false
+	if x.uncertainty > surely {
+		if _, err := r.hello(ctx); err != nil {
+			r.log.Debug("the collector's clock is known from one answer alone", "uncertainty", x.uncertainty, "error", err)
+		}
 	}
-	r.learn(a)
 	return true
+}
+
+// errNoClock: an answer of a collector that does not say what time it is.
+var errNoClock = errors.New("the collector's answer does not tell the time: look for what answers in its place")
+
+// hello asks the collector for its clock once and learns what it says.
+func (r *run) hello(ctx context.Context) (exchange, error) {
+	a, err := r.push.Hello(ctx)
+	if err != nil {
+		return exchange{}, err
+	}
+	if a.Ack.NowMs == 0 {
+		return exchange{}, errNoClock
+	}
+	x := r.clock.hear(a)
+	r.learn(x)
+	return x, nil
 }
 
 // begin starts an epoch. Epochs only grow, whatever the clock does.
@@ -152,7 +172,7 @@ func (r *run) round(ctx context.Context) {
 // watchClock begins a new epoch when wall and monotonic clock have parted, or when the collector's clock turns out to be
 // another than this epoch assumes.
 func (r *run) watchClock(ctx context.Context) {
-	heard := r.heard.Swap(nil)
+	ack, x, told := r.heard.take()
 	if step := r.clock.stepped(); step.Abs() > maxStep {
 		r.clock.restart(step)
 		if r.ask(ctx, rehelloWait) {
@@ -163,19 +183,19 @@ func (r *run) watchClock(ctx context.Context) {
 			map[string]string{"step_seconds": seconds(step), "offset_seconds": seconds(r.clock.offset)})
 		return
 	}
-	if heard == nil {
+	if ack == nil {
 		return
 	}
-	r.obey(heard.Ack)
-	if heard.Ack.NowMs == 0 {
+	r.obey(ack)
+	if !told {
 		return
 	}
-	if r.clock.fits(heard.Offset()) {
-		r.learn(*heard)
+	if !r.clock.off(x) {
+		r.learn(x)
 		return
 	}
-	// That answer may have been under way when the clock was set: ask once more before the time line is given up.
-	if !r.ask(ctx, rehelloWait) || r.clock.fits(r.clock.measured, r.clock.uncertainty) {
+	// That answer may have been under way while the host slept: ask once more before the time line is given up.
+	if !r.ask(ctx, rehelloWait) || !r.clock.off(r.clock.best) {
 		return
 	}
 	before := r.clock.offset
@@ -200,16 +220,17 @@ func (r *run) obey(a *wire.Ack) {
 	}
 }
 
-// learn believes an answer about the clock, and keeps it for a start without a line.
-func (r *run) learn(a push.Answer) {
-	r.clock.learn(a)
-	if (r.clock.measured - r.saved).Abs() <= 100*time.Millisecond {
+// learn takes in an exchange, and keeps what is known of the offset for a start without a line.
+func (r *run) learn(x exchange) {
+	r.clock.learn(x)
+	measured := r.clock.measured()
+	if (measured - r.saved).Abs() <= 100*time.Millisecond {
 		return
 	}
 	if err := r.clock.save(r.cfg.stateDir()); err != nil {
 		r.log.Warn("clock offset not kept; the next start without a line stamps by an older one", "error", err)
 	}
-	r.saved = r.clock.measured
+	r.saved = measured
 }
 
 func (r *run) tellOffset(off time.Duration) {

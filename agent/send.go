@@ -146,7 +146,9 @@ func (r *run) own() (*wire.Block, error) {
 		{Name: "watchbill_agent_push_refused_blocks_total", Value: float64(line.RefusedBlocks)},
 	}
 	if r.clock.learnt {
-		samples = append(samples, wire.Sample{Name: "watchbill_agent_clock_offset_seconds", Value: r.clock.measured.Seconds()})
+		samples = append(samples,
+			wire.Sample{Name: "watchbill_agent_clock_offset_seconds", Value: r.clock.measured().Seconds()},
+			wire.Sample{Name: "watchbill_agent_clock_uncertainty_seconds", Value: r.clock.best.doubt(r.clock.mono()).Seconds()})
 	}
 	if m := &r.col.memory; m.measure != nil {
 		samples = append(samples,

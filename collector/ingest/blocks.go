@@ -249,6 +249,7 @@ func (s *sorting) block(n int, b *wire.Block) {
 		if b.GetSameAsMs() != 0 { // see agent.repeats
 			same := s.a.said[b.GetSource()]
 			out.Status, out.Layout, out.Values = window.OK, same.layout, same.values
+			s.i.shapes.find(s.who.Customer, same.layout.ID, s.now) // it is in use
 			src.series = len(same.values)
 		}
 	default:

@@ -27,8 +27,13 @@ const forgetShape = time.Hour
 // layouts themselves are shared by all who know them.
 type shapes struct {
 	keeper fleet.Keeper
-	// change is held from choosing which shapes make room until memory shows that they are gone.
-	change sync.Mutex
+	// change is held from choosing which shapes go until store and memory show that they are gone, and shared by those who
+	// only add some: what one puts into the store another must not take out of it.
+	change sync.RWMutex
+	// owed are shapes that memory has forgotten and the store has yet to, round the customers that are still to be looked
+	// through. Both belong to who holds change alone.
+	owed  []askKey
+	round []string
 
 	mu        sync.RWMutex
 	layouts   map[shapeID]*shared
@@ -137,12 +142,16 @@ func (c *known) idle(now time.Time) []shapeID {
 // keep makes shapes known for a customer as far as its quotas allow, and forgets those that make room for them, in the
 // Keeper first.
 func (s *shapes) keep(ctx context.Context, customer string, quotas CustomerQuotas, offered []wire.Layout, now time.Time) error {
+	s.change.RLock()
+	unlock := s.change.RUnlock
 	fresh, gone := s.fit(customer, quotas, offered, now)
 	if len(gone) > 0 { // one at a time, so that no two choose the same
+		s.change.RUnlock()
 		s.change.Lock()
-		defer s.change.Unlock()
+		unlock = s.change.Unlock
 		fresh, gone = s.fit(customer, quotas, offered, now)
 	}
+	defer unlock()
 	if len(fresh) == 0 && len(gone) == 0 {
 		return nil
 	}

@@ -112,6 +112,7 @@ func (h *host) RoundTrip(req *http.Request) (*http.Response, error) {
 			h.t.Errorf("report %d: %v", r.Sequence, err)
 		}
 		h.reports = append(h.reports, r)
+		a.Epoch, a.Sequence = r.Epoch, r.Sequence
 	}
 	if h.ack != nil {
 		h.ack(a)
@@ -195,6 +196,13 @@ func (h *host) sent() []*wire.Report {
 		return int(int64(a.Sequence - b.Sequence))
 	})
 	return all
+}
+
+// arrived is every report in the order in which it came.
+func (h *host) arrived() []*wire.Report {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.reports)
 }
 
 // block is the block of source in r.

@@ -52,10 +52,10 @@ type run struct {
 	reports                uint64
 	unspooled              uint64 // reports sent from memory
 	full                   bool   // the spool took the last report badly
-	dropped                uint64 // of the spool's drops, those an event has told
+	dropped                uint64 // of the spool's drops, those an event has told, or an acknowledged report of an earlier run
 	droppedAt              time.Time
-	acknowledged           uint64 // reports, when own was made last
-	known                  uint64 // of the spool's drops, those the collector has been told of by now
+	counted, untold        uint64 // the spool's drops as own told them last, and those of them the collector did not know of
+	claims                 claims
 	keep                   time.Duration
 	saved                  time.Duration // the offset on disk
 }
@@ -67,10 +67,11 @@ func newRun(a *Agent, sp *spool.Spool) *run {
 	r.push = a.newPush(sp, func(x push.Answer) {
 		r.heard.hear(x.Ack, r.clock.hear(x))
 		r.bundles.hear(x.Ack)
+		r.hearDrops(x.Ack)
 	})
 	r.epoch, _ = sp.Last()
-	r.dropped = sp.Stats().Dropped
-	r.known = r.dropped
+	held := sp.Stats()
+	r.dropped = held.Dropped - held.Untold
 	return r
 }
 
@@ -110,7 +111,6 @@ func (r *run) ask(ctx context.Context, wait time.Duration) bool {
 		r.log.Warn("the collector's clock is not known; stamping by this host's and the last offset", "offset", r.clock.offset, "error", err)
 		return false
 	}
-	r.obey(a.Ack)
 	if x.uncertainty > surely {
 		if _, err := r.hello(ctx); err != nil {
 			r.log.Debug("the collector's clock is known from one answer alone", "uncertainty", x.uncertainty, "error", err)
@@ -128,6 +128,7 @@ func (r *run) hello(ctx context.Context) (exchange, error) {
 	if err != nil {
 		return exchange{}, err
 	}
+	r.obey(a.Ack)
 	if a.Ack.NowMs == 0 {
 		return exchange{}, errNoClock
 	}

@@ -25,6 +25,7 @@ func (r *run) send(report *wire.Report) {
 	r.sequence++
 	r.reports++
 	r.events = r.events[n:]
+	r.claim(report)
 	if err := r.spool.Append(report, r.col.builder.Shape); err != nil {
 		r.bypass(report, err)
 		return
@@ -109,7 +110,7 @@ func (r *run) watchSpool() {
 	r.dropped, r.droppedAt = dropped, now
 	text := fmt.Sprintf("%d reports were dropped unsent: the spool is at its limit of %s. Restore the line, or raise spool.max_bytes", n, r.cfg.Spool.MaxBytes)
 	r.log.Warn(text)
-	r.tell("spool_dropped", text, map[string]string{"reports": strconv.FormatUint(n, 10)})
+	r.tell("spool_dropped", text, map[string]string{"reports": strconv.FormatUint(n, 10), "total": strconv.FormatUint(dropped, 10)})
 }
 
 // watchMemory tells when the agent begins or ceases to look at less than it should.
@@ -130,14 +131,12 @@ func (r *run) watchMemory() {
 // own is the block about the agent itself.
 func (r *run) own() (*wire.Block, error) {
 	sp, line := r.spool.Stats(), r.push.Stats()
-	if line.Acknowledged != r.acknowledged { // the reports before told of all that was dropped until then
-		r.acknowledged, r.known = line.Acknowledged, sp.Dropped
-	}
+	r.counted, r.untold = sp.Dropped, sp.Untold
 	samples := []wire.Sample{
 		{Name: "watchbill_agent_spool_bytes", Value: float64(sp.Bytes)},
 		{Name: "watchbill_agent_spool_unacknowledged_reports", Value: float64(sp.Unacknowledged)},
 		{Name: "watchbill_agent_spool_dropped_reports_total", Value: float64(sp.Dropped)},
-		{Name: "watchbill_agent_spool_dropped_untold_reports", Value: float64(sp.Dropped - r.known)},
+		{Name: "watchbill_agent_spool_dropped_untold_reports", Value: float64(sp.Untold)},
 		{Name: "watchbill_agent_reports_total", Value: float64(r.reports)},
 		{Name: "watchbill_agent_unspooled_reports_total", Value: float64(r.unspooled)},
 		{Name: "watchbill_agent_lost_reports_total", Value: float64(line.Lost)},
@@ -159,7 +158,7 @@ func (r *run) own() (*wire.Block, error) {
 	}
 	samples = append(samples, r.bundles.samples()...)
 	samples = append(samples, r.col.durations()...)
-	return r.col.builder.Block(kindAgent, "agent", r.clock.now(), r.cfg.Interval, samples)
+	return r.col.builder.Block(kindAgent, sourceOwn, r.clock.now(), r.cfg.Interval, samples)
 }
 
 // durations is how long each source's last reading took.

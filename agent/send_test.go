@@ -81,14 +81,7 @@ func TestDroppedReportsAreToldWithoutAStorm(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *host) {
 		h.cfg.Spool.MaxBytes = 16 << 20
 		h.cut = true
-		text := strings.Repeat("0123456789abcdef", 64)
-		h.sources = append(h.sources, sample.Source{Name: "big", Sampler: sampler(func(_ context.Context, now time.Time) (sample.Reading, error) {
-			table := &wire.Table{Kind: "big", SampledAtMs: now.UnixMilli(), Columns: []string{"x"}}
-			for i := range 400 { // differs from row to row, so that it does not pack away
-				table.Rows = append(table.Rows, &wire.Row{Cells: []string{fmt.Sprintf("%x", noise(now, i, len(text)/2))}})
-			}
-			return sample.Reading{Tables: []*wire.Table{table}}, nil
-		})})
+		h.sources = append(h.sources, big(func() bool { return false }))
 		h.run(nil, func() {
 			time.Sleep(40 * time.Minute)
 			h.set(func() { h.cut = false })
@@ -103,6 +96,21 @@ func TestDroppedReportsAreToldWithoutAStorm(t *testing.T) {
 			t.Error("the collector is not told that something is missing")
 		}
 	})
+}
+
+// big is a source whose every reading takes some 200 kB in the spool, so that a small one is full within minutes; but when
+// idle says so.
+func big(idle func() bool) sample.Source {
+	return sample.Source{Name: "big", Sampler: sampler(func(_ context.Context, now time.Time) (sample.Reading, error) {
+		table := &wire.Table{Kind: "big", SampledAtMs: now.UnixMilli(), Columns: []string{"x"}}
+		if idle() {
+			return sample.Reading{}, nil
+		}
+		for i := range 400 { // differs from row to row, so that it does not pack away
+			table.Rows = append(table.Rows, &wire.Row{Cells: []string{fmt.Sprintf("%x", noise(now, i, 512))}})
+		}
+		return sample.Reading{Tables: []*wire.Table{table}}, nil
+	})}
 }
 
 // noise is n bytes that a compressor cannot shorten.

@@ -79,6 +79,7 @@ func (s *Spool) first(ok func(*segment) bool) int {
 func (s *Spool) drop(i int) error {
 	g, before := s.segments[i], s.state
 	s.state.Dropped += uint64(g.waiting) //nolint:gosec // not negative
+	s.state.Untold += uint64(g.waiting)  //nolint:gosec // not negative
 	s.state.Removing = append(slices.Clone(s.state.Removing), g.name())
 	if err := s.saveState(); err != nil {
 		s.state = before
@@ -87,6 +88,24 @@ func (s *Spool) drop(i int) error {
 	s.segments = slices.Delete(s.segments, i, i+1)
 	s.bytes -= g.size
 	return s.sweep()
+}
+
+// Told says that the collector knows of the first so many drops over the life of the spool, as Stats.Dropped counts them:
+// they are Untold no longer, after a restart either. Fewer than were told before are no error. The error is that of
+// writing, and what it was called for holds all the same until a restart.
+func (s *Spool) Told(dropped uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	untold := s.state.Dropped - min(dropped, s.state.Dropped)
+	if untold >= s.state.Untold {
+		return nil
+	}
+	s.state.Untold = untold
+	s.unsaved++ // for Close, should it fail here
+	return s.saveState()
 }
 
 // sweep removes the files of segments that were dropped.

@@ -382,7 +382,7 @@ func TestClosed(t *testing.T) {
 		replay = err
 	}
 	for name, err := range map[string]error{
-		"append": s.Append(m.report(t, 1, 3), m.b.Shape), "done": s.Done(1, 2), "newest": newest, "oldest": oldest, "since": replay,
+		"append": s.Append(m.report(t, 1, 3), m.b.Shape), "done": s.Done(1, 2), "told": s.Told(1), "newest": newest, "oldest": oldest, "since": replay,
 	} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("%s on a closed spool: %v", name, err)

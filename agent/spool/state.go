@@ -17,7 +17,9 @@ import (
 type state struct {
 	Generation uint64 `json:"generation"`
 	// Dropped counts reports dropped before they were acknowledged.
-	Dropped  uint64   `json:"dropped"`
+	Dropped uint64 `json:"dropped"`
+	// Untold are those of Dropped that nobody has been told of; a state of an earlier release does not say, and has none.
+	Untold   uint64   `json:"untold,omitempty"`
 	Removing []string `json:"removing,omitempty"`
 	// The newest report and segment that there ever was, as far as the state was written since.
 	LastEpoch    uint64 `json:"last_epoch"`

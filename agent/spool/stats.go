@@ -13,6 +13,8 @@ type Stats struct {
 	Unacknowledged int
 	// Dropped counts, over the life of the spool, reports that had to go before they were acknowledged.
 	Dropped uint64
+	// Untold are those of Dropped that the collector does not know of; see Told.
+	Untold uint64
 	// Damaged counts places in the held segments that do not match their checksums: a report each, or more where the
 	// damage hides how many.
 	Damaged int
@@ -22,7 +24,7 @@ type Stats struct {
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Bytes: s.bytes, Segments: len(s.segments), Dropped: s.state.Dropped}
+	st := Stats{Bytes: s.bytes, Segments: len(s.segments), Dropped: s.state.Dropped, Untold: s.state.Untold}
 	for _, seg := range s.segments {
 		st.Reports += len(seg.entries) - seg.lost
 		st.Unacknowledged += seg.waiting

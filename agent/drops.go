@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/watchbill/watchbill/agent/wire"
+)
+
+// maxClaims bounds what is remembered; one is made when a segment is dropped. Beyond it the oldest go: the newest report
+// is the first to be delivered, and says the most.
+const maxClaims = 64
+
+// claims are what the reports of this run say about the spool's drops. The collector has been told what a report says
+// that it accepted, and no more: what had to go to make room for that very report is told by the next. All methods are
+// safe for concurrent use.
+type claims struct {
+	mu  sync.Mutex
+	all []claim
+}
+
+// claim: the reports from this one on say that so many were dropped over the life of the spool.
+type claim struct{ epoch, sequence, dropped uint64 }
+
+// add notes that r says it, and so will those behind it.
+func (c *claims) add(r *wire.Report, dropped uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.all); n > 0 && c.all[n-1].dropped == dropped {
+		return
+	}
+	c.all = append(c.all, claim{r.Epoch, r.Sequence, dropped})
+	if over := len(c.all) - maxClaims; over > 0 {
+		c.all = slices.Delete(c.all, 0, over)
+	}
+}
+
+// forget notes that a report says nothing: that it is delivered proves nothing.
+func (c *claims) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = nil
+}
+
+// accepted is how many drops the collector knows of by this answer, 0 when no more than before.
+func (c *claims) accepted(a *wire.Ack) (told uint64) {
+	if a.Result != wire.Ack_RESULT_ACCEPTED {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.all) > 0 {
+		first := c.all[0]
+		if a.Epoch < first.epoch || a.Epoch == first.epoch && a.Sequence < first.sequence {
+			break
+		}
+		told, c.all = first.dropped, c.all[1:]
+	}
+	return told
+}
+
+// claim notes what a report that is about to be handed on says about drops.
+func (r *run) claim(report *wire.Report) {
+	says := slices.ContainsFunc(report.Blocks, func(b *wire.Block) bool {
+		return b.Kind == kindAgent && b.Source == sourceOwn && b.Status == wire.Block_STATUS_OK
+	})
+	switch {
+	case !says:
+		r.claims.forget()
+	case r.untold > 0:
+		r.claims.add(report, r.counted)
+	}
+}
+
+// hearDrops keeps what the collector has been told of drops, for the next start too: one within an outage must not take
+// what was dropped before it for told.
+func (r *run) hearDrops(a *wire.Ack) {
+	told := r.claims.accepted(a)
+	if told == 0 {
+		return
+	}
+	if err := r.spool.Told(told); err != nil {
+		r.log.Warn("that dropped reports were told of is not kept; after a restart they are told again", "error", err)
+	}
+}

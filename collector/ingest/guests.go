@@ -90,7 +90,7 @@ func (a *agents) seated() map[*guest]*x509.Certificate {
 }
 
 // Run closes connections whose certificates are not good any more, forgets what agents that have fallen silent were
-// counted with and shapes that nobody uses, until ctx ends. It must run beside Server.
+// counted with and shapes that nobody uses, and counts the fleet, until ctx ends. It must run beside Server.
 func (i *Ingest) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -101,6 +101,7 @@ func (i *Ingest) Run(ctx context.Context) error {
 		case <-tick.C:
 			i.closeRefused()
 			i.forgetSilent()
+			i.fleet.Store(int64(i.o.Agents()))
 			if err := i.shapes.expire(ctx, i.o.Now()); err != nil && ctx.Err() == nil {
 				i.o.Logger.Error("shapes that nobody uses stay in the store for now; trying again", "error", err)
 			}

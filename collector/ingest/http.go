@@ -168,8 +168,11 @@ func (i *Ingest) ack(result wire.Ack_Result, text string) *wire.Ack {
 // maxSpread bounds what agents are asked for; they would not wait longer (see agent/push).
 const maxSpread = 5 * time.Minute
 
-// returnSpread is over how long agents should spread their return: as long as the door needs for all that are known.
-func (i *Ingest) returnSpread() time.Duration { return i.SpreadFor(int(i.agents.count.Load())) }
+// returnSpread is over how long agents should spread their return: as long as the door needs for the whole fleet, those
+// included that have not come since the start.
+func (i *Ingest) returnSpread() time.Duration {
+	return i.SpreadFor(int(max(i.fleet.Load(), i.agents.count.Load())))
+}
 
 // ackTo is an ack that tells the agent who it is.
 func (i *Ingest) ackTo(who fleet.Agent, result wire.Ack_Result, text string) *wire.Ack {

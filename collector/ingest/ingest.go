@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,6 +73,9 @@ type Options struct {
 	// ReturnSpread is over how long agents spread their return after a broken connection at the least; 2 s when zero. It
 	// grows with their number, to what the door needs for all of them.
 	ReturnSpread time.Duration
+	// Agents is how many agents there are that may come, whether they have come or not: right after a start all of them
+	// do. It is asked now and then. By default only those count that have come.
+	Agents func() int
 	// Ask is the evidence that is wanted of a host, put into the Ack of each of its live reports. Nothing is asked for by
 	// default.
 	Ask func(asset string) []*wire.BundleRequest
@@ -85,7 +89,9 @@ type Ingest struct {
 	metrics *metrics
 	asks    *asks
 	past    *past
-	enrols  *rate.Limiter
+	// fleet is Options.Agents as last asked.
+	fleet  atomic.Int64
+	enrols *rate.Limiter
 	// renewals before their time, of all agents.
 	renewals *rate.Limiter
 	// bodyTimeout is the constant; tests shorten it.
@@ -123,6 +129,9 @@ func New(o Options) (*Ingest, error) {
 	if o.Since == nil {
 		o.Since = func(string) time.Time { return time.Time{} }
 	}
+	if o.Agents == nil {
+		o.Agents = func() int { return 0 }
+	}
 	if o.ReturnSpread == 0 {
 		o.ReturnSpread = 2 * time.Second
 	}
@@ -135,9 +144,10 @@ func New(o Options) (*Ingest, error) {
 	return i, nil
 }
 
-// Load reads the known shapes from the Keeper, so that a restart does not ask every agent for them again. A shape that
-// does not match its ID is left out and logged: agents will be asked for it.
+// Load counts the fleet and reads the known shapes from the Keeper, so that a restart does not ask every agent for them
+// again. A shape that does not match its ID is left out and logged: agents will be asked for it.
 func (i *Ingest) Load(ctx context.Context) error {
+	i.fleet.Store(int64(i.o.Agents()))
 	skipped, err := i.shapes.load(ctx, i.o.Limits, i.o.Now())
 	if err != nil {
 		return fmt.Errorf("load shapes: %w", err)

@@ -272,7 +272,7 @@ func (c *Collector) openIngest(ctx context.Context) error {
 		Quotas: c.cfg.Quotas, Backlog: c.cfg.Backlog, Door: c.cfg.Agents.Door,
 		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past, asks: &c.pipeline.asks, learn: c.pipeline.learn},
 		Ask:         func(asset string) []*wire.BundleRequest { return c.pipeline.asks.ask(asset, c.now()) },
-		Incarnation: c.incarnation, Room: c.past.reviews.Room, Since: c.past.wants,
+		Incarnation: c.incarnation, Room: c.past.reviews.Room, Since: c.past.wants, Agents: c.expected,
 		KeepFor: func() time.Duration {
 			return askAgain(time.Duration(c.lookback.Load()), c.restore, c.restored, c.now())
 		},

@@ -37,6 +37,17 @@ func (c *Collector) serveAgents(ctx context.Context) error {
 	return g.Wait()
 }
 
+// expected is how many agents may come: those that were neither revoked nor let their certificates expire.
+func (c *Collector) expected() int {
+	n, now := 0, c.now()
+	for _, a := range c.fleet.Agents() {
+		if a.Active(now) {
+			n++
+		}
+	}
+	return n
+}
+
 // watchAuthorities does what is due about the fleet's authorities. A failure is logged and tried again.
 func (c *Collector) watchAuthorities(ctx context.Context) error {
 	tick := time.NewTicker(authoritiesEvery)

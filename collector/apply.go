@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/watchbill/watchbill/collector/history"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/store"
@@ -58,7 +56,9 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 		return &ingest.Later{After: crowded + rand.N(crowded), Text: "more reports come in than this collector can take " +
 			"at this moment: if that lasts, give it more processors or let agents report less often"}
 	}
-	s.keepCurves(r)
+	if s.history != nil {
+		s.history.Append(r.Asset, r.Blocks)
+	}
 	return nil
 }
 
@@ -90,24 +90,4 @@ func (s *sink) keepEvents(ctx context.Context, r ingest.Report) error {
 		r.NewEvents(fresh)
 	}
 	return nil
-}
-
-// keepCurves queues the samples of a report for the history.
-func (s *sink) keepCurves(r ingest.Report) {
-	if s.history == nil {
-		return
-	}
-	for _, b := range r.Blocks {
-		if b.Status != window.OK || b.Layout == nil {
-			continue
-		}
-		batch := history.Batch{At: b.At, Samples: make([]history.Sample, len(b.Values))}
-		lb := labels.NewBuilder(labels.EmptyLabels())
-		for i, v := range b.Values {
-			lb.Reset(b.Layout.Series[i])
-			lb.Set("job", b.Kind).Set("instance", r.Asset.Name).Set("customer", r.Asset.Customer).Set("site", r.Asset.Site)
-			batch.Samples[i] = history.Sample{Labels: lb.Labels(), Value: v}
-		}
-		s.history.Append(batch)
-	}
 }

@@ -22,7 +22,7 @@ func TestTornLogIsRepaired(t *testing.T) {
 	dir := t.TempDir()
 	h := open(t, dir, Options{})
 	for i := range 3 {
-		h.Append(one(noon.Add(time.Duration(i)*time.Second), float64(i), "__name__", "load"))
+		h.hear(one(noon.Add(time.Duration(i)*time.Second), float64(i), "__name__", "load"))
 		run(t, h)
 	}
 	if err := h.Close(); err != nil {
@@ -48,7 +48,7 @@ func TestTornLogIsRepaired(t *testing.T) {
 	if got := values(t, again, "load"); got != "0:0 1:1" {
 		t.Errorf("read %q, want all but the torn end", got)
 	}
-	again.Append(one(noon.Add(time.Minute), 9, "__name__", "load"))
+	again.hear(one(noon.Add(time.Minute), 9, "__name__", "load"))
 	run(t, again)
 	if got := values(t, again, "load"); got != "0:0 1:1 60:9" {
 		t.Errorf("after writing on: %q", got)
@@ -74,7 +74,7 @@ func TestDamageIsMovedAside(t *testing.T) {
 			damage(t, filepath.Join(dir, "tsdb"))
 			reg := prometheus.NewRegistry()
 			h := open(t, dir, Options{Registerer: reg})
-			h.Append(one(noon, 1, "__name__", "load"))
+			h.hear(one(noon, 1, "__name__", "load"))
 			run(t, h)
 			if got := values(t, h, "load"); got != "0:1" {
 				t.Errorf("read %q, want what was written since", got)
@@ -110,18 +110,18 @@ func put(t *testing.T, name, content string) {
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	h := open(t, dir, Options{MinFree: 1})
-	h.Append(one(noon, 1, "__name__", "load"))
+	h.hear(one(noon, 1, "__name__", "load"))
 	run(t, h)
 	var free atomic.Uint64
 	h.free = func(string) (uint64, uint64, error) { return free.Load(), 1 << 30, nil }
-	if err := h.write([]Batch{one(noon.Add(time.Second), 2, "__name__", "load")}); !errors.Is(err, syscall.ENOSPC) {
+	if err := h.write([]*batch{one(noon.Add(time.Second), 2, "__name__", "load").batch(h)}); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("on a full disk: %v, want ENOSPC", err)
 	}
 	h.upkeep(t.Context())
 	if got := values(t, h, "load"); got != "0:1" {
 		t.Errorf("on a full disk read %q, want what was there", got)
 	}
-	h.Append(one(noon.Add(2*time.Second), 3, "__name__", "load"))
+	h.hear(one(noon.Add(2*time.Second), 3, "__name__", "load"))
 	run(t, h) // one attempt at what is left when stopping
 	if got := dropped(h, "write_failed"); got != 1 {
 		t.Errorf("dropped %v at the end, want 1", got)
@@ -130,7 +130,8 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	full := &History{o: h.o, dir: dir, metrics: h.metrics, queue: make(chan Batch, 1), free: h.free}
+	full := newHistory(dir, h.o, h.metrics)
+	full.free = h.free
 	t.Cleanup(func() {
 		if err := full.Close(); err != nil {
 			t.Error(err)
@@ -140,7 +141,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("opening on a full disk: %v, want ENOSPC", err)
 	}
 	free.Store(1 << 30)
-	full.Append(one(noon.Add(3*time.Second), 4, "__name__", "load"))
+	full.hear(one(noon.Add(3*time.Second), 4, "__name__", "load"))
 	run(t, full)
 	if got := values(t, full, "load"); got != "0:1 3:4" {
 		t.Errorf("with space again read %q, want 0:1 3:4", got)
@@ -164,7 +165,7 @@ func TestOpenWithoutADirectoryDoesNotStopTheCollector(t *testing.T) {
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	h.Append(one(noon, 1, "__name__", "load"))
+	h.hear(one(noon, 1, "__name__", "load"))
 	run(t, h)
 	if got := values(t, h, "load"); got != "0:1" {
 		t.Errorf("with the file gone read %q", got)
@@ -192,7 +193,7 @@ func TestAPanicInsideCostsHistoryAlone(t *testing.T) {
 	if _, err := h.ready(); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("after %d panics: %v, want ErrUnavailable until the next start", maxLost, err)
 	}
-	if err := h.write([]Batch{one(noon, 1, "__name__", "load")}); !errors.Is(err, ErrUnavailable) {
+	if err := h.write([]*batch{one(noon, 1, "__name__", "load").batch(h)}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("writing: %v", err)
 	}
 }

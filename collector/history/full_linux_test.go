@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // A disk that is filled up by somebody else under the open TSDB, faster than the check for free space can see.
@@ -55,15 +57,19 @@ func fillUnderUs(t *testing.T, dir string) {
 	}
 	h.o.MinFree = 1 << 20
 	at := noon
+	layout := &window.Layout{}
+	for i := range 200 {
+		layout.Series = append(layout.Series, labels.FromStrings("__name__", "load", "i", fmt.Sprint(i)))
+	}
 	append60 := func() error { // an hour of samples, many series, so that chunks are cut
-		var batches []Batch
+		var batches []*batch
 		for range 60 {
 			at = at.Add(time.Minute)
-			b := Batch{At: at}
-			for i := range 200 {
-				b.Samples = append(b.Samples, Sample{labels.FromStrings("__name__", "load", "instance", fmt.Sprint(i)), float64(at.Unix() * int64(i) % 977)})
+			values := make([]float64, len(layout.Series))
+			for i := range values {
+				values[i] = float64(at.Unix() * int64(i) % 977)
 			}
-			batches = append(batches, b)
+			batches = append(batches, report("web1", at, layout, values...).batch(h))
 		}
 		return h.write(batches)
 	}
@@ -103,7 +109,7 @@ func fillUnderUs(t *testing.T, dir string) {
 	if err := append60(); err != nil {
 		t.Errorf("with space again: %v", err)
 	}
-	if curves, err := h.Series(t.Context(), match("instance", "7"), at.Add(-time.Minute), at, 10); err != nil || len(curves) != 1 {
+	if curves, err := h.Series(t.Context(), match("i", "7"), at.Add(-time.Minute), at, 10); err != nil || len(curves) != 1 {
 		t.Errorf("with space again read %v, %v", curves, err)
 	}
 }

@@ -1,6 +1,10 @@
 // Package history keeps the recent samples on disk, in Prometheus' TSDB, as the source of graphs and of the charts in a
 // ticket's evidence. Rules never read it, and nothing here ever stops the collector: when the disk is full or the files
 // are damaged there is less history, and a metric, a log line and ErrUnavailable say so.
+//
+//	Append ─► queue ─► Run: known series by reference, new ones by their labels ─► one commit for all that waits
+//
+// In steady state a sample is written by the reference of its series: no label set is made, hashed or looked up.
 package history
 
 import (
@@ -14,7 +18,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 )
@@ -38,7 +41,7 @@ type Options struct {
 	// MinFree is the free space, in bytes, below which nothing is written, and twice that below which nothing is opened;
 	// the smaller of 256 MiB and a twentieth of the file system by default.
 	MinFree uint64
-	// Queue is how many batches may wait to be written; 1024 by default.
+	// Queue is how many samples may wait to be written; four million by default, which take 32 MB.
 	Queue      int
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -47,21 +50,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.Retention = max(cmp.Or(o.Retention, 2*time.Hour), 30*time.Minute)
 	o.MaxBytes = cmp.Or(o.MaxBytes, 4<<30)
-	o.Queue = cmp.Or(o.Queue, 1024)
+	o.Queue = cmp.Or(o.Queue, 4<<20)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return o
-}
-
-// Sample is one value of one series, asset's labels included.
-type Sample struct {
-	Labels labels.Labels
-	Value  float64
-}
-
-// Batch is samples of one time.
-type Batch struct {
-	At      time.Time
-	Samples []Sample
 }
 
 // History is the recent samples on disk. Its methods may be called from several goroutines.
@@ -69,7 +60,13 @@ type History struct {
 	o       Options
 	dir     string
 	metrics *metrics
-	queue   chan Batch
+	queue   chan *batch
+	// waiting is how many samples are in queue.
+	waiting atomic.Int64
+	// spare are batches that are not in use. Their room stays with them: a report is queued without an allocation.
+	spare sync.Pool
+	// known belongs to the goroutine that writes.
+	known references
 
 	// shelf is what is open, nil when nothing is.
 	shelf atomic.Pointer[shelf]
@@ -100,7 +97,7 @@ func Open(dir string, o Options) (*History, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	h := &History{o: o, dir: dir, metrics: m, queue: make(chan Batch, o.Queue), free: freeSpace}
+	h := newHistory(dir, o, m)
 	if _, err := h.ready(); errors.Is(err, ErrLocked) {
 		return nil, err
 	} else if err != nil {
@@ -109,14 +106,8 @@ func Open(dir string, o Options) (*History, error) {
 	return h, nil
 }
 
-// Append queues a batch for Run to write. It never blocks: when the queue is full the batch is dropped and counted. The
-// batch must not be changed afterwards.
-func (h *History) Append(b Batch) {
-	select {
-	case h.queue <- b:
-	default:
-		h.metrics.drop("queue_full", len(b.Samples))
-	}
+func newHistory(dir string, o Options, m *metrics) *History {
+	return &History{o: o, dir: dir, metrics: m, queue: make(chan *batch, maxBatches), free: freeSpace}
 }
 
 // Close closes the files, when Run has returned and those who read are done. A History that was closed stays closed.

@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"go.uber.org/goleak"
+
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 func TestMain(m *testing.M) {
@@ -56,8 +58,26 @@ func run(t *testing.T, h *History) {
 	}
 }
 
-func one(at time.Time, v float64, pairs ...string) Batch {
-	return Batch{At: at, Samples: []Sample{{labels.FromStrings(pairs...), v}}}
+// said is a report of one time.
+type said struct {
+	asset window.Asset
+	block window.Block
+}
+
+func (h *History) hear(s said) { h.Append(s.asset, []window.Block{s.block}) }
+
+// batch is what Append makes of it.
+func (s said) batch(h *History) *batch { return h.take(s.asset, []window.Block{s.block}) }
+
+// one is one sample, under a layout of its own; the pairs may name its instance.
+func one(at time.Time, v float64, pairs ...string) said {
+	l := labels.FromStrings(pairs...)
+	return report(l.Get("instance"), at, &window.Layout{Series: []labels.Labels{l}}, v)
+}
+
+// report is a block of one asset.
+func report(asset string, at time.Time, l *window.Layout, values ...float64) said {
+	return said{window.Asset{Name: asset}, window.Block{At: at, Status: window.OK, Layout: l, Values: values}}
 }
 
 func match(name, val string) []*labels.Matcher {
@@ -89,10 +109,10 @@ func dropped(h *History, reason string) float64 {
 func TestWrittenIsReadAlsoAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	h := open(t, dir, Options{})
-	h.Append(one(noon, 1, "__name__", "load", "instance", "web1"))
-	h.Append(one(noon, 5, "__name__", "load", "instance", "web2"))
-	h.Append(one(noon.Add(time.Minute), 2, "__name__", "load", "instance", "web1"))
-	h.Append(one(noon, 9, "__name__", "other"))
+	h.hear(one(noon, 1, "__name__", "load", "instance", "web1"))
+	h.hear(one(noon, 5, "__name__", "load", "instance", "web2"))
+	h.hear(one(noon.Add(time.Minute), 2, "__name__", "load", "instance", "web1"))
+	h.hear(one(noon, 9, "__name__", "other"))
 	run(t, h)
 	const want = "0:1 60:2\n0:5"
 	if got := values(t, h, "load"); got != want {
@@ -117,9 +137,9 @@ func TestWrittenIsReadAlsoAfterARestart(t *testing.T) {
 func TestWhatNoChartCanShowIsLeftOut(t *testing.T) {
 	h := open(t, t.TempDir(), Options{})
 	for i, v := range []float64{1, math.NaN(), math.Inf(1), math.Inf(-1), math.Float64frombits(value.StaleNaN), 2} {
-		h.Append(one(noon.Add(time.Duration(i)*time.Second), v, "__name__", "load"))
+		h.hear(one(noon.Add(time.Duration(i)*time.Second), v, "__name__", "load"))
 	}
-	h.Append(one(noon, math.NaN(), "__name__", "load", "instance", "nothing"))
+	h.hear(one(noon, math.NaN(), "__name__", "load", "instance", "nothing"))
 	run(t, h)
 	if got := values(t, h, "load"); got != "0:1 5:2" {
 		t.Errorf("read %q, want the two numbers", got)
@@ -128,14 +148,14 @@ func TestWhatNoChartCanShowIsLeftOut(t *testing.T) {
 
 func TestLateSamplesFillIn(t *testing.T) {
 	h := open(t, t.TempDir(), Options{})
-	h.Append(one(noon, 1, "__name__", "load"))
-	h.Append(one(noon.Add(-30*time.Minute), 2, "__name__", "load")) // late
-	h.Append(one(noon.Add(-110*time.Minute), 3, "__name__", "load"))
-	h.Append(one(noon.Add(-3*time.Hour), 4, "__name__", "load")) // later than anything is kept
-	h.Append(one(noon, 1, "__name__", "load"))                   // a repeat
-	h.Append(one(noon, 1))                                       // no name at all
+	h.hear(one(noon, 1, "__name__", "load"))
+	h.hear(one(noon.Add(-30*time.Minute), 2, "__name__", "load")) // late
+	h.hear(one(noon.Add(-110*time.Minute), 3, "__name__", "load"))
+	h.hear(one(noon.Add(-3*time.Hour), 4, "__name__", "load")) // later than anything is kept
+	h.hear(one(noon, 1, "__name__", "load"))                   // a repeat
+	h.hear(one(noon, 1))                                       // no name at all
 	run(t, h)
-	h.Append(one(noon, 7, "__name__", "load")) // another value for a time that is told already
+	h.hear(one(noon, 7, "__name__", "load")) // another value for a time that is told already
 	run(t, h)
 	if got, want := values(t, h, "load"), "-6600:3 -1800:2 0:1"; got != want {
 		t.Errorf("read %q, want %q", got, want)
@@ -150,7 +170,7 @@ func TestLateSamplesFillIn(t *testing.T) {
 func TestAFullQueueDropsAndCountsAndNeverBlocks(t *testing.T) {
 	h := open(t, t.TempDir(), Options{Queue: 2})
 	for i := range 5 {
-		h.Append(one(noon.Add(time.Duration(i)*time.Second), float64(i), "__name__", "load"))
+		h.hear(one(noon.Add(time.Duration(i)*time.Second), float64(i), "__name__", "load"))
 	}
 	if got := dropped(h, "queue_full"); got != 3 {
 		t.Errorf("dropped %v, want 3", got)
@@ -164,7 +184,7 @@ func TestAFullQueueDropsAndCountsAndNeverBlocks(t *testing.T) {
 func TestTwoCollectorsOnOneDirectory(t *testing.T) {
 	dir := t.TempDir()
 	h := open(t, dir, Options{})
-	h.Append(one(noon, 1, "__name__", "load"))
+	h.hear(one(noon, 1, "__name__", "load"))
 	run(t, h)
 	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
 		t.Fatalf("opening it twice: %v, want ErrLocked", err)
@@ -178,7 +198,7 @@ func TestTwoCollectorsOnOneDirectory(t *testing.T) {
 func TestUpkeepKeepsTheHeadSmallAndDropsTheOld(t *testing.T) {
 	h := open(t, t.TempDir(), Options{Retention: 30 * time.Minute, Queue: 4096})
 	for i := range 4 * 60 {
-		h.Append(one(noon.Add(time.Duration(i)*time.Minute), float64(i), "__name__", "load"))
+		h.hear(one(noon.Add(time.Duration(i)*time.Minute), float64(i), "__name__", "load"))
 		run(t, h)
 		h.upkeep(t.Context())
 	}
@@ -203,7 +223,7 @@ func TestRunStopsAndWritesWhatIsQueued(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- h.Run(ctx) }()
 	for i := range 100 {
-		h.Append(one(noon.Add(time.Duration(i)*time.Second), float64(i), "__name__", "load"))
+		h.hear(one(noon.Add(time.Duration(i)*time.Second), float64(i), "__name__", "load"))
 	}
 	cancel()
 	if err := <-ended; err != nil {
@@ -219,11 +239,9 @@ func TestRunStopsAndWritesWhatIsQueued(t *testing.T) {
 
 func TestSeriesLimits(t *testing.T) {
 	h := open(t, t.TempDir(), Options{})
-	b := Batch{At: noon}
 	for i := range MaxCurves + 1 {
-		b.Samples = append(b.Samples, Sample{labels.FromStrings("__name__", "load", "instance", fmt.Sprint(i)), 1})
+		h.hear(one(noon, 1, "__name__", "load", "instance", fmt.Sprint(i)))
 	}
-	h.Append(b)
 	run(t, h)
 	if _, err := h.Series(t.Context(), match("__name__", "load"), noon, noon, 10); !errors.Is(err, ErrTooMany) {
 		t.Errorf("%d series: %v, want ErrTooMany", MaxCurves+1, err)
@@ -240,7 +258,7 @@ func TestSeriesLimits(t *testing.T) {
 
 func TestCloseWaitsForReaders(t *testing.T) {
 	h := open(t, t.TempDir(), Options{})
-	h.Append(one(noon, 1, "__name__", "load"))
+	h.hear(one(noon, 1, "__name__", "load"))
 	run(t, h)
 	q, err := h.Queryable().Querier(noon.UnixMilli(), noon.UnixMilli())
 	if err != nil {

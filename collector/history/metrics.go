@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	registerer    prometheus.Registerer
 	samples       prometheus.Counter
+	lookedUp      prometheus.Counter
 	dropped       *prometheus.CounterVec
 	writeFailures prometheus.Counter
 	damaged       prometheus.Counter
@@ -22,6 +23,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		samples: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "watchbill_history_samples_total",
 			Help: "Samples written to the history.",
+		}),
+		lookedUp: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "watchbill_history_series_looked_up_total",
+			Help: "Series found or made by their labels: new ones, and those that left memory since. In steady state it stands still.",
 		}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "watchbill_history_dropped_samples_total",
@@ -44,7 +49,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.samples, m.dropped, m.writeFailures, m.damaged, m.up} {
+	for _, c := range []prometheus.Collector{m.samples, m.lookedUp, m.dropped, m.writeFailures, m.damaged, m.up} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {

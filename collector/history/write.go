@@ -3,11 +3,8 @@ package history
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
 	"github.com/shirou/gopsutil/v3/disk"
 )
 
@@ -40,21 +37,25 @@ func (h *History) Run(ctx context.Context) error {
 }
 
 // gather adds to b what else waits, up to one commit's worth.
-func (h *History) gather(b Batch) []Batch {
-	batches, n := []Batch{b}, len(b.Samples)
+func (h *History) gather(b *batch) []*batch {
+	batches, n := append(h.known.gathered[:0], b), len(b.values)
 	for n < commitSamples {
 		select {
 		case b := <-h.queue:
-			batches, n = append(batches, b), n+len(b.Samples)
+			batches, n = append(batches, b), n+len(b.values)
+			continue
 		default:
-			return batches
 		}
+		break
 	}
+	h.known.gathered = batches
+	h.waiting.Add(-int64(n))
 	return batches
 }
 
 // keep writes batches, waiting for better times when it cannot.
-func (h *History) keep(ctx context.Context, batches []Batch) {
+func (h *History) keep(ctx context.Context, batches []*batch) {
+	defer h.releaseAll(batches)
 	for n := 1; ; n++ {
 		err := h.write(batches)
 		if err == nil {
@@ -89,22 +90,23 @@ func (h *History) drain() {
 				h.metrics.writeFailures.Inc()
 				h.dropAll(batches)
 			}
+			h.releaseAll(batches)
 		default:
 			return
 		}
 	}
 }
 
-func (h *History) dropAll(batches []Batch) {
+func (h *History) dropAll(batches []*batch) {
 	n := 0
 	for _, b := range batches {
-		n += len(b.Samples)
+		n += len(b.values)
 	}
 	h.metrics.drop("write_failed", n)
 }
 
 // write commits batches as one, or nothing of them. Samples that no history takes are left out and counted.
-func (h *History) write(batches []Batch) error {
+func (h *History) write(batches []*batch) error {
 	s, err := h.ready()
 	if err != nil {
 		return err
@@ -113,7 +115,7 @@ func (h *History) write(batches []Batch) error {
 		return err
 	}
 	var t tally
-	err = guarded(func() error { return appendAll(s.db.Appender(context.Background()), batches, &t) })
+	err = guarded(func() error { return h.known.appendAll(s, batches, &t) })
 	if errors.Is(err, errPanicked) {
 		h.abandon(s, err)
 	}
@@ -121,43 +123,17 @@ func (h *History) write(batches []Batch) error {
 		return err
 	}
 	h.metrics.samples.Add(float64(t.written))
+	h.metrics.lookedUp.Add(float64(t.lookedUp))
 	h.metrics.drop("too_old", t.tooOld)
 	h.metrics.drop("duplicate", t.duplicate)
 	h.metrics.drop("invalid", t.invalid)
 	return nil
 }
 
-// tally is what became of the samples of one commit.
-type tally struct{ written, tooOld, duplicate, invalid int }
-
-func appendAll(app storage.Appender, batches []Batch, t *tally) error {
-	for _, b := range batches {
-		for _, s := range b.Samples {
-			_, err := app.Append(0, s.Labels, b.At.UnixMilli(), s.Value)
-			switch {
-			case err == nil:
-				t.written++
-			case errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds),
-				errors.Is(err, storage.ErrOutOfOrderSample):
-				t.tooOld++
-			case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
-				t.duplicate++
-			case errors.Is(err, tsdb.ErrInvalidSample):
-				t.invalid++
-			default:
-				return errors.Join(fmt.Errorf("append to history: %w", err), app.Rollback())
-			}
-		}
-	}
-	if err := app.Commit(); err != nil {
-		return fmt.Errorf("commit to history: %w", err)
-	}
-	return nil
-}
-
 // upkeep does what the TSDB's own loop would do: that one panics on a full disk where nobody can catch it. When there
 // is no room it does nothing.
 func (h *History) upkeep(ctx context.Context) {
+	h.known.forget()
 	s, err := h.ready()
 	if err == nil {
 		err = h.room(1)

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -25,6 +26,29 @@ const (
 	shedTables
 	shedSlow
 )
+
+// What the runtime of an agent is told; see "Footprint" in the room's README for what each is worth.
+const (
+	// gcPercent is how much garbage may lie about, against 100 by default. A round makes 60 kB of it and a megabyte
+	// lives, so there is a collection every minute or so, and no 4 MB of heap before the first.
+	gcPercent = 25
+	// maxProcs is on how many processors goroutines run at once. The runtime keeps caches, threads and markers for
+	// each, and an agent that works for milliseconds needs no more on the largest host; a second one, so that a
+	// sampler that computes for long keeps nobody from sending.
+	maxProcs = 2
+)
+
+// Frugal tells the runtime of this whole process that it serves a program which works for a few milliseconds every few
+// seconds and should not be noticed in between. $GOGC and $GOMAXPROCS win. Call it, first of all, in a program that is an
+// agent and nothing else.
+func Frugal() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min(maxProcs, runtime.GOMAXPROCS(0)))
+	}
+}
 
 // SetMemoryLimit sets the runtime's soft limit (runtime/debug.SetMemoryLimit) for this whole process and returns what
 // measures against it, for Options.Memory. $GOMEMLIMIT wins over limit; 0 sets none, and nothing is ever shed. Call it

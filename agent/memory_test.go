@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -135,5 +136,34 @@ func TestSetMemoryLimit(t *testing.T) {
 	SetMemoryLimit(2 << 30)
 	if got := debug.SetMemoryLimit(-1); got != 4<<30 {
 		t.Errorf("with GOMEMLIMIT the limit was set to %d", got)
+	}
+}
+
+func TestFrugal(t *testing.T) {
+	percent, procs := debug.SetGCPercent(100), runtime.GOMAXPROCS(0)
+	t.Cleanup(func() {
+		debug.SetGCPercent(percent)
+		runtime.GOMAXPROCS(procs)
+	})
+	for name, tt := range map[string]struct {
+		gogc, gomaxprocs string
+		percent, procs   int
+	}{
+		"by default":        {"", "", gcPercent, maxProcs},
+		"$GOGC wins":        {"70", "", 100, maxProcs},
+		"$GOMAXPROCS wins":  {"", "8", gcPercent, 8},
+		"both are set":      {"70", "8", 100, 8},
+		"$GOGC off is kept": {"off", "", 100, maxProcs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("GOGC", tt.gogc)
+			t.Setenv("GOMAXPROCS", tt.gomaxprocs)
+			debug.SetGCPercent(100) // as the runtime would have it from the start
+			runtime.GOMAXPROCS(8)
+			Frugal()
+			if p := debug.SetGCPercent(100); p != tt.percent || runtime.GOMAXPROCS(0) != tt.procs {
+				t.Errorf("%d %%, %d processors, want %d %%, %d", p, runtime.GOMAXPROCS(0), tt.percent, tt.procs)
+			}
+		})
 	}
 }

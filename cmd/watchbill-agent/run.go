@@ -25,6 +25,7 @@ report was made, and answers the watchdog with every report.`,
   watchbill-agent run --storage.path=/tmp/agent --interval=5s --log.level=debug`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			agent.Frugal()
 			cfg, err := f.config()
 			if err != nil {
 				return err

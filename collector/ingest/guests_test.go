@@ -5,16 +5,17 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/watchbill/watchbill/agent/wire"
+	"github.com/watchbill/watchbill/collector/fleet"
 )
 
 // dial opens another connection of an agent and asks hello on it; what it returns closes when the collector closes it.
@@ -165,25 +166,75 @@ func TestOwnConnectionsGoFirst(t *testing.T) {
 	}
 }
 
-// TestRevokedIdleConnection: a connection on which nothing is said is closed too, by what Run does every 20 s; those of
-// other agents stay.
+// TestRevokedIdleConnection: a connection on which nothing is said ends within a minute of its agent's revocation, by
+// what Run does; those of other agents stay.
 func TestRevokedIdleConnection(t *testing.T) {
-	if sweepEvery > time.Minute {
-		t.Errorf("looked at every %v: a minute is promised", sweepEvery)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		h := newHall()
+		certificate, err := w.fleet.ServerCertificate(fleet.ServerNames("127.0.0.1:0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, listener := w.ingest.Server(h, TLSConfig(certificate.GetCertificate, w.fleet.ClientCAs, w.clock.now))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 2)
+		go func() { done <- server.Serve(listener) }()
+		go func() { done <- w.ingest.Run(ctx) }()
+		dial := func(c *client) *tls.Conn {
+			here, there := net.Pipe()
+			h.conns <- &from{Conn: there, host: "192.0.2.1"}
+			conn := tls.Client(here, &tls.Config{
+				RootCAs: w.fleet.ClientCAs(), ServerName: "127.0.0.1", Time: w.clock.now, Certificates: []tls.Certificate{*c.cert},
+			})
+			if status := hello(t, conn); status != 200 {
+				t.Errorf("hello: %d", status)
+			}
+			return conn
+		}
+		idle, stays := dial(w.enrol("acme", "leeds", "web1")), dial(w.enrol("acme", "leeds", "web2"))
+		defer stays.Close()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := idle.Read(make([]byte, 1))
+			ended <- err
+		}()
+		if _, err := w.fleet.Revoke(t.Context(), "web1", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Error("it says something")
+			}
+		default:
+			t.Error("it stands a minute later")
+			_ = idle.Close()
+		}
+		if hello(t, stays) != 200 {
+			t.Error("another agent's connection is closed")
+		}
+		cancel()
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if err := <-done; err != nil && !errors.Is(err, http.ErrServerClosed) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestRevokedReturns: a new handshake brings the revoked no further than a refusal, which ends the connection.
+func TestRevokedReturns(t *testing.T) {
 	w := newWorld(t, nil).serve(Door{})
-	c, other := w.enrol("acme", "leeds", "web1"), w.enrol("acme", "leeds", "web2")
-	idle, _ := c.dial(t)
-	stays, _ := other.dial(t)
+	c := w.enrol("acme", "leeds", "web1")
 	if _, err := w.fleet.Revoke(context.Background(), "web1", "ann"); err != nil {
 		t.Fatal(err)
 	}
-	w.ingest.closeRefused()
-	ended(t, idle)
-	if hello(t, stays) != 200 {
-		t.Error("another agent's connection is closed")
-	}
-	// A new handshake brings the revoked no further than a refusal, which ends the connection.
 	again, status := c.dial(t)
 	if status != 403 {
 		t.Errorf("status %d", status)

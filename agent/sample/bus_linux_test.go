@@ -96,7 +96,23 @@ func (b *bus) set(name, active string, props map[string]any) {
 	b.units = append(b.units, u)
 }
 
+// manager is systemd itself among the units' properties.
+const manager = "the manager"
+
+// tell sets a property of systemd itself.
+func (b *bus) tell(property, value string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.props[manager] == nil {
+		b.props[manager] = map[string]any{}
+	}
+	b.props[manager]["Manager."+property] = value
+}
+
 func unitPath(name string) dbus.ObjectPath {
+	if name == manager {
+		return "/org/freedesktop/systemd1"
+	}
 	return dbus.ObjectPath("/org/freedesktop/systemd1/unit/" + systemd.PathBusEscape(name))
 }
 

@@ -49,13 +49,13 @@ func TestConfigValidateNamesEveryField(t *testing.T) {
 		Filesystem: FilesystemConfig{
 			MountPointsExclude: "(", MountPointsInclude: "((", FSTypesExclude: "[", FSTypesInclude: "[[", MountTimeout: -time.Second,
 		},
-		Diskstats:  DiskstatsConfig{DeviceExclude: "*", DeviceInclude: "**"},
-		Netdev:     NetdevConfig{DeviceExclude: "+", DeviceInclude: "++"},
-		Netclass:   NetclassConfig{IgnoredDevices: "?"},
-		Systemd:    SystemdConfig{UnitInclude: "a{2,1}", UnitExclude: `\`},
-		Watch:      []Watch{{"a", "b"}, {"", ""}, {"a", "("}},
-		Enabled:    []string{"cpu", "gpu"},
-		Disabled:   []string{"ram"},
+		Diskstats: DiskstatsConfig{DeviceExclude: "*", DeviceInclude: "**"},
+		Netdev:    NetdevConfig{DeviceExclude: "+", DeviceInclude: "++"},
+		Netclass:  NetclassConfig{IgnoredDevices: "?"},
+		Systemd:   SystemdConfig{UnitInclude: "a{2,1}", UnitExclude: `\`},
+		Watch:     []Watch{{"a", "b"}, {"", ""}, {"a", "("}},
+		Enabled:   []string{"cpu", "gpu"},
+		Disabled:  []string{"ram"},
 	}
 	err := c.Validate()
 	if err == nil {

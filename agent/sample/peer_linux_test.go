@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,82 +19,6 @@ import (
 
 	"github.com/watchbill/watchbill/agent/wire"
 )
-
-// notOurs is what node_exporter reports by default, on this machine or another, and this agent does not, with the reason.
-// A name ending in _ stands for all that begin so.
-var notOurs = map[string]string{
-	"go_":                            "about the exporter's own process",
-	"process_":                       "about the exporter's own process; ours is in the block self",
-	"promhttp_":                      "about the exporter's own process",
-	"node_exporter_build_info":       "about the exporter's own process",
-	"node_scrape_collector_":         "a block says itself whether it is good, and the agent how long each took",
-	"node_arp_entries":               "counting reads the whole neighbour table, and no rule needs it",
-	"node_udp_queues":                "reads a line for every socket; drops show in node_netstat_Udp_RcvbufErrors",
-	"node_schedstat_":                "three series for each processor; node_pressure_cpu says the same in one",
-	"node_time_zone_offset_seconds":  "of the exporter's process; the inventory names the host's zone",
-	"node_timex_offset_overflow":     "works around a fault of some kernels by counting it in the exporter",
-	"node_network_receive_nohandler": "is not in /proc/net/dev, which is an order cheaper than what has it",
-	"node_cpu_scaling_":              "series for each processor that say how fast, not whether enough",
-	"node_cpu_frequency_":            "see node_cpu_scaling_",
-	"node_cpu_core_throttles_total":  "series for each processor; heat shows in node_hwmon_temp_celsius",
-	"node_cpu_package_throttles_":    "see node_cpu_core_throttles_total",
-	"node_cpu_isolated":              "a setting",
-	"node_cpu_online":                "a setting",
-	"node_disk_ata_":                 "settings of the disk",
-	"node_disk_device_mapper_info":   "names that no rule joins on",
-	"node_disk_filesystem_info":      "names that no rule joins on",
-	"node_edac_csrow_":               "for each row of memory; dmesg names the module",
-	"node_filesystem_mount_info":     "names that no rule joins on",
-	"node_filesystem_purgeable_":     "not of Linux",
-	"node_hwmon_beep":                "a setting",
-	"node_hwmon_curr":                "what it means is known for one board only",
-	"node_hwmon_energy":              "no rule reads it",
-	"node_hwmon_freq":                "no rule reads it",
-	"node_hwmon_humidity":            "of weather stations",
-	"node_hwmon_in":                  "what it means is known for one board only",
-	"node_hwmon_power":               "no rule reads it",
-	"node_hwmon_pwm":                 "a setting",
-	"node_hwmon_temp_":               "settings other than the maximum and the critical temperature",
-	"node_hwmon_fan_":                "settings other than minimum and maximum",
-	"node_hwmon_update_interval_":    "a setting",
-	"node_processes_threads_state":   "reads a file for every thread of the host",
-	"node_softnet_":                  "columns of newer releases that no rule reads",
-	"node_bcache_":                   "for special storage; by text file where it is needed",
-	"node_btrfs_":                    "for special storage; by text file where it is needed",
-	"node_fibrechannel_":             "for special storage; by text file where it is needed",
-	"node_infiniband_":               "for special networks; by text file where it is needed",
-	"node_ipvs_":                     "for special networks; by text file where it is needed",
-	"node_nfs_":                      "a server that does not answer shows in node_filesystem_device_error",
-	"node_nfsd_":                     "for file servers; by text file where it is needed",
-	"node_nvme_info":                 "names that no rule joins on",
-	"node_power_supply_":             "of laptops",
-	"node_rapl_":                     "needs root and a file for each package; no rule reads it",
-	"node_tape_":                     "for special storage; by text file where it is needed",
-	"node_watchdog_":                 "settings",
-	"node_xfs_":                      "counters for developers of the file system",
-	"node_zfs_":                      "for special storage; by text file where it is needed",
-	"node_cooling_device_":           "columns of newer releases",
-	"node_systemd_":                  "its socket and timer counters; units are reported where systemd runs",
-}
-
-// loose are gauges that move while they are read: by how much they may differ, as a share and in their unit.
-var loose = map[*regexp.Regexp][2]float64{
-	regexp.MustCompile(`^node_memory_.*`):                     {0.2, 512 << 20},
-	regexp.MustCompile(`^node_load`):                          {0.2, 1},
-	regexp.MustCompile(`^node_procs_|^node_processes_`):       {0.5, 40},
-	regexp.MustCompile(`^node_sockstat_`):                     {0.5, 4 << 20},
-	regexp.MustCompile(`^node_nf_conntrack_entries$`):         {0.5, 500},
-	regexp.MustCompile(`^node_netstat_Tcp_CurrEstab$`):        {0.5, 500},
-	regexp.MustCompile(`^node_filefd_allocated$`):             {0.3, 500},
-	regexp.MustCompile(`^node_filesystem_(free|avail)_bytes`): {0.2, 1 << 30},
-	regexp.MustCompile(`^node_filesystem_files_free`):         {0.2, 1e5},
-	regexp.MustCompile(`^node_disk_io_now$`):                  {0, 500},
-	regexp.MustCompile(`^node_entropy_available_bits$`):       {0, 256},
-	regexp.MustCompile(`^node_timex_|^node_time_seconds$`):    {0.05, 5},
-	regexp.MustCompile(`^node_(hwmon|thermal_zone)_`):         {0.3, 10},
-	regexp.MustCompile(`^node_cpu_seconds_total$`):            {0, 0.05}, // the kernel takes some of it back: iowait, idle
-	regexp.MustCompile(`^node_boot_time_seconds$`):            {0, 1},
-}
 
 // peer finds a binary to test against. Without it the test skips, or fails where peers are required.
 func peer(t testing.TB, names ...string) string {
@@ -134,8 +57,21 @@ func (e exporter) scrape() []wire.Sample {
 	return samples
 }
 
-// startNodeExporter runs the real one, told to leave out what c leaves out, with more flags.
-func startNodeExporter(t testing.TB, c Config, more ...string) exporter {
+// leavingOut are the flags that tell node_exporter to leave out what c leaves out.
+func leavingOut(c Config) []string {
+	return []string{
+		"--collector.filesystem.mount-points-exclude=" + c.Filesystem.MountPointsExclude,
+		"--collector.filesystem.fs-types-exclude=" + c.Filesystem.FSTypesExclude,
+		"--collector.diskstats.device-exclude=" + c.Diskstats.DeviceExclude,
+		"--collector.netdev.device-exclude=" + c.Netdev.DeviceExclude,
+		"--collector.netclass.ignored-devices=" + c.Netclass.IgnoredDevices, "--collector.netclass.ignore-invalid-speed",
+		"--collector.netstat.fields=" + c.Netstat.Fields, "--collector.vmstat.fields=" + c.Vmstat.Fields,
+		"--collector.textfile.directory=" + c.Textfile.Directory,
+	}
+}
+
+// startNodeExporter runs the real one.
+func startNodeExporter(t testing.TB, flags ...string) exporter {
 	t.Helper()
 	binary := peer(t, "prometheus-node-exporter", "node_exporter")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -144,15 +80,7 @@ func startNodeExporter(t testing.TB, c Config, more ...string) exporter {
 	}
 	address := l.Addr().String()
 	l.Close()
-	cmd := exec.Command(binary, "--web.listen-address="+address, "--log.level=error",
-		"--collector.filesystem.mount-points-exclude="+c.Filesystem.MountPointsExclude,
-		"--collector.filesystem.fs-types-exclude="+c.Filesystem.FSTypesExclude,
-		"--collector.diskstats.device-exclude="+c.Diskstats.DeviceExclude,
-		"--collector.netdev.device-exclude="+c.Netdev.DeviceExclude,
-		"--collector.netclass.ignored-devices="+c.Netclass.IgnoredDevices, "--collector.netclass.ignore-invalid-speed",
-		"--collector.netstat.fields="+c.Netstat.Fields, "--collector.vmstat.fields="+c.Vmstat.Fields,
-		"--collector.textfile.directory="+c.Textfile.Directory, "--no-collector.systemd")
-	cmd.Args = append(cmd.Args, more...)
+	cmd := exec.Command(binary, append([]string{"--web.listen-address=" + address, "--log.level=error"}, flags...)...)
 	var log strings.Builder
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
@@ -185,7 +113,7 @@ func startNodeExporter(t testing.TB, c Config, more ...string) exporter {
 	return exporter{t, cmd.Process.Pid, get}
 }
 
-// collection reads all sources of kind node, by series.
+// collection reads all sources of kind node, by series. What comes twice is a fault.
 func collection(t testing.TB, sources []Source) map[string]wire.Sample {
 	t.Helper()
 	out := map[string]wire.Sample{}
@@ -198,7 +126,11 @@ func collection(t testing.TB, sources []Source) map[string]wire.Sample {
 			t.Fatalf("%s: %v", s.Name, err)
 		}
 		for _, m := range r.Samples {
-			out[seriesKey(m)] = m
+			key := seriesKey(m)
+			if _, twice := out[key]; twice {
+				t.Errorf("%s: we have %s twice", s.Name, key)
+			}
+			out[key] = m
 		}
 	}
 	return out
@@ -208,75 +140,128 @@ func TestAgainstNodeExporter(t *testing.T) {
 	c := DefaultConfig()
 	c.Textfile.Directory = t.TempDir()
 	write(t, filepath.Join(c.Textfile.Directory, "jobs.prom"), "# TYPE backup_age_seconds gauge\nbackup_age_seconds{plan=\"a\\\\b\\n\"} 12.5\n")
-	c.Disabled = []string{"systemd"}
+	c.Disabled = []string{"systemd"} // see TestSystemdAgainstNodeExporter
 	sources, err := Sources(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer := startNodeExporter(t, c, "--collector.processes")
-	before := collection(t, sources)
-	theirs := peer.scrape()
-	after := collection(t, sources)
-
-	ours := map[string]bool{}
-	for _, s := range before {
-		ours[s.Name] = true
-	}
-	shared, missing := map[string]bool{}, map[string]bool{}
-	for _, s := range theirs {
-		if !ours[s.Name] {
-			missing[s.Name] = true
-			continue
-		}
-		shared[s.Name] = true
-		key := seriesKey(s)
-		a, okA := before[key]
-		b, okB := after[key]
-		if !okA && !okB {
-			t.Errorf("node_exporter has %s, we do not; of that name we have\n%s", key, ofName(before, s.Name))
-			continue
-		}
-		if okA && okB && !near(s, a.Value, b.Value) {
-			t.Errorf("%s: node_exporter says %v; we said %v before and %v after", key, s.Value, a.Value, b.Value)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		if reason(name) == "" {
-			t.Errorf("node_exporter has %s, we do not, and notOurs gives no reason", name)
-		}
-	}
-	for name := range ours {
-		if notOurs[name] != "" {
-			t.Errorf("notOurs says why we do not report %s, but we do", name)
-		}
-	}
-	t.Logf("%d of our %d series, %d names shared, %d names of theirs left out", len(before), len(theirs), len(shared), len(missing))
-	if len(shared) < 150 {
-		t.Errorf("only %d names are shared: is this node_exporter?", len(shared))
+	peer := startNodeExporter(t, append(leavingOut(c), "--collector.processes", "--no-collector.systemd")...)
+	if shared := compare(t, sources, peer); shared < 150 {
+		t.Errorf("only %d names are shared: is this node_exporter?", shared)
 	}
 }
 
+// compare reads ours, theirs and ours again, and holds them to each other both ways: what either has under a name that both
+// have, the other has, with a value that fits; what only one has, it has for a reason. It returns how many names are shared.
+func compare(t *testing.T, sources []Source, peer exporter) int {
+	t.Helper()
+	before := collection(t, sources)
+	scraped := peer.scrape()
+	after := collection(t, sources)
+	minor := release(t, scraped)
+	before, after = atRelease(t, minor, before), atRelease(t, minor, after)
+	byKey := map[string]wire.Sample{}
+	for _, s := range scraped {
+		byKey[seriesKey(s)] = s
+	}
+	theirs := atRelease(t, minor, byKey)
+	ourNames, theirNames := namesOf(before, after), namesOf(theirs)
+	for key, s := range theirs {
+		a, okA := before[key]
+		b, okB := after[key]
+		switch {
+		case !ourNames[s.Name]:
+		case !okA && !okB:
+			t.Errorf("node_exporter has %s, we do not; of that name we have\n%s", key, ofName(before, s.Name))
+		case okA && okB && !near(key, s.Value, a.Value, b.Value) && minor >= mended[s.Name]:
+			t.Errorf("%s: node_exporter says %v; we said %v before and %v after", key, s.Value, a.Value, b.Value)
+		}
+	}
+	for key, s := range before {
+		later, still := after[key]
+		_, has := theirs[key]
+		if still && !has && theirNames[s.Name] && !(zeroes[s.Name] && near(key, 0, s.Value, later.Value)) {
+			t.Errorf("we have %s, node_exporter does not; of that name it has\n%s", key, ofName(theirs, s.Name))
+		}
+	}
+	left := 0
+	for _, name := range slices.Sorted(maps.Keys(theirNames)) {
+		if ourNames[name] {
+			continue
+		}
+		if left++; reason(name) == "" {
+			t.Errorf("node_exporter has %s, we do not, and notOurs gives no reason", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(ourNames)) {
+		if !theirNames[name] && !slices.ContainsFunc(notTheirs, func(n absence) bool { return n.covers(name) }) {
+			t.Errorf("we have %s, node_exporter 1.%d does not, and notTheirs gives no reason", name, minor)
+		}
+	}
+	shared := len(theirNames) - left
+	t.Logf("node_exporter 1.%d: %d series of ours, %d of theirs; %d names shared, %d of theirs left out", minor, len(before), len(theirs), shared, left)
+	return shared
+}
+
+// release is x of their release 1.x.
+func release(t *testing.T, theirs []wire.Sample) int {
+	t.Helper()
+	for _, s := range theirs {
+		for _, l := range s.Labels {
+			if s.Name != "node_exporter_build_info" || l.Name != "version" {
+				continue
+			}
+			var minor int
+			if _, err := fmt.Sscanf(l.Value, "1.%d.", &minor); err != nil {
+				t.Fatalf("node_exporter is of version %q, want one of 1.x", l.Value)
+			}
+			return minor
+		}
+	}
+	t.Fatal("node_exporter does not say its version")
+	return 0
+}
+
+// atRelease takes away the labels that release 1.minor does not have. Two series must not become one.
+func atRelease(t *testing.T, minor int, all map[string]wire.Sample) map[string]wire.Sample {
+	t.Helper()
+	out := make(map[string]wire.Sample, len(all))
+	for _, s := range all {
+		for _, l := range since {
+			if minor < l.minor && l.name.MatchString(s.Name) {
+				s.Labels = slices.DeleteFunc(slices.Clone(s.Labels), func(x wire.Label) bool { return x.Name == l.label })
+			}
+		}
+		key := seriesKey(s)
+		if _, twice := out[key]; twice {
+			t.Errorf("%s is there twice", key)
+		}
+		out[key] = s
+	}
+	return out
+}
+
+func namesOf(readings ...map[string]wire.Sample) map[string]bool {
+	out := map[string]bool{}
+	for _, r := range readings {
+		for _, s := range r {
+			out[s.Name] = true
+		}
+	}
+	return out
+}
+
 // near says whether node_exporter's value lies between ours before and after, or near enough where it moves.
-func near(s wire.Sample, before, after float64) bool {
+func near(key string, theirs, before, after float64) bool {
 	low, high := min(before, after), max(before, after)
 	high, low = high+1e-12*high, low-1e-12*low // they may divide in another order
-	for name, by := range loose {
-		if name.MatchString(s.Name) {
+	for series, by := range loose {
+		if series.MatchString(key) {
 			slack := by[0]*max(-low, high) + by[1]
 			low, high = low-slack, high+slack
 		}
 	}
-	return low <= s.Value && s.Value <= high
-}
-
-// reason is why a metric of theirs is not ours.
-func reason(name string) string {
-	for n, why := range notOurs {
-		if name == n || strings.HasSuffix(n, "_") && strings.HasPrefix(name, n) || strings.HasPrefix(name, n+"_") {
-			return why
-		}
-	}
-	return ""
+	return low <= theirs && theirs <= high
 }
 
 func ofName(all map[string]wire.Sample, name string) string {
@@ -300,7 +285,7 @@ func BenchmarkBesideNodeExporter(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Run("node_exporter", func(b *testing.B) {
-		e := startNodeExporter(b, c)
+		e := startNodeExporter(b, append(leavingOut(c), "--no-collector.systemd")...)
 		h := host{c.Path}
 		before, err := h.stat(e.pid, nil)
 		if err != nil {

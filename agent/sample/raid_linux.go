@@ -71,7 +71,11 @@ func (s mdadmSampler) array(name string) ([]wire.Sample, error) {
 		return nil, err
 	}
 	need, _ := word([]byte(required))
-	total, _ := decimal(need)
+	total, known := decimal(need)
+	degraded, _, err := value(dir + "/degraded") // not of arrays without redundancy
+	if err != nil {
+		return nil, err
+	}
 	size, _, err := value(s.sys("block", name, "size")) // sectors
 	if err != nil {
 		return nil, err
@@ -81,6 +85,10 @@ func (s mdadmSampler) array(name string) ([]wire.Sample, error) {
 		sample("node_md_disks_required", float64(total), "device", name),
 		sample("node_md_blocks", blocks, "device", name),
 		sample("node_md_blocks_synced", synced(dir, action, blocks), "device", name),
+		sample("node_md_degraded", degraded, "device", name),
+	}
+	if known {
+		out = append(out, sample("node_md_raid_disks", float64(total), "device", name))
 	}
 	for _, d := range []string{"active", "failed", "spare"} {
 		out = append(out, sample("node_md_disks", disks[d], "device", name, "state", d))

@@ -18,7 +18,7 @@ const (
 	maxNetdevs  = 48  // 16, and 20 of netclass
 	maxMounts   = 128 // 7
 	maxUnits    = 400 // 5
-	maxArrays   = 16  // 11
+	maxArrays   = 16  // 13
 	maxBonds    = 16  // 2
 	maxZones    = 32  // 1, and 2 of a cooling device
 	maxSensors  = 160 // 1

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,6 +46,9 @@ type systemdSampler struct {
 	runs    map[string]run
 	checked time.Time
 }
+
+// typed are the units that have a type, by suffix: services (simple, oneshot) and mounts (ext4).
+var typed = map[string]string{".service": "Service", ".mount": "Mount"}
 
 // unitSeries is a unit's type, and its label sets in the order of unitStates.
 type unitSeries struct {
@@ -158,6 +163,10 @@ func (s *systemdSampler) samples(ctx context.Context, conn *systemd.Conn, units 
 	s.known = known
 	for _, state := range unitStates {
 		out = append(out, sample("node_systemd_units", float64(count[state]), "state", state))
+		delete(count, state)
+	}
+	for _, state := range slices.Sorted(maps.Keys(count)) { // reloading, maintenance: told while a unit is in them
+		out = append(out, sample("node_systemd_units", float64(count[state]), "state", state))
 	}
 	return append(out, leftOut("systemd", len(wanted)-len(chosen))), nil
 }
@@ -184,8 +193,8 @@ func (s *systemdSampler) series(ctx context.Context, conn *systemd.Conn, unit st
 		return u, nil
 	}
 	u := &unitSeries{}
-	if strings.HasSuffix(unit, ".service") {
-		p, err := conn.GetServicePropertyContext(ctx, unit, "Type")
+	if iface := typed[filepath.Ext(unit)]; iface != "" {
+		p, err := conn.GetUnitTypePropertyContext(ctx, unit, iface, "Type")
 		if err != nil {
 			return nil, err
 		}

@@ -38,11 +38,14 @@ func children(t *testing.T) string {
 	return fmt.Sprintf("alive %v, reaped children: page faults %d, switches %d", alive, u.Minflt+u.Majflt, u.Nvcsw+u.Nivcsw)
 }
 
+// A full collection, the inventory and every bundle that a collector can ask for.
 func TestFullCollectionStartsNoProcess(t *testing.T) {
 	b := newBus(t)
 	b.set("web.service", "failed", failed("signal", 2, 9, noon))
 	c := DefaultConfig()
 	c.StateDir = t.TempDir()
+	c.Textfile.Directory = t.TempDir()
+	write(t, filepath.Join(c.Textfile.Directory, "a.prom"), "a 1\n")
 	c.Watch = []Watch{{"a", "b"}}
 	sources, err := Sources(c)
 	if err != nil {
@@ -65,6 +68,7 @@ func TestFullCollectionStartsNoProcess(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	makeEveryBundle(t, c)
 	if after := children(t); after != before {
 		t.Fatalf("a process was started: before %s, after %s", before, after)
 	}
@@ -74,6 +78,48 @@ func TestFullCollectionStartsNoProcess(t *testing.T) {
 	}
 	if after := children(t); after == before {
 		t.Errorf("a process that was started does not show in %s", after)
+	}
+}
+
+// makeEveryBundle makes all there are, each with an argument where it takes one and without where it can do without, and holds
+// that none of them starts a process.
+func makeEveryBundle(t *testing.T, c Config) {
+	t.Helper()
+	small := c
+	small.Path = diskHost(t).path // the same code on a tree that is looked through in no time
+	arguments := map[string]string{"disk_usage": "/srv", "deleted_files": "/", "logs": "web.service"}
+	made := 0
+	for _, config := range []Config{c, small} {
+		bundles, err := Bundles(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range bundles {
+			asked := []string{arguments[b.Name]}
+			if b.Source != "" && !b.Needs {
+				asked = append(asked, "")
+			}
+			if b.Source != "" && asked[0] == "" {
+				t.Errorf("the bundle %s takes an argument, and this test has none for it", b.Name)
+			}
+			if (b.Name == "disk_usage") != (config.Path == small.Path) {
+				continue
+			}
+			for _, argument := range asked {
+				before := children(t)
+				table, err := b.Make(t.Context(), time.Now(), argument)
+				if err != nil || len(table.GetRows()) == 0 && table.GetNoneBecause() == "" {
+					t.Errorf("bundle %s of %q: %v, error %v", b.Name, argument, table, err)
+				}
+				if after := children(t); after != before {
+					t.Fatalf("the bundle %s of %q started a process: before %s, now %s", b.Name, argument, before, after)
+				}
+			}
+			made++
+		}
+	}
+	if all, err := Bundles(c); err != nil || made != len(all) || made == 0 {
+		t.Errorf("%d bundles were made, there are %d (error %v)", made, len(all), err)
 	}
 }
 

@@ -3,6 +3,7 @@ package sample
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -27,53 +28,13 @@ func Sources(c Config) ([]Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("samplers: %w", err)
 	}
-	unread := func(name string) bool {
-		return !c.wants(name) || name == "process" && len(c.Watch) == 0 || name == "textfile" && c.Textfile.Directory == ""
-	}
-	all := map[string]Source{
-		"boot":         {Sampler: &bootSampler{host: h, dir: c.StateDir}},
-		"cpu":          {Kind: "node", Sampler: newCPU(h)},
-		"loadavg":      {Kind: "node", Sampler: newLoadavg(h)},
-		"meminfo":      {Kind: "node", Sampler: newMeminfo(h)},
-		"vmstat":       {Kind: "node", Sampler: newVmstat(h, c.Vmstat)},
-		"pressure":     {Kind: "node", Sampler: newPressure(h)},
-		"filesystem":   {Kind: "node", Sampler: newFilesystem(h, c.Filesystem)},
-		"diskstats":    {Kind: "node", Sampler: newDiskstats(h, c.Diskstats)},
-		"mdadm":        {Kind: "node", Every: raidEvery, Sampler: mdadmSampler{h}},
-		"netdev":       {Kind: "node", Sampler: newNetdev(h, c.Netdev)},
-		"netclass":     {Kind: "node", Sampler: newNetclass(h, c.Netclass)},
-		"bonding":      {Kind: "node", Every: raidEvery, Sampler: bondingSampler{h}},
-		"netstat":      {Kind: "node", Sampler: newNetstat(h, c.Netstat)},
-		"sockstat":     {Kind: "node", Sampler: newSockstat(h)},
-		"softnet":      {Kind: "node", Sampler: newSoftnet(h)},
-		"conntrack":    {Kind: "node", Sampler: newConntrack(h)},
-		"stat":         {Kind: "node", Sampler: newStat(h)},
-		"time":         {Kind: "node", Sampler: timeSampler{time.Now}},
-		"timex":        {Kind: "node", Sampler: timexSampler{unix.Adjtimex}},
-		"clocksource":  {Kind: "node", Every: factsEvery, Sampler: clocksourceSampler{h}},
-		"uname":        {Kind: "node", Every: factsEvery, Sampler: unameSampler{}},
-		"os":           {Kind: "node", Every: factsEvery, Sampler: osSampler{h}},
-		"dmi":          {Kind: "node", Every: factsEvery, Sampler: dmiSampler{h}},
-		"selinux":      {Kind: "node", Every: factsEvery, Sampler: selinuxSampler{h}},
-		"entropy":      {Kind: "node", Sampler: newEntropy(h)},
-		"filefd":       {Kind: "node", Sampler: newFilefd(h)},
-		"edac":         {Kind: "node", Every: sensorsEvery, Sampler: edacSampler{h}},
-		"thermal_zone": {Kind: "node", Every: sensorsEvery, Sampler: thermalSampler{h}},
-		"hwmon":        {Kind: "node", Every: sensorsEvery, Sampler: hwmonSampler{h}},
-		"systemd":      {Kind: "node", Every: systemdEvery, Sampler: newSystemd(h, c.Systemd)},
-		"process":      {Kind: "process", Sampler: newWatch(h, c.Watch)},
-		"processes":    {Kind: "node", Every: tablesEvery, Sampler: &processesSampler{host: h}},
-		"sessions":     {Every: tablesEvery, Sampler: redactedSampler{newSessions(sessionsSampler{h}), redact}},
-		"kmsg":         {Every: kmsgEvery, Sampler: redactedSampler{newKmsg(h, c.StateDir, c.Watch), redact}},
-		"logs":         {Every: logsEvery, Sampler: redactedSampler{newLogs(h, c.StateDir, c.Logs, redact), redact}},
-		"packages":     {Every: packagesEvery, Sampler: redactedSampler{newPackages(h, c.StateDir), redact}},
-		"ports":        {Every: portsEvery, Sampler: redactedSampler{newPorts(h), redact}},
-		"textfile":     {Kind: "node", Every: textfileEvery, Sampler: newTextfile(c.Textfile, taken(slices.DeleteFunc(slices.Clone(Names), unread)))},
-		"self":         {Kind: "watchbill_agent", Sampler: newSelf(c.Version)},
+	all := map[string]Source{}
+	for _, group := range []map[string]Source{c.kernel(h), c.facts(h), c.software(h), c.told(h, redact)} {
+		maps.Copy(all, group)
 	}
 	var out []Source
 	for _, name := range Names {
-		if unread(name) {
+		if c.unread(name) {
 			continue
 		}
 		s := all[name]
@@ -81,6 +42,75 @@ func Sources(c Config) ([]Source, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// unread says whether the source of this name is not asked for, or has nothing to look at.
+func (c Config) unread(name string) bool {
+	return !c.wants(name) || name == "process" && len(c.Watch) == 0 || name == "textfile" && c.Textfile.Directory == ""
+}
+
+// kernel makes the samplers of what the kernel counts and measures all the time.
+func (c Config) kernel(h host) map[string]Source {
+	return map[string]Source{
+		"cpu":        {Kind: "node", Sampler: newCPU(h)},
+		"loadavg":    {Kind: "node", Sampler: newLoadavg(h)},
+		"meminfo":    {Kind: "node", Sampler: newMeminfo(h)},
+		"vmstat":     {Kind: "node", Sampler: newVmstat(h, c.Vmstat)},
+		"pressure":   {Kind: "node", Sampler: newPressure(h)},
+		"filesystem": {Kind: "node", Sampler: newFilesystem(h, c.Filesystem)},
+		"diskstats":  {Kind: "node", Sampler: newDiskstats(h, c.Diskstats)},
+		"netdev":     {Kind: "node", Sampler: newNetdev(h, c.Netdev)},
+		"netclass":   {Kind: "node", Sampler: newNetclass(h, c.Netclass)},
+		"netstat":    {Kind: "node", Sampler: newNetstat(h, c.Netstat)},
+		"sockstat":   {Kind: "node", Sampler: newSockstat(h)},
+		"softnet":    {Kind: "node", Sampler: newSoftnet(h)},
+		"conntrack":  {Kind: "node", Sampler: newConntrack(h)},
+		"stat":       {Kind: "node", Sampler: newStat(h)},
+		"time":       {Kind: "node", Sampler: timeSampler{time.Now}},
+		"timex":      {Kind: "node", Sampler: timexSampler{unix.Adjtimex}},
+		"entropy":    {Kind: "node", Sampler: newEntropy(h)},
+		"filefd":     {Kind: "node", Sampler: newFilefd(h)},
+	}
+}
+
+// facts makes those of what hardly ever changes, or costs more to look at.
+func (c Config) facts(h host) map[string]Source {
+	return map[string]Source{
+		"mdadm":        {Kind: "node", Every: raidEvery, Sampler: mdadmSampler{h}},
+		"bonding":      {Kind: "node", Every: raidEvery, Sampler: bondingSampler{h}},
+		"clocksource":  {Kind: "node", Every: factsEvery, Sampler: clocksourceSampler{h}},
+		"uname":        {Kind: "node", Every: factsEvery, Sampler: unameSampler{}},
+		"os":           {Kind: "node", Every: factsEvery, Sampler: osSampler{h}},
+		"dmi":          {Kind: "node", Every: factsEvery, Sampler: dmiSampler{h}},
+		"selinux":      {Kind: "node", Every: factsEvery, Sampler: selinuxSampler{h}},
+		"edac":         {Kind: "node", Every: sensorsEvery, Sampler: edacSampler{h}},
+		"thermal_zone": {Kind: "node", Every: sensorsEvery, Sampler: thermalSampler{h}},
+		"hwmon":        {Kind: "node", Every: sensorsEvery, Sampler: hwmonSampler{h}},
+	}
+}
+
+// software makes those of what runs on the host, this agent and what other programs leave for it included.
+func (c Config) software(h host) map[string]Source {
+	read := slices.DeleteFunc(slices.Clone(Names), c.unread)
+	return map[string]Source{
+		"systemd":   {Kind: "node", Every: systemdEvery, Sampler: newSystemd(h, c.Systemd)},
+		"process":   {Kind: "process", Sampler: newWatch(h, c.Watch)},
+		"processes": {Kind: "node", Every: tablesEvery, Sampler: &processesSampler{host: h}},
+		"textfile":  {Kind: "node", Every: textfileEvery, Sampler: newTextfile(c.Textfile, taken(read))},
+		"self":      {Kind: "watchbill_agent", Sampler: newSelf(c.Version)},
+	}
+}
+
+// told makes those that tell events, with tables and without series. What has texts of others passes r.
+func (c Config) told(h host, r *Redactor) map[string]Source {
+	return map[string]Source{
+		"boot":     {Sampler: &bootSampler{host: h, dir: c.StateDir}},
+		"sessions": {Every: tablesEvery, Sampler: redactedSampler{newSessions(sessionsSampler{h}), r}},
+		"kmsg":     {Every: kmsgEvery, Sampler: redactedSampler{newKmsg(h, c.StateDir, c.Watch), r}},
+		"logs":     {Every: logsEvery, Sampler: redactedSampler{newLogs(h, c.StateDir, c.Logs, r), r}},
+		"packages": {Every: packagesEvery, Sampler: redactedSampler{newPackages(h, c.StateDir), r}},
+		"ports":    {Every: portsEvery, Sampler: redactedSampler{newPorts(h), r}},
+	}
 }
 
 func (p Path) withDefaults() Path {

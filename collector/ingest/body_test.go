@@ -240,33 +240,35 @@ func TestFloodOfThePast(t *testing.T) {
 
 // A bulk is of the past whatever lane it names, and one longer than allowed is refused as such.
 func TestABulkIsOfThePast(t *testing.T) {
-	w := newWorld(t, tight)
-	c := w.enrol("acme", "leeds", "web1")
-	c.say(c.report(c.block("cpu", 1, 0)), wire.LaneLive, 0, time.Time{})
-	e := wire.NewBulkEncoder(wire.DefaultLimits())
-	if _, err := e.Add(c.old()); err != nil {
-		t.Fatal(err)
-	}
-	body, coding, err := e.Body()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, lane := range []string{"", wire.LaneLive, "?"} {
-		_, answer, err := c.postWith(wire.PathBulk, wire.TypeBulkV1, coding, bytes.NewReader(body), func(h http.Header) { h.Set(wire.HeaderLane, lane) })
-		var ack wire.Ack
-		if err != nil || proto.Unmarshal(answer, &ack) != nil || ack.Result != later || !strings.Contains(ack.Error, "backlog.samples_per_second") {
-			t.Errorf("lane %q: %v, %v", lane, &ack, err)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, tight)
+		c := w.enrol("acme", "leeds", "web1")
+		c.say(c.report(c.block("cpu", 1, 0)), wire.LaneLive, 0, time.Time{})
+		e := wire.NewBulkEncoder(wire.DefaultLimits())
+		if _, err := e.Add(c.old()); err != nil {
+			t.Fatal(err)
 		}
-	}
-	c.withCredits()
-	for name, body := range map[string]io.Reader{
-		"told":     bytes.NewReader(make([]byte, 1<<20+1)),
-		"not told": io.MultiReader(bytes.NewReader(make([]byte, 1<<20)), strings.NewReader("xy")),
-	} {
-		resp, answer, err := c.postWith(wire.PathBulk, wire.TypeBulkV1, "", body, func(h http.Header) { h.Set(wire.HeaderLane, wire.LaneBacklog) })
-		if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s: %v, %q, %v", name, resp.Status, answer, err)
+		body, coding, err := e.Body()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, lane := range []string{"", wire.LaneLive, "?"} {
+			_, answer, err := c.postWith(wire.PathBulk, wire.TypeBulkV1, coding, bytes.NewReader(body), func(h http.Header) { h.Set(wire.HeaderLane, lane) })
+			var ack wire.Ack
+			if err != nil || proto.Unmarshal(answer, &ack) != nil || ack.Result != later || !strings.Contains(ack.Error, "backlog.samples_per_second") {
+				t.Errorf("lane %q: %v, %v", lane, &ack, err)
+			}
 		}
 		c.withCredits()
-	}
+		for name, body := range map[string]io.Reader{
+			"told":     bytes.NewReader(make([]byte, 1<<20+1)),
+			"not told": io.MultiReader(bytes.NewReader(make([]byte, 1<<20)), strings.NewReader("xy")),
+		} {
+			resp, answer, err := c.postWith(wire.PathBulk, wire.TypeBulkV1, "", body, func(h http.Header) { h.Set(wire.HeaderLane, wire.LaneBacklog) })
+			if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge {
+				t.Errorf("%s: %v, %q, %v", name, resp.Status, answer, err)
+			}
+			c.withCredits()
+		}
+	})
 }

@@ -69,10 +69,12 @@ const (
 	turnedConnections = "connections"
 	turnedHandshakes  = "handshakes"
 	turnedPace        = "pace"
-	turnedAddress     = "address"
+	turnedAddress     = "address"   // over its own bounds
+	turnedAddresses   = "addresses" // more of them than can be told apart
 )
 
-// Pace of turning away, and how many at once: a fleet that comes back all together is not slowed down.
+// Pace of turning away those whom nobody's own bound keeps out, and how many at once: a fleet that comes back all together
+// is not slowed down.
 const (
 	refusalsPerSecond = 100
 	refusalsAtOnce    = 2000
@@ -126,8 +128,9 @@ func (g *gate) Close() error {
 }
 
 // Accept lets the next one in that fits, and turns all others away meanwhile: nobody waits who would have given up when
-// the turn comes, and nobody is kept out by those who do not fit. Only a flood of those, thousands in seconds, is slowed
-// down, newcomers with it; connections that stand are not touched.
+// the turn comes, and nobody is kept out by those who do not fit. An address that is over its own bounds is turned away at
+// once, however often it comes: who waited for it would be everybody else. Only a flood from everywhere, thousands in
+// seconds, is slowed down, newcomers with it; connections that stand are not touched.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
 		conn, err := g.Listener.Accept()
@@ -141,7 +144,7 @@ func (g *gate) Accept() (net.Conn, error) {
 		}
 		g.turned(reason)
 		turnAway(conn)
-		if !g.refusals.Allow() && !g.pause(refusalPause) {
+		if reason != turnedAddress && !g.refusals.Allow() && !g.pause(refusalPause) {
 			return nil, net.ErrClosed
 		}
 	}
@@ -173,7 +176,9 @@ func (g *gate) admit(from netip.Addr, now time.Time) (reason string) {
 	defer g.mu.Unlock()
 	c := g.caller(from, now)
 	switch {
-	case c == nil || c.strangers >= max(g.door.Handshakes/16, 1) || c.pace.TokensAt(now) < 1:
+	case c == nil:
+		return turnedAddresses
+	case c.strangers >= max(g.door.Handshakes/16, 1) || c.pace.TokensAt(now) < 1:
 		return turnedAddress
 	case g.standing >= g.door.Connections:
 		return turnedConnections

@@ -3,6 +3,7 @@ package ingest
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -167,7 +168,7 @@ func TestGateForgets(t *testing.T) {
 		c := &guest{gate: g, from: address(n)}
 		c.introduce()
 	}
-	if reason := g.admit(address(maxAddresses), now); reason != turnedAddress {
+	if reason := g.admit(address(maxAddresses), now); reason != turnedAddresses {
 		t.Errorf("one too many: %q", reason)
 	}
 	if reason := g.admit(address(maxAddresses), now.Add(2*time.Second)); reason != "" || len(g.addresses) != 1 {
@@ -199,26 +200,49 @@ func TestServerStops(t *testing.T) {
 	}
 }
 
-// TestGateFlood: thousands that do not fit are turned away at once, more only at a pace, and who fits then still comes in.
+// TestGateFlood: a flood of one address is turned away at once, however large, and nobody else waits behind it.
 func TestGateFlood(t *testing.T) {
 	atGate(t, Door{PerAddress: 1, AddressBurst: 1}, func(h *hall, in <-chan net.Conn, _ *gate, turned map[string]int) {
 		from := time.Now()
-		for range refusalsAtOnce + 1 {
+		const flood = 2 * refusalsAtOnce
+		for range flood {
 			h.knock("192.0.2.1")
+		}
+		h.knock("192.0.2.2")
+		synctest.Wait()
+		if took := time.Since(from); took != 0 || len(in) != 2 || turned[turnedAddress] != flood-1 {
+			t.Errorf("after %v %d are inside, turned away %v", took, len(in), turned)
+		}
+	})
+}
+
+// TestGateFloodFromEverywhere: thousands that do not fit are turned away at once, more only at a pace, and who fits then
+// still comes in.
+func TestGateFloodFromEverywhere(t *testing.T) {
+	atGate(t, Door{Handshakes: 1}, func(h *hall, in <-chan net.Conn, _ *gate, turned map[string]int) {
+		from := time.Now()
+		n := 0
+		knock := func() {
+			n++
+			h.knock(fmt.Sprintf("198.51.%d.%d", n>>8, n&0xff))
+		}
+		for range refusalsAtOnce + 1 {
+			knock()
 		}
 		if took := time.Since(from); took != 0 {
 			t.Errorf("the first %d took %v", refusalsAtOnce, took)
 		}
 		for range 5 * refusalsPerSecond {
-			h.knock("192.0.2.1")
+			knock()
 		}
 		if took := time.Since(from); took < 4*time.Second || took > 6*time.Second {
 			t.Errorf("five seconds' worth took %v", took)
 		}
-		h.knock("192.0.2.2")
+		state(<-in, http.StateActive) // has spoken, and makes room for one
+		knock()
 		synctest.Wait()
-		if len(in) < 2 || turned[turnedPace] != 0 {
-			t.Errorf("%d inside, turned away %v", len(in), turned)
+		if len(in) != 1 || turned[turnedHandshakes] != n-2 {
+			t.Errorf("%d inside, turned away %v of %d", len(in), turned, n)
 		}
 	})
 }

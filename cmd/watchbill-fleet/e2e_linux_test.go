@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +67,11 @@ type site struct {
 	ended       chan struct{}
 }
 
-func newSite(t testing.TB) *site {
+// patient is the configuration of a collector that does not take a busy machine for silent hosts.
+const patient = "silence: {least: 2m}"
+
+// newSite starts a collector; door and more are what is special about its configuration.
+func newSite(t testing.TB, door, more string) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), web: freePort(t), agents: freePort(t), log: &safeBuffer{}}
 	s.storage = filepath.Join(s.dir, "data")
@@ -78,12 +83,12 @@ func newSite(t testing.TB) *site {
 	s.write("watchbill.yml", fmt.Sprintf(`
 storage: {path: data}
 web: {listen_address: %q}
-agents: {listen_address: %q}
+agents: {listen_address: %q, door: {%s}}
 fleet: {directory: fleet}
 evaluation: {interval: 500ms}
-silence: {least: 2m}
 history: {retention: 0s}
-`, s.web, s.agents))
+%s
+`, s.web, s.agents, door, more))
 	t.Cleanup(func() {
 		s.kill()
 		if t.Failed() {
@@ -247,7 +252,7 @@ func (s *site) start(c config, acknowledged func(string, *wire.Report)) (*fleet,
 }
 
 func TestFleetIsTakenInAndItsFaultsBecomeTickets(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, "", patient)
 	c := good()
 	c.dir, c.interval, c.duration = s.prepare(50, 0.3), 500*time.Millisecond, 5*time.Minute
 	c.churn, c.events, c.wire = 20, 600, 1
@@ -257,7 +262,7 @@ func TestFleetIsTakenInAndItsFaultsBecomeTickets(t *testing.T) {
 		t.Fatalf("%d hosts are broken, want 4 of 35 Linux hosts", f.broken)
 	}
 	eventually(t, 2*time.Minute, "every broken host has its ticket and all have reported for a while", func() bool {
-		return len(s.tickets(linuxBreakage().rule)) >= f.broken && f.shared.stats.reports.Load() > 1000
+		return len(s.tickets(linuxBreakage().rule)) >= f.broken && f.shared.stats.reports.Load() > 600
 	})
 	stop()
 	found := s.tickets(linuxBreakage().rule)
@@ -276,9 +281,10 @@ func TestFleetIsTakenInAndItsFaultsBecomeTickets(t *testing.T) {
 	}
 	st := f.shared.stats
 	refused, failed, _ := st.reasons()
-	if len(refused) != 0 || len(failed) != 0 || st.superseded.Load() != 0 || st.connects.Load() != 50 {
-		t.Errorf("refused %v, failed %v, %d not delivered, %d connections: want all reports accepted on 50", refused, failed,
-			st.superseded.Load(), st.connects.Load())
+	later := refused["later"] // to who needs a shape that somebody else was asked for, when the machine is busy
+	if delete(refused, "later"); len(refused) != 0 || len(failed) != 0 || st.superseded.Load() > later || st.connects.Load() != 50 {
+		t.Errorf("refused %v, failed %v, %d not delivered, %d told to come later, %d connections: want all reports accepted on 50", refused,
+			failed, st.superseded.Load(), later, st.connects.Load())
 	}
 	if r := st.returns(); len(r) != 1 || !r[0].stages[stageBack].whole || !r[0].stages[stageLive].whole {
 		t.Errorf("returns %+v, want one of all", r)
@@ -323,12 +329,13 @@ func (h *heardEvents) before(asset string, t time.Time) []heardEvent {
 // The collector is killed with -9 under 200 agents, twice: all come back, one ticket is open for each fault, and every
 // event that was acknowledged, by whichever collector, is in its host's ticket.
 func TestCollectorKilledUnderAFleet(t *testing.T) {
+	t.Parallel()
 	const n = 200
-	s := newSite(t)
+	s := newSite(t, "", patient)
 	c := good()
 	c.dir, c.interval, c.duration = s.prepare(n, 0), 500*time.Millisecond, 10*time.Minute
 	c.events, c.spooled, c.wire = 600, 0.1, 1
-	c.faults = []fault{{kind: faultValue, share: 1, after: 12 * time.Second}}
+	c.faults = []fault{{kind: faultValue, share: 1, after: 10 * time.Second}}
 	heard := &heardEvents{events: map[string][]heardEvent{}}
 	f, stop := s.start(c, heard.acknowledged)
 	st := f.shared.stats
@@ -347,9 +354,15 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 	})
 	eventually(t, 3*time.Minute, "every host has its ticket", func() bool { return len(s.tickets(linuxBreakage().rule)) == n })
 	stop()
-	for i, r := range st.returns() {
-		t.Logf("return %d: %+v", i, r.times())
+	var said strings.Builder
+	var all []comingBack
+	for _, r := range st.returns() {
+		all = append(all, r.times())
 	}
+	returns(all, func(name, format string, args ...any) {
+		fmt.Fprintf(&said, "%s: %s\n", name, fmt.Sprintf(format, args...))
+	})
+	t.Logf("returns:\n%s", &said)
 	checked := 0
 	for asset, tk := range s.tickets(linuxBreakage().rule) {
 		var whole ticketJSON
@@ -376,37 +389,40 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 	}
 }
 
-// Hostile agents are refused, each for its reason, and nobody else notices.
+// A hostile agent is refused, for each thing it does, and nobody else notices. The bounds are as usual, but lower, so that
+// a few seconds of it are enough to come to them; every agent has an address of its own, as the one at the door has it.
 func TestHostileAgentsHurtNobody(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, "address_burst: 100", patient+"\nquotas: {agent: {shapes_per_hour: 30, series: 2000}}")
 	c := good()
 	c.dir, c.interval, c.duration = s.prepare(30, 0.5), 500*time.Millisecond, 5*time.Minute
-	c.attacks = 40
-	c.faults = []fault{{kind: faultHostile, share: 0.1}}
+	c.attacks, c.sources = 40, 30
+	c.faults = []fault{{kind: faultHostile, share: 0.03}}
 	f, stop := s.start(c, nil)
 	st := f.shared.stats
-	want := []string{"bomb: 413", "slow_body: ", "shape_flood: ", "label_explosion: ", "reconnect: ", "no_certificate: 401"}
-	eventually(t, 2*time.Minute, "every kind of attack was answered", func() bool {
-		_, _, attacks := st.reasons()
-		for _, kind := range want {
-			found := false
-			for k := range attacks {
-				found = found || strings.HasPrefix(k, kind)
-			}
-			if !found {
+	want := map[string][]string{
+		"bomb": {"413"}, "slow_body": {"broken_off", "408"}, "shape_flood": {"shapes_quota"}, "label_explosion": {"series_quota"},
+		"reconnect": {"broken_off"}, "no_certificate": {"401"},
+	}
+	var attacks map[string]uint64
+	defer func() { t.Logf("attacks %v", attacks) }()
+	eventually(t, time.Minute, "every kind of attack was refused", func() bool {
+		_, _, attacks = st.reasons()
+		for kind, answers := range want {
+			if !slices.ContainsFunc(answers, func(answer string) bool { return attacks[kind+": "+answer] > 0 }) {
 				return false
 			}
 		}
 		return true
 	})
 	stop()
-	refused, failed, attacks := st.reasons()
-	t.Logf("attacks %v", attacks)
+	refused, failed, _ := st.reasons()
 	if len(refused) != 0 || len(failed) != 0 || st.superseded.Load() != 0 {
 		t.Errorf("refused %v, failed %v, %d not delivered: honest agents suffered", refused, failed, st.superseded.Load())
 	}
-	if attacks["bomb: taken"]+attacks["no_certificate: taken"] != 0 {
-		t.Errorf("attacks succeeded: %v", attacks)
+	for _, never := range []string{"bomb: taken", "slow_body: taken", "no_certificate: taken", "label_explosion: taken"} {
+		if attacks[never] != 0 {
+			t.Errorf("attacks succeeded: %v", attacks)
+		}
 	}
 }
 

@@ -135,3 +135,18 @@ func TestFaultOn(t *testing.T) {
 		t.Error("a fault without an end has ended")
 	}
 }
+
+// However many hostile agents there are, each goes through all attacks before it begins again.
+func TestHostileAgentsTakeTurns(t *testing.T) {
+	ways := len(attacks())
+	for agents := 1; agents <= 2*ways; agents++ {
+		seen := map[[2]int]int{}
+		for n := range agents * ways {
+			who, way := turn(n, agents)
+			seen[[2]int{who, way}]++
+		}
+		if len(seen) != agents*ways {
+			t.Errorf("%d agents: %d of %d attacks are made", agents, len(seen), agents*ways)
+		}
+	}
+}

@@ -80,13 +80,20 @@ func raid(ctx context.Context, all []*hostile, f fault, perSecond float64) error
 	g.SetLimit(maxAttacks)
 	ways := attacks()
 	for n := 0; pace.Wait(ctx) == nil; n++ {
-		a, way := all[n%len(all)], ways[(n+n/len(all))%len(ways)]
+		who, what := turn(n, len(all))
+		a, way := all[who], ways[what]
 		g.Go(func() error {
 			a.attack(ctx, way)
 			return nil
 		})
 	}
 	return g.Wait()
+}
+
+// turn is who attacks as the n-th, and how: every agent goes through all ways, neighbours a step apart.
+func turn(n, agents int) (who, way int) {
+	who = n % agents
+	return who, (n/agents + who) % len(attacks())
 }
 
 // attack runs one attack and counts its answer.

@@ -94,14 +94,17 @@ func (a *spooled) live(ctx context.Context) (again bool, err error) {
 func (a *spooled) loop(ctx context.Context, p *push.Push) (again bool, err error) {
 	for wait(ctx, a.due) {
 		now, due := time.Now(), a.due
-		changed := a.suffer(now)
-		if changed {
-			a.way.cut.Store(a.struck && (a.fault.kind == faultSilence || a.fault.kind == faultSiteCut))
+		last := a.newest()
+		if a.suffer(now) {
+			a.way.cut.Store(a.silent)
+			last = nil // by a clock that may just have been set
+			if a.fault.kind == faultRestart {
+				return true, nil
+			}
 		}
-		if changed && a.fault.kind == faultRestart {
-			return true, nil
+		if last != nil {
+			a.learn(last.Ack, last.Sent, last.Received)
 		}
-		a.takeAnswer()
 		for !a.due.After(now) { // what could not be kept up with is left out
 			a.due = a.due.Add(a.interval)
 		}
@@ -236,15 +239,13 @@ func (a *spooled) letGo(lane string, done []key) []awaited {
 	return out
 }
 
-// takeAnswer learns from the newest answer.
-func (a *spooled) takeAnswer() {
+// newest takes the newest answer, nil when there is none.
+func (a *spooled) newest() *push.Answer {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	x := a.last
 	a.last = nil
-	a.mu.Unlock()
-	if x != nil {
-		a.learn(x.Ack, x.Sent, x.Received)
-	}
+	return x
 }
 
 // wait waits until t; false when ctx has ended.

@@ -70,7 +70,9 @@ type Collector struct {
 	past      *hindsight
 	facts     *facts
 
+	// started is when this process began, listening when it could first be reached, in Unix nanoseconds.
 	started     time.Time
+	listening   atomic.Int64
 	incarnation uint64
 	// restore is the store's last restore, when it was restored.
 	restore     store.Restore
@@ -78,6 +80,8 @@ type Collector struct {
 	web, agents net.Listener
 	// running is true while Run serves.
 	running atomic.Bool
+	// patient is how long silence may last, as configured.
+	patient atomic.Pointer[incident.Patience]
 	// lookback is how far back the loaded rules look, in nanoseconds.
 	lookback atomic.Int64
 }
@@ -165,7 +169,13 @@ func (c *Collector) openFleet(ctx context.Context, d fleet.Directory) error {
 	if err := c.fleet.SetDirectory(d); err != nil {
 		return err
 	}
-	return c.fleet.Load(ctx)
+	if err := c.fleet.Load(ctx); err != nil {
+		return err
+	}
+	for _, a := range c.fleet.Agents() {
+		c.facts.expect(a.Asset, a.Interval)
+	}
+	return nil
 }
 
 func (c *Collector) openHistory() error {
@@ -212,8 +222,9 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store,
 		failing: c.failing, standing: c.standing,
 	}
+	c.setPatience(c.cfg)
 	c.silence = &silence{
-		patience: c.cfg.patience(), lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown,
+		patience: c.patience, lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown,
 		record: c.window.AppendRecorded, now: c.now,
 	}
 	c.past = &hindsight{
@@ -232,6 +243,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		return err
 	}
 	c.openAPI()
+	c.listening.Store(c.now().UnixNano())
 	return nil
 }
 
@@ -297,6 +309,7 @@ func (c *Collector) openAPI() {
 
 // Run serves, evaluates, delivers and watches until ctx ends; it returns when all of that has stopped.
 func (c *Collector) Run(ctx context.Context) error {
+	c.listening.Store(c.now().UnixNano())
 	c.running.Store(true)
 	defer c.running.Store(false)
 	g, ctx := errgroup.WithContext(ctx)

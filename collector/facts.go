@@ -25,15 +25,37 @@ type hostFacts struct {
 type facts struct {
 	mu    sync.RWMutex
 	hosts map[string]hostFacts
+	// paces are how often hosts reported when the collector stopped, for those that were not heard yet.
+	paces map[string]time.Duration
 }
 
-func newFacts() *facts { return &facts{hosts: map[string]hostFacts{}} }
+func newFacts() *facts {
+	return &facts{hosts: map[string]hostFacts{}, paces: map[string]time.Duration{}}
+}
+
+// expect says how often a host that was not heard yet reports; zero when nobody knows.
+func (f *facts) expect(asset string, interval time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if interval > 0 {
+		f.paces[asset] = interval
+	}
+}
+
+// known is what is known of a host. The caller holds mu.
+func (f *facts) known(asset string) (hostFacts, bool) {
+	h, ok := f.hosts[asset]
+	if !ok {
+		h.Interval = f.paces[asset]
+	}
+	return h, ok
+}
 
 // learn takes in one report. A late report says nothing about the present.
 func (f *facts) learn(r ingest.Report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	h := f.hosts[r.Asset.Name]
+	h, _ := f.known(r.Asset.Name)
 	defer func() { f.hosts[r.Asset.Name] = h }()
 	h.Heard = r.ReceivedAt
 	if r.Replayed {
@@ -107,6 +129,5 @@ func shortestInterval(r ingest.Report) time.Duration {
 func (f *facts) host(asset string) (hostFacts, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	h, ok := f.hosts[asset]
-	return h, ok
+	return f.known(asset)
 }

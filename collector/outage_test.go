@@ -231,7 +231,6 @@ func TestThreeDaysWithoutALine(t *testing.T) {
 func (n *town) threeDays(h *citizen) ticket.Ticket {
 	n.t.Helper()
 	n.hosts["web2"].halt()
-	n.hosts["web2"].halted = func() {}
 	n.at(min1)
 	made, received := h.made, n.received()
 	h.set(func(h *citizen) { h.cut = true })

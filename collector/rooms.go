@@ -18,7 +18,6 @@ import (
 
 	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/fleet"
-	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/rules"
 	"github.com/watchbill/watchbill/rules/packs"
@@ -66,32 +65,6 @@ func (c *Collector) assetOf(instance string) (window.Asset, bool) {
 	a, ok := c.fleet.Asset(instance)
 	return window.Asset{Name: a.Name, Customer: a.Customer, Site: a.Site}, ok
 }
-
-// lives are the hosts with an active agent. One that was not heard yet since the start is given the start as its sign of
-// life: nobody listened before.
-func (c *Collector) lives() []incident.Life {
-	var out []incident.Life
-	for _, a := range c.fleet.Agents() {
-		if !a.RevokedAt.IsZero() {
-			continue
-		}
-		l := incident.Life{Asset: a.Asset, Customer: a.Customer, Site: a.Site, Heard: c.started, Word: incident.Start, Interval: usualInterval}
-		if a.EnrolledAt.After(l.Heard) {
-			l.Heard, l.Word = a.EnrolledAt, incident.Enrolment
-		}
-		if h, ok := c.facts.host(a.Asset); ok {
-			l.Heard, l.Word, l.Goodbye = h.Heard, incident.Report, h.Goodbye
-			if h.Interval > 0 {
-				l.Interval = h.Interval
-			}
-		}
-		out = append(out, l)
-	}
-	return out
-}
-
-// usualInterval is how often a host is taken to report until it says so itself.
-const usualInterval = 10 * time.Second
 
 // failing are an asset's samplers that cannot look.
 func (c *Collector) failing(asset string) []failing {

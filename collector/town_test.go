@@ -117,7 +117,7 @@ func (n *town) up() {
 func look(ctx context.Context, c *Collector) error {
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -125,6 +125,11 @@ func look(ctx context.Context, c *Collector) error {
 		}
 		if err := c.silence.look(ctx); err != nil && ctx.Err() == nil {
 			return err
+		}
+		if n%6 == 0 {
+			if err := c.keepIntervals(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
 		}
 	}
 }
@@ -230,8 +235,11 @@ func (h *citizen) run() {
 	}
 }
 
-// halt ends the agent in order; it says goodbye if it can.
-func (h *citizen) halt() { h.halted() }
+// halt ends the agent in order, if it runs; it says goodbye if it can.
+func (h *citizen) halt() {
+	h.halted()
+	h.halted = func() {}
+}
 
 func (h *citizen) set(change func(*citizen)) {
 	h.mu.Lock()

@@ -22,10 +22,11 @@ import (
 // watchEvery is how often silence and deadlines are looked at. It bounds how late either is noticed.
 const watchEvery = time.Second
 
-// watch drives what no report will: silence and deadlines. A failure is logged and tried again at the next tick.
+// watch drives what no report will: silence and deadlines, and keeps how often agents report. A failure is logged and tried again at the next tick.
 func (c *Collector) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	paced := c.now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -34,6 +35,12 @@ func (c *Collector) watch(ctx context.Context) error {
 		}
 		if err := c.silence.look(ctx); err != nil && ctx.Err() == nil {
 			c.log.Error("silence could not be recorded; trying again", "err", err)
+		}
+		if now := c.now(); now.Sub(paced).Abs() >= intervalsEvery {
+			paced = now
+			if err := c.keepIntervals(ctx); err != nil && ctx.Err() == nil {
+				c.log.Error("how often agents report could not be kept; trying again", "err", err)
+			}
 		}
 		for {
 			next, err := c.pipeline.elapse(ctx)
@@ -49,7 +56,8 @@ func (c *Collector) watch(ctx context.Context) error {
 
 // silence watches for hosts that say nothing and turns that into alerts.
 type silence struct {
-	patience incident.Patience
+	// patience is how long a host of so many may be silent.
+	patience func(hosts int) incident.Patience
 	// lives are the enrolled hosts and when each was last heard.
 	lives  func() []incident.Life
 	commit func(ctx context.Context, at time.Time, ts []rules.Transition) error
@@ -82,6 +90,19 @@ func (s *silence) restore(states []store.AlertState) {
 	}
 }
 
+// before is, by host, the alert about it alone that stands: what it was last taken for.
+func (s *silence) before() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]string{}
+	for _, t := range s.active {
+		if host := t.Alert.Labels.Get("instance"); host != "" {
+			out[host] = t.Origin.Name
+		}
+	}
+	return out
+}
+
 func isSilence(o rules.Origin) bool {
 	return strings.HasPrefix(o.ID, incident.SilenceOrigin("").ID)
 }
@@ -90,6 +111,7 @@ func isSilence(o rules.Origin) bool {
 func (s *silence) look(ctx context.Context) error {
 	now := s.now()
 	lives := s.lives()
+	patience := s.patience(len(lives))
 	said := s.said
 	s.said = make(map[string]time.Time, len(said)) // what does not last any more is forgotten, and said at once when it returns
 	again := func(what string) bool {
@@ -101,7 +123,7 @@ func (s *silence) look(ctx context.Context) error {
 		return ok
 	}
 	for _, l := range lives {
-		if now.Sub(l.Heard) > s.patience.Of(l) && again("asset "+l.Asset) {
+		if now.Sub(l.Heard) > patience.Of(l) && again("asset "+l.Asset) {
 			s.down(window.Asset{Name: l.Asset, Customer: l.Customer, Site: l.Site}, now)
 		}
 	}
@@ -109,7 +131,7 @@ func (s *silence) look(ctx context.Context) error {
 	for _, t := range s.standing() {
 		standing = append(standing, t.Alert)
 	}
-	ts := incident.Silence(lives, standing, s.patience, now)
+	ts := incident.Silence(lives, standing, patience, now)
 	if len(ts) > 0 {
 		if err := s.commit(ctx, now, ts); err != nil {
 			return err

@@ -21,7 +21,9 @@ func TestSilenceIsToldNowAndThen(t *testing.T) {
 	var downs, alerts []time.Time
 	ended := 0
 	s := &silence{
-		patience: incident.Patience{Intervals: 3, Least: 10 * time.Second, AfterGoodbye: time.Minute},
+		patience: func(int) incident.Patience {
+			return incident.Patience{Intervals: 3, Least: 10 * time.Second, AfterGoodbye: time.Minute}
+		},
 		lives: func() []incident.Life {
 			return []incident.Life{{Asset: "web1", Customer: "acme", Site: "york", Heard: heard, Interval: time.Second}}
 		},

@@ -102,8 +102,16 @@ func TestSilence(t *testing.T) {
 			[]string{"AgentNotSeen 1 fires"}},
 		"a host that is being set up does not make a site silent": {[]string{"a/x/1 -901s:enrolled"}, nil,
 			[]string{"AgentNotSeen 1 fires"}},
-		"silent since the collector's start": {[]string{"a/x/1 -16s:started", "a/x/2 -1s"}, nil,
+		"silent since the collector's start": {[]string{"a/x/1 -48s:started", "a/x/2 -1s"}, nil,
 			[]string{"HostSilent 1 fires"}},
+		"not back yet after the collector's start": {[]string{"a/x/1 -46s:started", "a/x/2 -1s"}, nil, nil},
+		"one has had its time to come back, nobody of its site has come: wait": {
+			[]string{"a/x/1 -48s:started", "a/x/2 -1s:started", "b/y/3 -1s"}, nil, nil},
+		"a silence outlasts a restart":     {[]string{"a/x/1 -5s:started", "a/x/2 -1s"}, []string{"a/x/1 -60s"}, nil},
+		"and a silence that is found anew": {[]string{"a/x/1 -50s:started", "a/x/2 -1s"}, []string{"a/x/1 -60s"}, nil},
+		"enrolled anew is not heard":       {[]string{"a/x/1 -5s:enrolled", "a/x/2 -1s"}, []string{"a/x/1 -60s"}, nil},
+		"enrolled anew, never started": {[]string{"a/x/1 -901s:enrolled", "a/x/2 -1s"}, []string{"a/x/1 -960s"},
+			[]string{"AgentNotSeen 1 fires", "HostSilent 1 series gone"}},
 		"still silent is no change": {[]string{"a/x/1 -16s"}, []string{"a/x/1 -15s"}, nil},
 		"back": {[]string{"a/x/1 -1s"}, []string{"a/x/1 -15s"},
 			[]string{"HostSilent 1 recovered"}},
@@ -113,6 +121,8 @@ func TestSilence(t *testing.T) {
 			[]string{"HostSilent 1 series gone"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			p := DefaultPatience
+			p.Return = 32 * time.Second
 			var lives []Life
 			for _, s := range tc.lives {
 				lives = append(lives, life(s))
@@ -121,7 +131,7 @@ func TestSilence(t *testing.T) {
 			for _, s := range tc.active {
 				active = append(active, hostSilent(life(s), t0))
 			}
-			if d := cmp.Diff(tc.want, say(Silence(lives, active, DefaultPatience, t0))); d != "" {
+			if d := cmp.Diff(tc.want, say(Silence(lives, active, p, t0))); d != "" {
 				t.Error(d)
 			}
 		})

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -45,6 +46,9 @@ type Patience struct {
 	AfterGoodbye time.Duration
 	// AfterEnrolment is what an agent may take from its enrolment to its first report.
 	AfterEnrolment time.Duration
+	// Return is what an agent may take to come back to a collector that was away, beyond the reports it may miss: the
+	// longest it waits between two attempts, and the time over which a fleet spreads its return.
+	Return time.Duration
 }
 
 // DefaultPatience is three reports, at least 10 s, two minutes after a goodbye, and a quarter of an hour to be started.
@@ -60,7 +64,11 @@ func (p Patience) Of(l Life) time.Duration {
 	case l.Word == Enrolment:
 		return p.AfterEnrolment
 	}
-	return max(time.Duration(p.Intervals)*l.Interval, p.Least)
+	d := max(time.Duration(p.Intervals)*l.Interval, p.Least)
+	if l.Word == Start {
+		d += p.Return
+	}
+	return d
 }
 
 // The alerts that silence raises. Their rule is Watchbill's own.
@@ -79,7 +87,9 @@ func SilenceOrigin(name string) rules.Origin {
 
 // Silence finds who is silent and says why as far as silence alone can tell: one cause, one alert. A host alone is
 // silent; when every host of a site with more than one is silent it is the site; when every host of more than one site
-// is silent the collector suspects itself. active are the silence alerts that stand. It returns their transitions.
+// is silent the collector suspects itself. active are the silence alerts that stand; one about hosts of which none was
+// heard since the collector started stays until they have had the time to come back, for nothing is known yet. It returns
+// their transitions.
 func Silence(lives []Life, active []rules.Alert, p Patience, now time.Time) []rules.Transition {
 	want := causes(lives, p, now)
 	var out []rules.Transition
@@ -87,7 +97,7 @@ func Silence(lives []Life, active []rules.Alert, p Patience, now time.Time) []ru
 	for _, a := range active {
 		id := a.Labels.Hash()
 		standing[id] = true
-		if _, still := want[id]; still {
+		if _, still := want[id]; still || unknown(lives, a, p, now) {
 			continue
 		}
 		a.State, a.EndedAt, a.End = rules.Inactive, now, rules.Recovered
@@ -105,19 +115,30 @@ func Silence(lives []Life, active []rules.Alert, p Patience, now time.Time) []ru
 	return out
 }
 
-// heard tells whether somebody the alert was about has spoken since it fired.
-func heard(lives []Life, a rules.Alert) bool {
+// about are the hosts that an alert is about.
+func about(lives []Life, a rules.Alert) (out []Life) {
 	host, site, customer := a.Labels.Get("instance"), a.Labels.Get("site"), a.Labels.Get("customer")
 	for _, l := range lives {
-		if host != "" && l.Asset != host || site != "" && l.Site != site || customer != "" && l.Customer != customer {
-			continue
-		}
-		if l.Heard.After(a.FirstBadAt) {
-			return true
+		if (host == "" || l.Asset == host) && (site == "" || l.Site == site) && (customer == "" || l.Customer == customer) {
+			out = append(out, l)
 		}
 	}
-	return false
+	return out
 }
+
+// heard tells whether somebody the alert was about has spoken since it fired.
+func heard(lives []Life, a rules.Alert) bool {
+	return slices.ContainsFunc(about(lives, a), func(l Life) bool { return l.Word == Report && l.Heard.After(a.FirstBadAt) })
+}
+
+// unknown tells whether none of those the alert is about was heard since the collector started, or since its agent
+// enrolled, and some of them may yet be in time.
+func unknown(lives []Life, a rules.Alert, p Patience, now time.Time) bool {
+	hosts := about(lives, a)
+	return all(hosts, p, now, unheard) && !all(hosts, p, now, silent)
+}
+
+func unheard(l Life, _ Patience, _ time.Time) bool { return l.Word != Report }
 
 type place struct{ customer, site string }
 
@@ -153,9 +174,10 @@ func causes(lives []Life, p Patience, now time.Time) map[uint64]rules.Alert {
 
 func silent(l Life, p Patience, now time.Time) bool { return now.Sub(l.Heard) > p.Of(l) }
 
-// overdue is a host that missed a report but may yet be heard in time; an excused one is not waited for.
+// overdue is a host that missed a report, or was not heard since the start, but may yet be heard in time; an excused one is
+// not waited for.
 func overdue(l Life, p Patience, now time.Time) bool {
-	return !excused(l) && now.Sub(l.Heard) > l.Interval+l.Interval/2
+	return !excused(l) && (l.Word == Start || now.Sub(l.Heard) > l.Interval+l.Interval/2)
 }
 
 func all(lives []Life, p Patience, now time.Time, is func(Life, Patience, time.Time) bool) bool {
@@ -180,27 +202,27 @@ func allExcused(lives []Life) bool {
 }
 
 func hostSilent(l Life, now time.Time) rules.Alert {
-	about := func(service, system string) map[string]string {
+	on := func(service, system string) map[string]string {
 		return map[string]string{"instance": l.Asset, "customer": l.Customer, "site": l.Site, "service": service, "system": system}
 	}
 	switch {
 	case l.Goodbye != "":
-		return alert(AgentStopped, Warning, l.Heard, now, about("agent", "monitoring"),
+		return alert(AgentStopped, Warning, l.Heard, now, on("agent", "monitoring"),
 			fmt.Sprintf("The agent on %s stopped and has not come back", l.Asset),
 			fmt.Sprintf("Its last report, at %s, said goodbye: %s. Nobody watches %s since.", clock(l.Heard), l.Goodbye, l.Asset),
 			"Is the host up? If it is, start the agent (systemctl start watchbill-agent). If it was taken out of service, revoke the agent.")
 	case l.Word == Enrolment:
-		return alert(AgentNotSeen, Warning, l.Heard, now, about("agent", "monitoring"),
+		return alert(AgentNotSeen, Warning, l.Heard, now, on("agent", "monitoring"),
 			fmt.Sprintf("The agent on %s enrolled but never reported", l.Asset),
 			fmt.Sprintf("It enrolled at %s and not one report has come. %s is not watched.", clock(l.Heard), l.Asset),
 			"Was the agent started (systemctl status watchbill-agent)? Its log says what keeps it. If it is not wanted, revoke it.")
 	case l.Word == Start:
-		return alert(HostSilent, Critical, l.Heard, now, about("availability", "server"),
+		return alert(HostSilent, Critical, l.Heard, now, on("availability", "server"),
 			fmt.Sprintf("%s is silent", l.Asset),
 			fmt.Sprintf("No report has come since the collector started at %s; when it last reported before that is not known. The agent, the host or the line to it is down.", clock(l.Heard)),
 			silentChecks)
 	}
-	return alert(HostSilent, Critical, l.Heard, now, about("availability", "server"),
+	return alert(HostSilent, Critical, l.Heard, now, on("availability", "server"),
 		fmt.Sprintf("%s is silent", l.Asset),
 		fmt.Sprintf("The last report came at %s; one is due every %s. The agent, the host or the line to it is down, without a goodbye.", clock(l.Heard), l.Interval),
 		silentChecks)

@@ -1,0 +1,87 @@
+package collector
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/incident"
+)
+
+// What agents do that the collector has to reckon with; see agent/push and the bounds of agent's interval.
+const (
+	// longestBackOff is the longest an agent waits between two attempts to reach a collector that is away.
+	longestBackOff = 30 * time.Second
+	// longestInterval is the longest an agent can be told to report at: that of one that has not said yet.
+	longestInterval = 2 * time.Minute
+)
+
+// intervalsEvery is how often it is looked at whether agents have changed their pace, and intervalsAtOnce how many are
+// written in one transaction: a fleet that is new is 10,000.
+const (
+	intervalsEvery  = time.Minute
+	intervalsAtOnce = 1000
+)
+
+// lives are the hosts with an active agent. One that was not heard yet since the start is given the start as its sign of
+// life: nobody listened before. What it was taken for when the collector stopped, it is still.
+func (c *Collector) lives() []incident.Life {
+	var out []incident.Life
+	listening := time.Unix(0, c.listening.Load())
+	before := c.silence.before()
+	for _, a := range c.fleet.Agents() {
+		if !a.RevokedAt.IsZero() {
+			continue
+		}
+		l := incident.Life{
+			Asset: a.Asset, Customer: a.Customer, Site: a.Site, Heard: listening, Word: incident.Start,
+			Interval: cmp.Or(a.Interval, longestInterval),
+		}
+		h, heard := c.facts.host(a.Asset)
+		switch {
+		case heard:
+			l.Heard, l.Word, l.Goodbye, l.Interval = h.Heard, incident.Report, h.Goodbye, cmp.Or(h.Interval, l.Interval)
+		case a.EnrolledAt.After(listening), before[a.Asset] == incident.AgentNotSeen:
+			l.Heard, l.Word = a.EnrolledAt, incident.Enrolment
+		case before[a.Asset] == incident.AgentStopped:
+			l.Goodbye = "before the collector was started anew"
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// patience is how long silence may last now in a fleet of so many hosts: the more there are, the longer the time over which
+// they have been told to spread their return.
+func (c *Collector) patience(hosts int) incident.Patience {
+	p := *c.patient.Load()
+	p.Return = longestBackOff + c.ingest.SpreadFor(hosts)
+	return p
+}
+
+// setPatience puts what a configuration says of silence into force.
+func (c *Collector) setPatience(cfg Config) {
+	p := cfg.patience()
+	c.patient.Store(&p)
+}
+
+// keepIntervals keeps with the fleet how often agents report, where that has changed. What is not kept, for want of a
+// minute's time, makes the next start more patient, nothing else.
+func (c *Collector) keepIntervals(ctx context.Context) error {
+	changed := map[string]time.Duration{}
+	for _, a := range c.fleet.Agents() {
+		if h, heard := c.facts.host(a.Asset); heard && a.RevokedAt.IsZero() && h.Interval > 0 && h.Interval != a.Interval {
+			changed[a.ID] = h.Interval
+		}
+		if len(changed) == intervalsAtOnce {
+			if err := c.fleet.SetIntervals(ctx, changed); err != nil {
+				return err
+			}
+			clear(changed)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	return c.fleet.SetIntervals(ctx, changed)
+}

@@ -125,7 +125,7 @@ func parseLabels(l string) (labels []wire.Label, rest string, err error) {
 		}
 		name, after, ok := strings.Cut(l, "=")
 		name = strings.TrimRight(name, " \t")
-		if !ok || !labelName(name) || len(name) > limits.LabelNameBytes {
+		if !ok || !wire.LabelName(name) || len(name) > limits.LabelNameBytes {
 			return nil, "", fmt.Errorf("want a label, name=\"value\", got %.80q", l)
 		}
 		after, ok = strings.CutPrefix(strings.TrimLeft(after, " \t"), `"`)
@@ -198,21 +198,7 @@ func cutWord(s string) (first, rest string) {
 	return s, ""
 }
 
+// metricName says whether s can be the name of a metric: to the wire it is the value of a label.
 func metricName(s string) bool {
-	return legacyName(s, ':') && len(s) <= wire.DefaultLimits().LabelValueBytes
-}
-
-func labelName(s string) bool { return legacyName(s, '_') }
-
-// legacyName is Prometheus' rule for names before they might be anything: letters, digits not at the beginning,
-// underscores and one more character.
-func legacyName(s string, also byte) bool {
-	for i := range len(s) {
-		c := s[i]
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c == also
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != ""
+	return wire.MetricName(s) && len(s) <= wire.DefaultLimits().LabelValueBytes
 }

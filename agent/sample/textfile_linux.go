@@ -146,7 +146,7 @@ func (s *textfileSampler) file(name string) *textFile {
 		switch {
 		case s.taken(m.Name):
 			f.refused[refusedTaken]++
-		case slices.ContainsFunc(m.Labels, func(l wire.Label) bool { return reservedLabel(l.Name) }):
+		case slices.ContainsFunc(m.Labels, func(l wire.Label) bool { return wire.ReservedLabel(l.Name) }):
 			f.refused[refusedReserved]++
 		default:
 			f.samples = append(f.samples, m)
@@ -188,11 +188,6 @@ func (f *textFile) load(path string, before *textFile) (string, error) {
 		err = errors.New("it changed while it was read: write it under another name and rename it when it is whole")
 	}
 	return string(content), err
-}
-
-// reservedLabel says whether only the collector may set a label of this name; see wire.ReadShape.
-func reservedLabel(name string) bool {
-	return strings.HasPrefix(name, "__") || slices.Contains([]string{"customer", "site", "instance", "job", "alertname"}, name)
 }
 
 // families are the names of metrics that each source makes, or what they begin with when they end in an underscore.

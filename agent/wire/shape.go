@@ -236,19 +236,21 @@ func checkLabel(l Label, max Limits) error {
 	case l.Value == "":
 		return refuse(ReasonBadLabel, "label %s has no value: leave it out", shorten(l.Name))
 	case l.Name == NameLabel:
-		if !legacyName(l.Value, true) {
+		if !MetricName(l.Value) {
 			return refuse(ReasonBadLabel, "metric name %q: want [a-zA-Z_:][a-zA-Z0-9_:]*", shorten(l.Value))
 		}
-	case !legacyName(l.Name, false):
+	case !LabelName(l.Name):
 		return refuse(ReasonBadLabel, "label name %q: want [a-zA-Z_][a-zA-Z0-9_]*", shorten(l.Name))
-	case reserved(l.Name):
+	case ReservedLabel(l.Name):
 		return refuse(ReasonReservedLabel, "label %s=%q: only the collector sets this label; rename it at its source",
 			l.Name, shorten(l.Value))
 	}
 	return nil
 }
 
-func reserved(name string) bool {
+// ReservedLabel tells whether only the collector may set a label of this name. ReadShape refuses such a label, all but
+// NameLabel; whoever gathers series that others named leaves those series out beforehand.
+func ReservedLabel(name string) bool {
 	switch name {
 	case "customer", "site", "instance", "job", "alertname":
 		return true
@@ -256,8 +258,13 @@ func reserved(name string) bool {
 	return strings.HasPrefix(name, "__")
 }
 
-// legacyName tells whether s is a metric name (with colons) or label name (without) as Prometheus had them before
-// UTF-8 names; see "Metric names and labels" in its data model.
+// MetricName tells whether s is a metric name as Prometheus had them before UTF-8 names, the only ones that ReadShape
+// takes; see "Metric names and labels" in its data model.
+func MetricName(s string) bool { return legacyName(s, true) }
+
+// LabelName is MetricName for the name of a label, in which a colon may not stand.
+func LabelName(s string) bool { return legacyName(s, false) }
+
 func legacyName(s string, colons bool) bool {
 	for i := range len(s) {
 		switch c := s[i]; {

@@ -151,3 +151,55 @@ func TestLimitsValidate(t *testing.T) {
 		t.Errorf("an empty set of 23 limits gave: %v", err)
 	}
 }
+
+// Who gathers series of others asks beforehand; the answer must be what ReadShape will say.
+func TestNamesAreWhatReadShapeTakes(t *testing.T) {
+	for name, want := range map[string]struct{ metric, label, reserved bool }{
+		"node_load1":    {true, true, false},
+		"_":             {true, true, false},
+		"A9":            {true, true, false},
+		"job:up:sum":    {true, false, false},
+		":":             {true, false, false},
+		"9lives":        {false, false, false},
+		"":              {false, false, false},
+		"größe":         {false, false, false},
+		"a b":           {false, false, false},
+		"a-b":           {false, false, false},
+		"customer":      {true, true, true},
+		"site":          {true, true, true},
+		"instance":      {true, true, true},
+		"job":           {true, true, true},
+		"alertname":     {true, true, true},
+		"Job":           {true, true, false},
+		"__name__":      {true, true, true},
+		"__tmp":         {true, true, true},
+		"_tmp":          {true, true, false},
+		"customer_name": {true, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := wire.MetricName(name); got != want.metric {
+				t.Errorf("as the name of a metric: %v", got)
+			}
+			if got := wire.LabelName(name); got != want.label {
+				t.Errorf("as the name of a label: %v", got)
+			}
+			if got := wire.ReservedLabel(name); got != want.reserved {
+				t.Errorf("reserved: %v", got)
+			}
+			takes := func(series ...string) bool {
+				_, err := wire.ReadShape(shapeOf(series), wire.DefaultLimits())
+				return err == nil
+			}
+			if got := takes(named(name)...); got != want.metric {
+				t.Errorf("ReadShape takes it as the name of a metric: %v", got)
+			}
+			label := append(named("up"), name, "x") // labels ascend: after __name__
+			if name < "__name__" {
+				label = append([]string{name, "x"}, named("up")...)
+			}
+			if got := takes(label...); got != (want.label && !want.reserved) {
+				t.Errorf("ReadShape takes it as the name of a label: %v", got)
+			}
+		})
+	}
+}

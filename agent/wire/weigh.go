@@ -98,9 +98,7 @@ func planFor(d protoreflect.MessageDescriptor, all map[protoreflect.FullName]*pl
 }
 
 func (p *plan) weigh(b []byte) (int64, error) {
-	total := p.size
-	var packed int64 // bytes of packed numbers so far
-	first := true
+	s := scale{total: p.size}
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -119,42 +117,57 @@ func (p *plan) weigh(b []byte) (int64, error) {
 		}
 		if typ != protowire.BytesType {
 			if f.list {
-				total += 3 * f.element
+				s.total += 3 * f.element
 			}
 			continue
 		}
-		text, _ := protowire.ConsumeBytes(value)
-		switch f.kind {
-		case number:
-			add := f.element * elements(text, f.element)
-			if packed > 0 {
-				total += 2*packed + 2*add
-			}
-			packed += add
-			total += round(add)
-		case varText:
-			total += round(int64(len(text)))
-			if f.list {
-				total += 24 * 9 / 4
-			}
-		case message, entry:
-			w, err := f.message.weigh(text)
-			if err != nil {
-				return 0, err
-			}
-			total += w
-			if f.list {
-				total += 8 * 9 / 4
-			}
-			if f.kind == entry {
-				total += 256
-				if first {
-					total, first = total+512, false
-				}
+		content, _ := protowire.ConsumeBytes(value)
+		if err := s.add(f, content); err != nil {
+			return 0, err
+		}
+	}
+	return s.total, nil
+}
+
+// scale is what one message weighs so far.
+type scale struct {
+	total  int64
+	packed int64 // bytes of packed numbers
+	mapped bool  // it has an entry of a map
+}
+
+// add weighs one occurrence of a field that has a length.
+func (s *scale) add(f field, content []byte) error {
+	switch f.kind {
+	case number:
+		add := f.element * elements(content, f.element)
+		if s.packed > 0 {
+			s.total += 2*s.packed + 2*add
+		}
+		s.packed += add
+		s.total += round(add)
+	case varText:
+		s.total += round(int64(len(content)))
+		if f.list {
+			s.total += 24 * 9 / 4
+		}
+	case message, entry:
+		w, err := f.message.weigh(content)
+		if err != nil {
+			return err
+		}
+		s.total += w
+		if f.list {
+			s.total += 8 * 9 / 4
+		}
+		if f.kind == entry {
+			s.total += 256
+			if !s.mapped {
+				s.total, s.mapped = s.total+512, true
 			}
 		}
 	}
-	return total, nil
+	return nil
 }
 
 // elements counts packed numbers: varints by their last bytes, doubles by their length.

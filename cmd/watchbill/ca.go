@@ -19,20 +19,39 @@ new one as they renew, within the hour, and the old one retires by itself when n
 		`  watchbill ca list
   watchbill ca rotate`)
 	c := connect(cmd)
-	show := func(cmd *cobra.Command, method, path string, body any, say string) error {
-		var list api.AuthorityList
-		if printed, err := c.ask(cmd, method, path, nil, body, &list); err != nil || printed {
-			return err
-		}
-		s := screenOf(cmd)
-		if say != "" {
-			fmt.Fprintln(s.w, say)
-		}
-		printAuthorities(s, list)
-		return nil
+	cmd.AddCommand(newCAListCmd(c), newCARotateCmd(c), newCARetireCmd(c))
+	return cmd
+}
+
+func newCAListCmd(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the authorities in force and who still needs each",
+		Long:    "Lists the authorities in force, oldest first, with the agents that know no newer one.",
+		Example: "  watchbill ca list",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return showAuthorities(cmd, c, http.MethodGet, "/authorities", nil, "")
+		},
 	}
+}
+
+func newCARotateCmd(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "rotate", Short: "Bring in a new authority beside the present one",
+		Long: `Brings in a new authority. It signs agents' certificates from now on; agents are asked, a few a second, to renew
+theirs, and learn of it by that. The present one goes on vouching for the listener until all agents know the new one and
+no enrolment token names the old one any more; then it retires by itself.`,
+		Example: "  watchbill ca rotate",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return showAuthorities(cmd, c, http.MethodPost, "/authorities/rotate", nil, "A new authority is in force beside the present one:")
+		},
+	}
+}
+
+func newCARetireCmd(c *connection) *cobra.Command {
 	var force bool
-	retire := &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "retire FINGERPRINT", Short: "Retire the oldest authority before it does so by itself",
 		Long: `Retires the oldest authority, named by its fingerprint, the first eight letters of it, or "oldest". While agents or
 tokens still need it this is refused, and says which; --force retires it all the same, and cuts those off until they are
@@ -41,29 +60,26 @@ enrolled again. That is for an authority whose key may be in other hands.`,
   watchbill ca retire 3f9a61c2 --force`,
 		Args: takes("FINGERPRINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return show(cmd, http.MethodPost, "/authorities/"+url.PathEscape(args[0])+"/retire", api.RetireRequest{Force: force},
-				"Retired. What is in force now:")
+			path := "/authorities/" + url.PathEscape(args[0]) + "/retire"
+			return showAuthorities(cmd, c, http.MethodPost, path, api.RetireRequest{Force: force}, "Retired. What is in force now:")
 		},
 	}
-	retire.Flags().BoolVar(&force, "force", false, "retire it although agents or tokens need it")
-	cmd.AddCommand(&cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the authorities in force and who still needs each",
-		Long:    "Lists the authorities in force, oldest first, with the agents that know no newer one.",
-		Example: "  watchbill ca list",
-		Args:    takes(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return show(cmd, http.MethodGet, "/authorities", nil, "") },
-	}, &cobra.Command{
-		Use: "rotate", Short: "Bring in a new authority beside the present one",
-		Long: `Brings in a new authority. It signs agents' certificates from now on; agents are asked, a few a second, to renew
-theirs, and learn of it by that. The present one goes on vouching for the listener until all agents know the new one and
-no enrolment token names the old one any more; then it retires by itself.`,
-		Example: "  watchbill ca rotate",
-		Args:    takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(cmd, http.MethodPost, "/authorities/rotate", nil, "A new authority is in force beside the present one:")
-		},
-	}, retire)
+	cmd.Flags().BoolVar(&force, "force", false, "retire it although agents or tokens need it")
 	return cmd
+}
+
+// showAuthorities asks the collector and shows the authorities it answers with, under what is said about them.
+func showAuthorities(cmd *cobra.Command, c *connection, method, path string, body any, say string) error {
+	var list api.AuthorityList
+	if printed, err := c.ask(cmd, method, path, nil, body, &list); err != nil || printed {
+		return err
+	}
+	s := screenOf(cmd)
+	if say != "" {
+		fmt.Fprintln(s.w, say)
+	}
+	printAuthorities(s, list)
+	return nil
 }
 
 func printAuthorities(s screen, list api.AuthorityList) {

@@ -86,6 +86,15 @@ func (c MailConfig) Validate() error {
 			fault("to[%d]: want an address such as ops@example.org, got %q", i, to)
 		}
 	}
+	c.validateTrust(fault)
+	if c.Timeout < 0 {
+		fault("timeout: must be positive, got %v", c.Timeout)
+	}
+	return errors.Join(errs...)
+}
+
+// validateTrust checks encryption and login.
+func (c MailConfig) validateTrust(fault func(format string, args ...any)) {
 	switch c.TLS {
 	case StartTLS, ImplicitTLS:
 	case NoTLS:
@@ -107,15 +116,11 @@ func (c MailConfig) Validate() error {
 	case c.Username == "" && hasPassword:
 		fault("username: must not be empty when there is a password")
 	}
-	if c.Timeout < 0 {
-		fault("timeout: must be positive, got %v", c.Timeout)
-	}
 	if c.TLSConfig != nil {
 		if err := c.TLSConfig.Validate(); err != nil {
 			fault("tls_config: %w", err)
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // maxRemembered bounds the messages of which it is remembered who has them already.

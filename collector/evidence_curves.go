@@ -1,0 +1,101 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/watchbill/watchbill/collector/history"
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
+)
+
+// curves are the last hour of the series behind the alert, or the reason why there are none.
+func (g gatherer) curves(ctx context.Context, a incident.Alert, now time.Time) []ticket.Entry {
+	const source = "history"
+	none := func(why string) []ticket.Entry {
+		return []ticket.Entry{{Text: "no curve of the last hour: " + why, Source: source, At: now}}
+	}
+	if g.history == nil {
+		return none("history is switched off (history.retention is 0)")
+	}
+	sels, err := selectors(a)
+	if err != nil {
+		return none(err.Error())
+	}
+	ctx, cancel := context.WithTimeout(ctx, curveBudget)
+	defer cancel()
+	var out []ticket.Entry
+	seen := map[uint64]bool{}
+	for _, sel := range sels {
+		found, err := g.history.Series(ctx, sel, now.Add(-time.Hour), now, curvePoints)
+		if err != nil {
+			return append(out, none(err.Error())...)
+		}
+		for _, c := range found {
+			if h := c.Labels.Hash(); len(out) < maxCurves && !seen[h] && compatible(c.Labels, a.Labels) && len(c.Points) > 1 {
+				seen[h] = true
+				out = append(out, curveEntry(c, now))
+			}
+		}
+	}
+	if len(out) == 0 {
+		return none("the series is younger than two samples")
+	}
+	return out
+}
+
+// selectors are the matchers of the expression's series, narrowed to the alert's asset.
+func selectors(a incident.Alert) ([][]*labels.Matcher, error) {
+	expr, err := rules.NewParser().ParseExpr(a.Expr)
+	if err != nil {
+		return nil, fmt.Errorf("read the rule's expression again: %w", err)
+	}
+	sels := parser.ExtractSelectors(expr)
+	if a.Asset == "" {
+		return sels, nil
+	}
+	for i := range sels {
+		m, err := labels.NewMatcher(labels.MatchEqual, "instance", a.Asset)
+		if err != nil {
+			return nil, err
+		}
+		sels[i] = append(sels[i], m)
+	}
+	return sels, nil
+}
+
+// compatible tells whether a series can be behind an alert: no label that both have differs.
+func compatible(series labels.Labels, alert map[string]string) bool {
+	same := true
+	series.Range(func(l labels.Label) {
+		if v, ok := alert[l.Name]; ok && l.Name != labels.AlertName && v != l.Value {
+			same = false
+		}
+	})
+	return same
+}
+
+func curveEntry(c history.Curve, now time.Time) ticket.Entry {
+	s := &ticket.Series{Name: seriesName(c.Labels), Points: make([][2]float64, len(c.Points))}
+	for i, p := range c.Points {
+		s.Points[i] = [2]float64{float64(p.T.UnixMilli()) / 1000, p.V}
+	}
+	return ticket.Entry{Text: "the last hour of " + s.Name, Source: "history", At: now, Series: s}
+}
+
+// seriesName is a series as people write it, without what the ticket says of the asset anyway.
+func seriesName(l labels.Labels) string {
+	name := l.Get(model.MetricNameLabel)
+	short := labels.NewBuilder(l).Del(model.MetricNameLabel, "instance", "job", "customer", "site").Labels()
+	if short.IsEmpty() {
+		return name
+	}
+	return name + strings.ReplaceAll(short.String(), ", ", ",")
+}

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -149,80 +147,4 @@ func TestFrameAndItsCopyDamaged(t *testing.T) {
 			}
 		})
 	}
-}
-
-var samplesFile = flag.String("spool.samples", "../wire/testdata/host.samples", "what BenchmarkSpooled measures")
-
-// BenchmarkSpooled prints bytes a sample of the host in agent/wire's testdata: of a record that is a difference, of a copy
-// of a frame, and of everything on the disk when every so many records have a copy. What a segment has once or twice for
-// its thousands of reports (shapes, outlines) is left out.
-func BenchmarkSpooled(b *testing.B) {
-	text, err := os.ReadFile(*samplesFile)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var sources []string
-	blocks := map[string][][]float64{} // by source: series, scrapes
-	names := map[string][]string{}
-	scrapes := 0
-	for line := range strings.Lines(string(text)) {
-		f := strings.Split(strings.TrimSpace(line), "\t")
-		if len(f) != 3 {
-			continue
-		}
-		var values []float64
-		for _, v := range strings.Fields(f[2]) {
-			if v == "." {
-				values = append(values, values[len(values)-1])
-				continue
-			}
-			x, err := strconv.ParseFloat(v, 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			values = append(values, x)
-		}
-		if blocks[f[0]] == nil {
-			sources = append(sources, f[0])
-		}
-		blocks[f[0]], names[f[0]], scrapes = append(blocks[f[0]], values), append(names[f[0]], f[1]), len(values)
-	}
-	var difference, frame, perScrape float64
-	for b.Loop() {
-		d, builder := newPowerDisk(), wire.NewBuilder(wire.DefaultLimits())
-		s := openOn(b, d, Options{})
-		for n := range scrapes {
-			at := madeAt(uint64(n))
-			r := &wire.Report{Epoch: 1, Sequence: uint64(n + 1000), MadeAtMs: at.UnixMilli()}
-			perScrape = 0
-			for i, source := range sources {
-				var in []wire.Sample
-				for j, values := range blocks[source] {
-					name, labels, _ := strings.Cut(names[source][j], "{")
-					in = append(in, wire.Sample{Name: name, Labels: []wire.Label{{Name: "l", Value: labels}}, Value: values[n]})
-				}
-				at = at.Add(time.Duration((i*7+n*3)%11) * time.Millisecond / 8)
-				block, err := builder.Block("node", source, at, 15*time.Second, in)
-				if err != nil {
-					b.Fatal(err)
-				}
-				r.Blocks = append(r.Blocks, block)
-				perScrape += float64(len(in))
-			}
-			if err := s.Append(r, builder.Shape); err != nil {
-				b.Fatal(err)
-			}
-		}
-		difference, frame = 0, float64(len(s.base.frame.Append(nil, false)))
-		counted := 0.0
-		for n, e := range s.segments[0].entries {
-			if n%leanings > 1 { // neither a key nor one with a copy
-				difference, counted = difference+float64(e.size), counted+1
-			}
-		}
-		difference /= counted
-	}
-	b.ReportMetric(difference/perScrape, "difference-bytes/sample")
-	b.ReportMetric(frame/perScrape, "copy-bytes/sample")
-	b.ReportMetric((difference+frame/leanings)/perScrape, "bytes/sample")
 }

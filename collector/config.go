@@ -118,7 +118,8 @@ func LoadConfig(file string) (Config, error) {
 	return c, nil
 }
 
-// resolve makes relative paths relative to dir.
+// resolve makes relative paths relative to dir, those of receivers too. The Prometheus web configuration does so itself with
+// the paths that are in it.
 func (c *Config) resolve(dir string) {
 	paths := []*string{&c.Storage.Path, &c.Backup.Path, &c.Web.ConfigFile, &c.Fleet.Directory}
 	for i := range c.Rules.Files {
@@ -128,6 +129,9 @@ func (c *Config) resolve(dir string) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
+	}
+	for i := range c.Receivers {
+		c.Receivers[i].SetDirectory(dir)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"time"
 
+	promconfig "github.com/prometheus/common/config"
+
 	"github.com/watchbill/watchbill/collector/outbox"
 )
 
@@ -82,6 +84,20 @@ type Receiver struct {
 	Name    string         `yaml:"name"`
 	Webhook *WebhookConfig `yaml:"webhook,omitempty"`
 	Mail    *MailConfig    `yaml:"mail,omitempty"`
+}
+
+// SetDirectory makes relative paths of the receiver relative to dir: of secrets, passwords, certificates and keys.
+func (r *Receiver) SetDirectory(dir string) {
+	if w := r.Webhook; w != nil {
+		w.SecretFile = promconfig.JoinDir(dir, w.SecretFile)
+		if w.HTTP != nil {
+			w.HTTP.SetDirectory(dir)
+		}
+	}
+	if m := r.Mail; m != nil {
+		m.PasswordFile = promconfig.JoinDir(dir, m.PasswordFile)
+		m.TLSConfig.SetDirectory(dir)
+	}
 }
 
 // Options is what all senders share; the zero value of everything is a default.

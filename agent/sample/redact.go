@@ -47,7 +47,8 @@ func (c RedactConfig) validate() []error {
 // redactions. It looks at one text at a time: a secret that is spread over several lines of a log is recognised only by
 // what each line shows. It is safe for concurrent use; its time is linear in the text (RE2).
 type Redactor struct {
-	rules []redaction
+	rules    []redaction
+	programs programs
 }
 
 // NewRedactor compiles c. The error names every pattern that is none.
@@ -55,7 +56,7 @@ func NewRedactor(c RedactConfig) (*Redactor, error) {
 	if err := errors.Join(c.validate()...); err != nil {
 		return nil, err
 	}
-	r := &Redactor{rules: builtin()}
+	r := &Redactor{rules: builtin(), programs: newPrograms(commands())}
 	if c.Email {
 		r.rules = append(r.rules, redaction{hints: []string{"@"}, match: regexp.MustCompile(`[\w.+-]+@[\w-]+(?:\.[\w-]+)+`)})
 	}
@@ -66,7 +67,10 @@ func NewRedactor(c RedactConfig) (*Redactor, error) {
 }
 
 // Text is s without the secrets that can be recognised in it, each replaced by "[redacted]". It is valid UTF-8.
-func (r *Redactor) Text(s string) string {
+func (r *Redactor) Text(s string) string { return r.text(s, false) }
+
+// text is Text; whole says that s is one argument of a command.
+func (r *Redactor) text(s string, whole bool) string {
 	s = wire.Clean(s, maxRedact)
 	lower := strings.ToLower(s)
 	for _, rule := range r.rules {
@@ -77,8 +81,50 @@ func (r *Redactor) Text(s string) string {
 			s, lower = out, strings.ToLower(out)
 		}
 	}
-	return s
+	f := newFinder(s, whole)
+	f.urls()
+	f.pairs()
+	f.options()
+	f.sql(lower)
+	f.commands(r.programs, lower)
+	return f.without()
 }
+
+// Command is a command line of these arguments, those with blanks in quotes, without the secrets in it. Arguments are
+// looked at one by one: what a secret holds cannot end it before its argument does.
+func (r *Redactor) Command(arguments []string) string {
+	secrets, _ := r.programs.secrets(arguments)
+	words := make([]string, len(arguments))
+	for i, a := range arguments {
+		if from, ok := argumentSecret(arguments, i, secrets); ok {
+			words[i] = quoteWord(r.text(a[:from], true) + redacted)
+			continue
+		}
+		words[i] = quoteWord(r.text(a, true))
+	}
+	return strings.Join(words, " ")
+}
+
+// Error is err with what it says redacted; nil for nil. It wraps err.
+func (r *Redactor) Error(err error) error {
+	if err == nil {
+		return nil
+	}
+	said := err.Error()
+	if text := r.Text(said); text != said {
+		return redactedError{err, text}
+	}
+	return err
+}
+
+type redactedError struct {
+	error
+	text string
+}
+
+func (e redactedError) Error() string { return e.text }
+
+func (e redactedError) Unwrap() error { return e.error }
 
 // redactedSampler is a sampler whose words come from others: nothing of them is told with a secret in it.
 type redactedSampler struct {
@@ -86,11 +132,19 @@ type redactedSampler struct {
 	redact *Redactor
 }
 
-// Read fails as the sampler does.
+// Read fails, and panics, as the sampler does.
 func (s redactedSampler) Read(ctx context.Context, now time.Time) (Reading, error) {
+	defer s.redact.panicking()
 	r, err := s.Sampler.Read(ctx, now)
 	s.redact.reading(r)
-	return r, err
+	return r, s.redact.Error(err)
+}
+
+// panicking is deferred: it takes the secrets out of what a panic says, and lets it go on.
+func (r *Redactor) panicking() {
+	if p := recover(); p != nil {
+		panic(r.Text(fmt.Sprint(p))) // the stack of the first still stands below
+	}
 }
 
 // reading takes the secrets out of what a sampler tells in words: tables and events.
@@ -122,11 +176,14 @@ type redaction struct {
 	// try does the same where no hint can: a cheap look before the expression.
 	try   func(lower string) bool
 	match *regexp.Regexp
-	// group is the number of the group that is the secret.
+	// group is the number of the group that is the secret; anyGroup: whichever there is.
 	group int
 	// spare says that what was found is none.
 	spare func(found) bool
 }
+
+// anyGroup is the first group that matches something.
+const anyGroup = -1
 
 // found is what may be a secret, in the match that found it, and what stands before that.
 type found struct{ secret, match, before string }
@@ -165,7 +222,12 @@ func (r redaction) apply(s string) string {
 	var out strings.Builder
 	done := 0
 	for _, at := range r.match.FindAllStringSubmatchIndex(s, -1) {
-		from, to := at[2*r.group], at[2*r.group+1]
+		g := r.group
+		if g == anyGroup {
+			for g = 1; g < len(at)/2-1 && at[2*g] < 0; g++ {
+			}
+		}
+		from, to := at[2*g], at[2*g+1]
 		if from < 0 || from == to || strings.TrimRight(s[from:to], `\`) == redacted {
 			continue
 		}
@@ -188,7 +250,8 @@ var harmless = map[string]bool{
 	"yes": true, "no": true, "true": true, "false": true, "null": true, "nil": true, "none": true, "undefined": true,
 	"required": true, "missing": true, "invalid": true, "incorrect": true, "wrong": true, "expired": true, "empty": true,
 	"unset": true, "changed": true, "ok": true, "failed": true, "is": true, "was": true, "for": true, "must": true,
-	"not": true, "and": true, "or": true, "has": true, "(null)": true, "": true,
+	"not": true, "and": true, "or": true, "has": true, "(null)": true, "": true, "enabled": true, "disabled": true,
+	"rejected": true, "denied": true, "authentication": true,
 }
 
 // plainWord spares values that are no values, and `unexpected token: x` of parsers.
@@ -197,16 +260,18 @@ func plainWord(f found) bool {
 	return harmless[word] || strings.Trim(word, "*x") == "" || strings.HasSuffix(strings.ToLower(f.before), "unexpected ")
 }
 
-// keyed spares plain words, and the variable PWD: the working directory is in every dump of an environment.
-func keyed(f found) bool {
-	name, _, _ := strings.Cut(f.match, "=")
-	return plainWord(f) || strings.HasPrefix(f.secret, "/") && (name == "PWD" || name == "OLDPWD")
+// definesUser are the statements of SQL that give a user a password.
+var definesUser = regexp.MustCompile(`(?i)\b(?:create|alter|grant)\b`)
+
+// notSQL spares "identified by" in a sentence.
+func notSQL(f found) bool {
+	return !strings.HasPrefix(f.match, "IDENTIFIED") && !definesUser.MatchString(f.before[max(0, len(f.before)-300):]) || plainWord(f)
 }
 
-// notAPort spares what follows the colon of host:port/path.
-func notAPort(f found) bool {
-	digits := len(f.secret) - len(strings.TrimLeft(f.secret, "0123456789"))
-	return digits > 0 && digits <= 5 && (digits == len(f.secret) || strings.ContainsRune("/?#", rune(f.secret[digits])))
+// notSecretElement spares what stands in an element of XML whose name names no secret.
+func notSecretElement(f found) bool {
+	name := f.match[1 : 1+strings.IndexAny(f.match[1:], " \t\r\n>")]
+	return !secretName(name) || plainWord(f)
 }
 
 // notBasic spares what is no base64 of user:password.

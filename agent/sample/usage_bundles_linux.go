@@ -24,7 +24,7 @@ func Bundles(c Config) ([]Bundle, error) {
 	h := host{c.Path.withDefaults()}
 	all := []Bundle{
 		{Name: "disk_usage", Source: "filesystem", Label: "mountpoint", Needs: true, Make: newDiskUsage(h, c.Filesystem).make},
-		{Name: "processes", Make: processesBundle{h}.make},
+		{Name: "processes", Make: processesBundle{h, r}.make},
 		{Name: "deleted_files", Source: "filesystem", Label: "mountpoint", Make: deletedFiles{h}.make},
 		{Name: "sockets", Make: socketsBundle{h}.make},
 		{Name: "kernel", Make: kernelBundle{host: h, open: openKmsg, uptime: monotonic}.make},

@@ -26,7 +26,10 @@ const (
 )
 
 // processesBundle shows who uses processor, memory and disks now, with their command lines.
-type processesBundle struct{ host }
+type processesBundle struct {
+	host
+	redact *Redactor
+}
 
 // load is what a process uses.
 type load struct {
@@ -162,18 +165,13 @@ func (b processesBundle) row(l load, users map[string]string) *wire.Row {
 		bytesText(l.rss), read, written, strings.Join(l.top, ", "))
 }
 
-// commandLine is what the process was started with, arguments with spaces in quotes; the command's name in brackets
-// where it has none, as ps(1) shows threads of the kernel. Secrets in it are taken out by whoever makes the bundle.
+// commandLine is what the process was started with, without secrets; the command's name in brackets where it has none, as
+// ps(1) shows threads of the kernel.
 func (b processesBundle) commandLine(pid int, command string) string {
 	content, err := read(b.proc(strconv.Itoa(pid), "cmdline"))
 	if err != nil || content == "" {
 		return "[" + command + "]"
 	}
 	arguments := strings.Split(strings.TrimRight(wire.Clean(content, maxCommandLine), "\x00"), "\x00")
-	for i, a := range arguments {
-		if strings.ContainsAny(a, " \t") && !strings.ContainsAny(a, `"`) {
-			arguments[i] = `"` + a + `"`
-		}
-	}
-	return cleanLine(strings.Join(arguments, " "))
+	return cleanLine(b.redact.Command(arguments))
 }

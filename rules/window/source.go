@@ -2,6 +2,7 @@ package window
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -38,6 +39,7 @@ type source struct {
 type shape struct {
 	layout *Layout
 	slots  []*series
+	columns
 }
 
 // entry is one applied block.
@@ -161,10 +163,11 @@ func (s *source) write(w *Window, t int64, sh *shape, values []float64) {
 			}
 		}
 	}
-	for i, x := range sh.slots {
-		if x != nil {
-			w.samples += x.put(t, values[i])
-		}
+	if sh.full(t) {
+		s.prune(w)
+		w.samples += sh.renew(sh.slots, t, values)
+	} else {
+		w.samples += sh.write(sh.slots, t, values)
 	}
 	s.cur, s.gen = sh, w.gen
 	s.log = append(s.log, entry{t, w.gen, sh})
@@ -295,6 +298,14 @@ func (s *source) shapeOf(w *Window, l *Layout) *shape {
 	return sh
 }
 
+// tidy prunes when it is worth it: what is older than the look-back goes when there is an eighth more of it.
+func (s *source) tidy(w *Window) {
+	n := len(s.log)
+	if n > 0 && (s.log[0].t < s.log[n-1].t-w.keep-w.keep/8 || n > w.opts.MaxSamples) {
+		s.prune(w)
+	}
+}
+
 // prune forgets what no rule looks back to.
 func (s *source) prune(w *Window) {
 	newest := s.newest()
@@ -342,9 +353,25 @@ func (s *source) pruneLeft(w *Window, cut int64) {
 		if ok && t >= cut {
 			return false
 		}
-		if s.asset.series[x.key] == x {
+		if s.asset.series[x.key] == x && !s.asset.handOver(x) {
 			w.drop(x)
 		}
 		return true
 	})
+}
+
+// handOver gives a series that left its source to another one that still reports it, if there is one. Where another
+// source's earlier shapes know it they are forgotten, to be resolved anew: a series that is dropped must not be written.
+func (a *asset) handOver(x *series) bool {
+	for _, src := range a.sources {
+		if src == x.src {
+			continue
+		}
+		if src.cur != nil && slices.Contains(src.cur.slots, x) {
+			x.src = src
+			return true
+		}
+		maps.DeleteFunc(src.shapes, func(_ [32]byte, sh *shape) bool { return slices.Contains(sh.slots, x) })
+	}
+	return false
 }

@@ -126,8 +126,8 @@ func (w *Window) Apply(a Asset, received time.Time, blocks []Block) Applied {
 	if word != 0 {
 		as.heard(w, word, received)
 	}
-	for _, src := range as.sources {
-		src.prune(w)
+	for i := range blocks {
+		as.sources[blocks[i].Source].tidy(w)
 	}
 	return done
 }

@@ -28,7 +28,7 @@ func (h *host) drops(r *wire.Report, sp *spool.Spool) (dropped, untold float64, 
 // which raises the alert, and in an event.
 func TestDropsAreToldAfterARestartWithinTheOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *host) {
-		h.cfg.Spool.MaxBytes = minSpool
+		h.spool = 1 << 20
 		h.sources = append(h.sources, big(func() bool {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -81,7 +81,7 @@ func TestDropsAreToldAfterARestartWithinTheOutage(t *testing.T) {
 // not call untold, one before it has told.
 func TestDropsOfTheDeliveredReportItselfAreTold(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *host) {
-		h.cfg.Spool.MaxBytes = minSpool
+		h.spool = 1 << 20
 		h.ack = func(a *wire.Ack) { a.Credits = 0 } // the past stays where it is, and has to go when room is needed
 		h.sources = append(h.sources, big(func() bool { return false }))
 		h.run(nil, func() {

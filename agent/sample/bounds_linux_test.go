@@ -90,7 +90,7 @@ func TestBoundsFitAReport(t *testing.T) {
 	told := map[string]float64{}
 	series := 0
 	for _, s := range sources {
-		switch sampler := s.Sampler.(type) {
+		switch sampler := unwrapped(s).(type) {
 		case *filesystemSampler:
 			sampler.statfs = func(_ string, buf *unix.Statfs_t) error { *buf = unix.Statfs_t{Bsize: 1, Blocks: 2}; return nil }
 		case *systemdSampler:

@@ -134,7 +134,7 @@ func ourNames(t *testing.T) []string {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, s := range sources {
-		if sd, ok := s.Sampler.(*systemdSampler); ok {
+		if sd, ok := unwrapped(s).(*systemdSampler); ok {
 			sd.path.Rootfs = booted(t).path.Rootfs
 		}
 		if s.Kind != "node" {

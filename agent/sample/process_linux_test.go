@@ -54,7 +54,7 @@ func TestFullCollectionStartsNoProcess(t *testing.T) {
 	before := children(t)
 	for range 3 {
 		for _, s := range sources {
-			if sd, ok := s.Sampler.(*systemdSampler); ok { // as if systemd were here, so that its whole path runs
+			if sd, ok := unwrapped(s).(*systemdSampler); ok { // as if systemd were here, so that its whole path runs
 				sd.path.Rootfs = booted(t).path.Rootfs
 			}
 			if _, err := s.Sampler.Read(t.Context(), time.Now()); err != nil {

@@ -126,7 +126,7 @@ func (e redactedError) Error() string { return e.text }
 
 func (e redactedError) Unwrap() error { return e.error }
 
-// redactedSampler is a sampler whose words come from others: nothing of them is told with a secret in it.
+// redactedSampler is a sampler of whose words none is told with a secret in it: tables, events and errors.
 type redactedSampler struct {
 	Sampler
 	redact *Redactor

@@ -38,7 +38,7 @@ func Sources(c Config) ([]Source, error) {
 			continue
 		}
 		s := all[name]
-		s.Name = name
+		s.Name, s.Sampler = name, redactedSampler{s.Sampler, redact} // all of them: their errors are told too
 		out = append(out, s)
 	}
 	return out, nil
@@ -101,15 +101,15 @@ func (c Config) software(h host) map[string]Source {
 	}
 }
 
-// told makes those that tell events, with tables and without series. What has texts of others passes r.
+// told makes those that tell events, with tables and without series.
 func (c Config) told(h host, r *Redactor) map[string]Source {
 	return map[string]Source{
 		"boot":     {Sampler: &bootSampler{host: h, dir: c.StateDir}},
-		"sessions": {Every: tablesEvery, Sampler: redactedSampler{newSessions(sessionsSampler{h}), r}},
-		"kmsg":     {Every: kmsgEvery, Sampler: redactedSampler{newKmsg(h, c.StateDir, c.Watch), r}},
-		"logs":     {Every: logsEvery, Sampler: redactedSampler{newLogs(h, c.StateDir, c.Logs, r), r}},
-		"packages": {Every: packagesEvery, Sampler: redactedSampler{newPackages(h, c.StateDir), r}},
-		"ports":    {Every: portsEvery, Sampler: redactedSampler{newPorts(h), r}},
+		"sessions": {Every: tablesEvery, Sampler: newSessions(sessionsSampler{h})},
+		"kmsg":     {Every: kmsgEvery, Sampler: newKmsg(h, c.StateDir, c.Watch)},
+		"logs":     {Every: logsEvery, Sampler: newLogs(h, c.StateDir, c.Logs, r)},
+		"packages": {Every: packagesEvery, Sampler: newPackages(h, c.StateDir)},
+		"ports":    {Every: portsEvery, Sampler: newPorts(h)},
 	}
 }
 

@@ -22,6 +22,10 @@ type failure struct {
 	unit, description, result, exit, since string
 }
 
+// transient says what is shown of a unit that a program made for one command (systemd-run): its description is the whole
+// command line, which holds what its author thought nobody would read.
+const transient = "a command that was started by a program or by hand (systemd-run); its command line is not shown"
+
 // failedUnits asks after the failed units, of whatever type, up to one more than the table holds.
 func failedUnits(ctx context.Context, conn *systemd.Conn, units []systemd.UnitStatus) ([]failure, error) {
 	var out []failure
@@ -45,7 +49,16 @@ func failedUnits(ctx context.Context, conn *systemd.Conn, units []systemd.UnitSt
 }
 
 func (f *failure) ask(ctx context.Context, conn *systemd.Conn) error {
-	p, err := conn.GetUnitPropertyContext(ctx, f.unit, "StateChangeTimestamp")
+	p, err := conn.GetUnitPropertyContext(ctx, f.unit, "Transient")
+	if err != nil && !unknownProperty(err) { // systemd before 218 does not say
+		return err
+	}
+	if err == nil {
+		if made, _ := p.Value.Value().(bool); made {
+			f.description = transient
+		}
+	}
+	p, err = conn.GetUnitPropertyContext(ctx, f.unit, "StateChangeTimestamp")
 	if err != nil {
 		return err
 	}

@@ -34,11 +34,13 @@ func Bundles(c Config) ([]Bundle, error) {
 	for i := range out {
 		make := out[i].Make
 		out[i].Make = func(ctx context.Context, now time.Time, argument string) (t *wire.Table, err error) {
+			defer r.panicking()
 			atLowPriority(func() { t, err = make(ctx, now, argument) })
-			if err == nil {
-				r.table(t)
+			if err != nil {
+				return nil, r.Error(err)
 			}
-			return t, err
+			r.table(t)
+			return t, nil
 		}
 	}
 	return out, nil

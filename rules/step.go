@@ -162,10 +162,10 @@ func (r *Rule) found(ctx context.Context, in Input) (Active, error) {
 		given := in.placed(smpl.Metric)
 		expand := r.expander(ctx, in, promql.Sample{T: smpl.T, F: smpl.F, H: smpl.H, Metric: given})
 		lb := labels.NewBuilder(given).Del(model.MetricNameLabel)
-		r.Labels.Range(func(l labels.Label) { lb.Set(l.Name, expand(l.Value)) })
+		r.Labels.Range(func(l labels.Label) { lb.Set(l.Name, expand("", l.Value)) })
 		lb.Set(labels.AlertName, r.Alert)
 		notes := labels.NewScratchBuilder(r.Annotations.Len())
-		r.Annotations.Range(func(l labels.Label) { notes.Add(l.Name, expand(l.Value)) })
+		r.Annotations.Range(func(l labels.Label) { notes.Add(l.Name, expand(l.Name, l.Value)) })
 		a := Alert{Labels: lb.Labels(), Annotations: notes.Labels(), Value: Value(smpl.F)}
 		id := AlertID(r.Origin.ID, a.Labels)
 		if _, ok := out[id]; ok {

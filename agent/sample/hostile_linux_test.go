@@ -66,8 +66,8 @@ func TestHostileNamesFitTheWire(t *testing.T) {
 	for i, e := range report.Events {
 		e.Id = uint64(i + 1)
 	}
-	if n := len(report.Events); n != maxFailed+1 {
-		t.Errorf("%d events of 600 failures, want %d and one that counts the rest", n, maxFailed)
+	if n := len(report.Events); n != maxChanged+1 {
+		t.Errorf("%d events of 600 failures, want %d and one that counts the rest", n, maxChanged)
 	}
 	if err := wire.CheckReport(report, wire.DefaultLimits()); err != nil {
 		t.Errorf("a collector would refuse the report: %v", err)

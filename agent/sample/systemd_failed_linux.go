@@ -14,8 +14,13 @@ import (
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
-// maxFailed bounds the table of failed units: each costs questions to systemd.
-const maxFailed = 50
+const (
+	// maxFailed bounds the table of failed units: each costs questions to systemd.
+	maxFailed = 50
+	// maxChanged is how many units that failed, or were restarted, between two readings are told one by one: when a host
+	// falls apart the first say enough, and the rest would keep the source from telling anything else.
+	maxChanged = 10
+)
 
 // failure is why and since when a unit is failed.
 type failure struct {
@@ -151,15 +156,14 @@ func (s *systemdSampler) newlyFailed(now time.Time, failures []failure) []*wire.
 	return firstOf(out, "failed")
 }
 
-// firstOf keeps the first events of many, and one that counts the rest: a report holds only so many, and when a host
-// falls apart the first say enough.
+// firstOf keeps the first events of many, and one that counts the rest.
 func firstOf(events []*wire.Event, what string) []*wire.Event {
-	if len(events) <= maxFailed {
+	if len(events) <= maxChanged {
 		return events
 	}
-	last := events[maxFailed]
-	more := len(events) - maxFailed
-	return append(events[:maxFailed], &wire.Event{
+	last := events[maxChanged]
+	more := len(events) - maxChanged
+	return append(events[:maxChanged], &wire.Event{
 		Kind: last.Kind, AtMs: last.AtMs, Text: fmt.Sprintf("%d more units %s at the same time.", more, what),
 		Fields: map[string]string{"more": fmt.Sprint(more)},
 	})

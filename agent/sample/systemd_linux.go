@@ -45,6 +45,7 @@ type systemdSampler struct {
 	// runs is what is known of each service's starts, as of checked.
 	runs    map[string]run
 	checked time.Time
+	repeats *repeats
 }
 
 // typed are the units that have a type, by suffix: services (simple, oneshot) and mounts (ext4).
@@ -74,7 +75,7 @@ func newSystemd(h host, c SystemdConfig) *systemdSampler {
 	}
 	return &systemdSampler{
 		host: h, wanted: func(unit string) bool { return include(unit) && !skip(unit) },
-		known: map[string]*unitSeries{}, runs: map[string]run{},
+		known: map[string]*unitSeries{}, runs: map[string]run{}, repeats: newRepeats(),
 	}
 }
 
@@ -109,15 +110,19 @@ func (s *systemdSampler) Read(ctx context.Context, now time.Time) (Reading, erro
 		return Reading{}, explainDBus("ask systemd why a unit failed", err)
 	}
 	fillFailed(t, failures)
-	r.Events = s.newlyFailed(now, failures)
+	changed := s.newlyFailed(now, failures)
 	if now.Sub(s.checked) >= restartsEvery {
 		restarted, err := s.restarted(ctx, now, conn, units)
 		if err != nil {
 			return Reading{}, explainDBus("ask systemd when a service started", err)
 		}
-		r.Events, s.checked = append(r.Events, restarted...), now
+		changed, s.checked = append(changed, restarted...), now
 	}
 	s.remember(units) // last: until a reading is whole, what changed since the one before is still to be told
+	for _, e := range changed {
+		s.repeats.add(e.Kind+"\x00"+e.Fields["unit"], e)
+	}
+	r.Events = s.repeats.take(now)
 	return r, nil
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/watchbill/watchbill/agent/wire"
 )
 
 // booted is a host that systemd runs.
@@ -127,12 +129,12 @@ func TestSystemdEvents(t *testing.T) {
 			[]string{"unit_restarted: web.service ended and was restarted by systemd (restart 4 since it was last started by hand)."}},
 		{"not told again", func(*bus) {}, s15, nil},
 		{"restarted by hand, but not looked for yet", func(b *bus) { b.set("web.service", "active", running(0, noon.Add(time.Hour))) }, s5, nil},
-		{"restarted by hand", func(*bus) {}, s15 - s5, []string{"unit_restarted: web.service was started again at 2026-11-20T13:00:00Z."}},
+		{"restarted by hand, too soon to be told again", func(*bus) {}, s15 - s5, nil},
 		{"failed", func(b *bus) { b.set("web.service", "failed", failed("signal", 2, 11, noon)) }, s5,
 			[]string{"unit_failed: web.service failed: signal, killed by signal 11 (SIGSEGV)."}},
 		{"still failed", func(*bus) {}, s15, nil},
 		{"mended", func(b *bus) { b.set("web.service", "active", running(0, noon.Add(2*time.Hour))) }, s15,
-			[]string{"unit_restarted: web.service was started again at 2026-11-20T14:00:00Z."}},
+			[]string{"unit_restarted: web.service was started again at 2026-11-20T14:00:00Z. (2 times)"}},
 		{"a new unit", func(b *bus) { b.set("new.service", "active", running(9, noon)) }, s15, nil},
 		{"a oneshot runs again", func(b *bus) { b.set("job.service", "activating", map[string]any{"Service.Type": "oneshot"}) }, s15, nil},
 	}
@@ -159,6 +161,38 @@ func TestSystemdEvents(t *testing.T) {
 	}
 	if n := b.called("Hello"); n != 2*len(steps) {
 		t.Errorf("%d log-ins for %d readings, want two each: no connection may outlive a reading", n, len(steps))
+	}
+}
+
+// A service that dies again and again is told, with how often, and leaves room for what else happens on the host.
+func TestSystemdCrashLoops(t *testing.T) {
+	b := newBus(t)
+	const services = 40
+	for i := range services {
+		b.set(fmt.Sprintf("u%02d.service", i), "active", running(0, noon))
+	}
+	s := newSystemd(booted(t), DefaultConfig().Systemd)
+	readAt(t, s, noon)
+	told, seen := 0, 0
+	const minutes = 60
+	for turn := 1; turn <= 4*minutes; turn++ { // every 15 s, all of them
+		at := noon.Add(time.Duration(turn) * restartsEvery)
+		for i := range services {
+			b.set(fmt.Sprintf("u%02d.service", i), "active", running(uint32(turn), at))
+		}
+		for _, e := range readAt(t, s, at).Events {
+			if told++; e.Fields["count"] != "" {
+				seen++
+			}
+			if err := wire.CheckReport(&wire.Report{Epoch: 1, Sequence: 1, MadeAtMs: 1, Events: []*wire.Event{{
+				Id: 1, Kind: e.Kind, AtMs: e.AtMs, Text: e.Text, Fields: e.Fields,
+			}}}, wire.DefaultLimits()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if most := eventsAtOnce + int(minutes*time.Minute/eventsEvery); told > most || seen != told {
+		t.Errorf("%d events of crash loops in an hour, %d of them counted; want at most %d", told, seen, most)
 	}
 }
 

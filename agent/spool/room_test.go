@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"flag"
 	"math"
 	"slices"
 	"strings"
@@ -12,12 +13,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+var capped = flag.Uint64("spool.capped", 100, "reports spooled in TestCap")
+
 // The cap holds whatever comes; the oldest go, and every report that had to go is counted, over restarts too.
 func TestCap(t *testing.T) {
 	m, d := newMaker(), newPowerDisk()
 	o := Options{SegmentBytes: 1200, MaxBytes: 5000}
 	s := openOn(t, d, o)
-	for n := uint64(1); n <= 100; n++ {
+	for n := uint64(1); n <= *capped; n++ {
 		m.append(t, s, 1, n)
 		st := s.Stats()
 		if st.Bytes > o.MaxBytes || onDisk(d) != st.Bytes {
@@ -35,7 +38,7 @@ func TestCap(t *testing.T) {
 		t.Errorf("held since %v, want %v: that of the oldest", s.HeldSince(), want)
 	}
 	items := drain(t, s)
-	wantSequences(t, "held", items, upTo(100)[dropped:]...)
+	wantSequences(t, "held", items, upTo(*capped)[dropped:]...)
 	wantTrue(t, m, items)
 }
 

@@ -1,9 +1,11 @@
 package sample
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -119,8 +121,8 @@ func TestListeningIsWhatProcSays(t *testing.T) {
 	if err != nil {
 		t.Skipf("sock_diag is not to be had here: %v", err)
 	}
-	read, err := host{DefaultConfig().Path}.sockets()
-	if err != nil {
+	var read []socket
+	if err := (host{DefaultConfig().Path}).eachSocket(t.Context(), func(s socket) { read = append(read, s) }); err != nil {
 		t.Fatal(err)
 	}
 	find := func(all []socket) (out socket) {
@@ -136,16 +138,58 @@ func TestListeningIsWhatProcSays(t *testing.T) {
 	}
 }
 
+// One answer that fails is no reason to read /proc for good, nor to ask for nothing all the time.
 func TestPortsFallBackToProc(t *testing.T) {
 	h := copyFixture(t)
 	write(t, h.proc("net/tcp"), socketsHead+socketLine("00000000:0016", "00000000:0000", "0A", 0, 100))
+	ssh := socket{protocol: "tcp", local: netip.MustParseAddrPort("0.0.0.0:22"), state: tcpListen, inode: 100}
+	web := socket{protocol: "tcp", local: netip.MustParseAddrPort("0.0.0.0:80"), state: tcpListen, inode: 101}
 	s := newPorts(h)
 	asked := 0
-	s.ask = func() ([]socket, error) { asked++; return nil, errDiag }
-	readAt(t, s, noon)
-	if readAt(t, s, noon.Add(time.Minute)); asked != 1 || len(s.before) != 1 {
+	answer, refuse := []socket{ssh}, errDiag
+	s.ask = func() ([]socket, error) { asked++; return answer, refuse }
+	c := &stepping{t, noon}
+	c.tells(s, 0, "")
+	c.tells(s, time.Minute, "")
+	if asked != 1 || len(s.before) != 1 {
 		t.Errorf("asked %d times, %d ports are known", asked, len(s.before))
 	}
+	answer, refuse = []socket{ssh, web}, nil
+	c.tells(s, portsAskAgain, "A program that the agent may not see listens on tcp 0.0.0.0:80.")
+	c.tells(s, time.Minute, "")
+	if asked != 3 {
+		t.Errorf("asked %d times, want it to go on being asked", asked)
+	}
+}
+
+// A port that somebody else has taken over between two readings is told, and names who it was.
+func TestPortsTakenOver(t *testing.T) {
+	h := copyFixture(t)
+	listen := func(inodes ...int) {
+		lines := socketsHead
+		for _, i := range inodes {
+			lines += socketLine("00000000:0050", "00000000:0000", "0A", 33, i)
+		}
+		write(t, h.proc("net/tcp"), lines)
+	}
+	listen(101)
+	withOpenFile(t, h, "10", "3", "socket:[101]")
+	withOpenFile(t, h, "10", "4", "socket:[102]")
+	withOpenFile(t, h, "11", "3", "socket:[103]")
+	withOpenFile(t, h, "11", "4", "socket:[104]")
+	s := newPorts(h)
+	c := &stepping{t, noon}
+	c.tells(s, 0, "")
+	listen(102)
+	c.tells(s, 15*time.Second, "") // the same process, with a new socket
+	listen(104, 103)
+	c.tells(s, 15*time.Second, "prog10 (process 10) no longer listens on tcp 0.0.0.0:80.; prog11 (process 11) listens on tcp 0.0.0.0:80.")
+	listen(103, 104, 105)
+	c.tells(s, 15*time.Second, "") // one more of several that share the port
+	listen(105)
+	c.tells(s, 15*time.Second, "") // it was handed on to a process that may not be seen
+	listen()
+	c.tells(s, 2*time.Minute, "prog11 (process 11) no longer listens on tcp 0.0.0.0:80.")
 }
 
 func FuzzParseDiag(f *testing.F) {
@@ -161,6 +205,35 @@ func FuzzParseDiag(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A host that is flooded with connections is the one whose sockets are wanted.
+func TestSocketsBundleOfVeryMany(t *testing.T) {
+	h := copyFixture(t)
+	const many = 130_000
+	var b strings.Builder
+	b.WriteString(socketsHead)
+	for i := range many {
+		// As the kernel pads its lines: 150 bytes each.
+		fmt.Fprintf(&b, "%-149s\n", strings.TrimSuffix(socketLine("0100007F:0050", fmt.Sprintf("%08X:C001", i), "01", 33, 1000+i), "\n"))
+	}
+	if b.Len() <= maxFile {
+		t.Fatalf("%d bytes prove nothing", b.Len())
+	}
+	write(t, h.proc("net/tcp"), b.String())
+	withOpenFile(t, h, "10", "3", "socket:[1000]")
+	table, err := socketsBundle{h}.make(t.Context(), noon, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(table.Rows) != 2 || table.Rows[0].Cells[4] != fmt.Sprint(many-1) || table.Rows[1].Cells[4] != "1" {
+		t.Errorf("rows %v", table.Rows)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := (socketsBundle{h}).make(ended, noon, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("when its time is up: %v", err)
+	}
 }
 
 func TestSocketsBundle(t *testing.T) {

@@ -44,10 +44,7 @@ func listening() ([]socket, error) {
 		{unix.AF_INET, unix.IPPROTO_UDP, "udp", 1 << tcpClose}, {unix.AF_INET6, unix.IPPROTO_UDP, "udp", 1 << tcpClose},
 	} {
 		found, err := q.ask(fd, buf)
-		if errors.Is(err, unix.ENOENT) {
-			continue // the kernel does not have this protocol, or not the module that tells of it
-		}
-		if err != nil {
+		if err != nil { // also ENOENT, where the module that tells of the protocol cannot be had: there may be sockets
 			return nil, fmt.Errorf("ask for sockets of %s: %w", q.name, err)
 		}
 		out = append(out, found...)

@@ -46,10 +46,20 @@ func (h host) eachFile(ctx context.Context, p *pace, f func(pid int, fd, target 
 	return closed, nil
 }
 
-// socketOwners finds the processes of sockets, by inode, as far as they may be seen.
-func (h host) socketOwners(ctx context.Context, p *pace) (owners map[uint64]owner, closed int, err error) {
-	owners = map[uint64]owner{}
-	commands := map[int]string{}
+// owners says whose the sockets are, by inode. There may be hundreds of thousands of them.
+type owners struct {
+	pids     map[uint64]int
+	commands map[int]string
+}
+
+func (o owners) of(inode uint64) (owner, bool) {
+	pid, ok := o.pids[inode]
+	return owner{pid, o.commands[pid]}, ok
+}
+
+// socketOwners finds the processes of sockets, as far as they may be seen.
+func (h host) socketOwners(ctx context.Context, p *pace) (out owners, closed int, err error) {
+	out = owners{map[uint64]int{}, map[int]string{}}
 	closed, err = h.eachFile(ctx, p, func(pid int, _, target string) {
 		number, ok := strings.CutPrefix(target, "socket:[")
 		if !ok {
@@ -59,14 +69,14 @@ func (h host) socketOwners(ctx context.Context, p *pace) (owners map[uint64]owne
 		if err != nil {
 			return
 		}
-		if _, known := commands[pid]; !known {
-			commands[pid] = h.command(pid)
+		if _, known := out.commands[pid]; !known {
+			out.commands[pid] = h.command(pid)
 		}
-		if _, taken := owners[inode]; !taken { // a socket that was inherited belongs to the first who has it
-			owners[inode] = owner{pid, commands[pid]}
+		if _, taken := out.pids[inode]; !taken { // a socket that was inherited belongs to the first who has it
+			out.pids[inode] = pid
 		}
 	})
-	return owners, closed, err
+	return out, closed, err
 }
 
 // command is the name of a process's command, empty when it has ended.

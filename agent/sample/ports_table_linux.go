@@ -1,11 +1,14 @@
 package sample
 
 import (
+	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -23,7 +26,6 @@ type socket struct {
 // States of a TCP socket; an UDP socket that is bound and not connected is in the last of them.
 const (
 	tcpEstablished = 1
-	tcpTimeWait    = 6
 	tcpClose       = 7
 	tcpCloseWait   = 8
 	tcpListen      = 10
@@ -31,28 +33,44 @@ const (
 
 var errSocket = errors.New("want a line as in proc_net_tcp(5)")
 
-// sockets reads every socket of the protocols. A protocol the kernel does not have has none.
-func (h host) sockets() ([]socket, error) {
-	var out []socket
+// eachSocket calls f with every socket of the protocols, line by line: a host can have more of them than fit what is read
+// of other files. A protocol the kernel does not have has none.
+func (h host) eachSocket(ctx context.Context, f func(socket)) error {
 	for _, name := range []string{"tcp", "tcp6", "udp", "udp6"} {
 		path := h.proc("net", name)
-		content, err := read(path)
-		if absent(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		_, content, _ = strings.Cut(content, "\n") // the heading
-		for line := range strings.Lines(content) {
-			s, err := parseSocket(strings.TrimSuffix(name, "6"), line)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", path, err)
-			}
-			out = append(out, s)
+		if err := eachSocketOf(ctx, path, strings.TrimSuffix(name, "6"), f); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	return out, nil
+	return nil
+}
+
+func eachSocketOf(ctx context.Context, path, protocol string, f func(socket)) error {
+	file, err := os.Open(path)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(make([]byte, 32<<10), 64<<10)
+	lines.Scan() // the heading
+	for n := 0; lines.Scan(); n++ {
+		if n%1000 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s, err := parseSocket(protocol, lines.Text())
+		if err != nil {
+			return err
+		}
+		f(s)
+	}
+	if err := lines.Err(); err != nil && !absent(err) {
+		return err
+	}
+	return nil
 }
 
 // parseSocket reads a line of proc_net_tcp(5):

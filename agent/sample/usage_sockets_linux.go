@@ -39,15 +39,15 @@ func (b socketsBundle) make(ctx context.Context, now time.Time, _ string) (*wire
 		Kind: "sockets", SampledAtMs: now.UnixMilli(),
 		Columns: []string{"pid", "user", "command", "listens on", "established", "closed by the other side", "other"},
 	}
-	all, err := b.sockets()
+	p := pace{work: usageStretch}
+	owners, closed, err := b.socketOwners(ctx, &p)
 	if err != nil {
 		return nil, err
 	}
-	owners, closed, err := b.socketOwners(ctx, &pace{work: usageStretch})
+	holders, err := b.group(ctx, &p, owners)
 	if err != nil {
 		return nil, err
 	}
-	holders := b.group(all, owners)
 	for i, h := range holders {
 		if i == socketsRows {
 			t.Rows = append(t.Rows, row("", "", fmt.Sprintf("and %d more", len(holders)-i), "", "", "", ""))
@@ -65,34 +65,41 @@ func (b socketsBundle) make(ctx context.Context, now time.Time, _ string) (*wire
 	return t, nil
 }
 
-// group brings the sockets to those who hold them, the most first.
-func (b socketsBundle) group(all []socket, owners map[uint64]owner) []holder {
+// group brings the sockets to those who hold them, the most first. One that was opened since the owners were looked for
+// counts as its user's.
+func (b socketsBundle) group(ctx context.Context, p *pace, all owners) ([]holder, error) {
 	users := b.users()
 	by := map[string]*holder{}
-	for _, s := range all {
-		o, known := owners[s.inode]
+	err := b.eachSocket(ctx, func(s socket) {
+		p.step(ctx) // the end of ctx is noticed by who calls
+		o, known := all.of(s.inode)
 		user := cmp.Or(users[s.uid], s.uid)
 		if s.inode == 0 { // the kernel's own by now: nobody has it open
 			user = "nobody, the kernel waits"
 		}
-		key := user
+		key := "user " + user
 		if known {
 			key = strconv.Itoa(o.pid)
-			user = b.owner(o.pid, users)
 		}
 		h := by[key]
 		if h == nil {
 			h = &holder{pid: o.pid, command: o.command, user: user}
+			if known {
+				h.user = b.owner(o.pid, users)
+			}
 			by[key] = h
 		}
 		h.add(s)
+	})
+	if err != nil {
+		return nil, err
 	}
 	out := make([]holder, 0, len(by))
 	for _, k := range slices.Sorted(maps.Keys(by)) {
 		out = append(out, *by[k])
 	}
 	slices.SortStableFunc(out, func(a, b holder) int { return cmp.Compare(b.total(), a.total()) })
-	return out
+	return out, nil
 }
 
 func (h *holder) add(s socket) {

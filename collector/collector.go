@@ -99,7 +99,7 @@ func New(ctx context.Context, cfg Config, o Options) (*Collector, error) {
 		return nil, err
 	}
 	for _, step := range []func() error{
-		c.listen,
+		func() error { return c.listen(ctx) },
 		func() error { return c.openStore(ctx) },
 		func() error { return c.openFleet(ctx, directory) },
 		c.openHistory,
@@ -125,7 +125,7 @@ func (c *Collector) read(cfg Config) ([]rules.Group, fleet.Directory, error) {
 }
 
 // listen takes both ports, so that one that is taken is told before anything is written.
-func (c *Collector) listen() error {
+func (c *Collector) listen(ctx context.Context) error {
 	for _, l := range []struct {
 		into       *net.Listener
 		addr, flag string
@@ -133,7 +133,7 @@ func (c *Collector) listen() error {
 		{&c.web, c.cfg.Web.ListenAddress, "--web.listen-address"},
 		{&c.agents, c.cfg.Agents.ListenAddress, "--agent.listen-address"},
 	} {
-		ln, err := net.Listen("tcp", l.addr)
+		ln, err := ingest.Listen(ctx, l.addr)
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w; is another collector running? Stop it, or give another %s", l.addr, err, l.flag)
 		}

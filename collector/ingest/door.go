@@ -71,6 +71,7 @@ const (
 	turnedPace        = "pace"
 	turnedAddress     = "address"   // over its own bounds
 	turnedAddresses   = "addresses" // more of them than can be told apart
+	turnedFlood       = "flood"     // an address that is not listened to for a second
 )
 
 // Pace of turning away those whom nobody's own bound keeps out, and how many at once: a fleet that comes back all together
@@ -98,6 +99,7 @@ type gate struct {
 	refusals *rate.Limiter
 	closed   chan struct{}
 	once     sync.Once
+	shutters shutters
 
 	mu        sync.Mutex
 	standing  int
@@ -108,7 +110,9 @@ type gate struct {
 
 // caller is one address.
 type caller struct {
-	pace      *rate.Limiter
+	pace *rate.Limiter
+	// refused is how often it may be turned away before it is shut out.
+	refused   *rate.Limiter
 	strangers int
 }
 
@@ -118,32 +122,36 @@ func newGate(inner net.Listener, d Door, turned func(reason string)) *gate {
 		Listener: inner, door: d, turned: turned, pace: rate.NewLimiter(rate.Limit(d.PerSecond), d.PerSecond),
 		refusals: rate.NewLimiter(refusalsPerSecond, refusalsAtOnce), closed: make(chan struct{}),
 		addresses: map[netip.Addr]*caller{},
+		shutters:  shutters{drop: dropper(inner), until: map[netip.Addr]time.Time{}},
 	}
 }
 
 // Close ends Accept.
 func (g *gate) Close() error {
-	g.once.Do(func() { close(g.closed) })
+	g.once.Do(func() { close(g.closed); g.shutters.close() })
 	return g.Listener.Close()
 }
 
 // Accept lets the next one in that fits, and turns all others away meanwhile: nobody waits who would have given up when
 // the turn comes, and nobody is kept out by those who do not fit. An address that is over its own bounds is turned away at
-// once, however often it comes: who waited for it would be everybody else. Only a flood from everywhere, thousands in
-// seconds, is slowed down, newcomers with it; connections that stand are not touched.
+// once, and shut out when it keeps coming: to wait would be to let everybody else wait. Only a flood from everywhere,
+// thousands in seconds, is slowed down, newcomers with it; connections that stand are not touched.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
 		conn, err := g.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		from := addressOf(conn.RemoteAddr())
-		reason := g.admit(from, time.Now())
+		from, now := addressOf(conn.RemoteAddr()), time.Now()
+		reason, flood := g.admit(from, now)
 		if reason == "" {
 			return &guest{Conn: conn, gate: g, from: from}, nil
 		}
 		g.turned(reason)
 		turnAway(conn)
+		if flood && g.shutters.shut(from, now) {
+			g.turned(turnedFlood)
+		}
 		if reason != turnedAddress && !g.refusals.Allow() && !g.pause(refusalPause) {
 			return nil, net.ErrClosed
 		}
@@ -170,14 +178,21 @@ func turnAway(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// admit takes a place for one more, or says why there is none.
-func (g *gate) admit(from netip.Addr, now time.Time) (reason string) {
+// admit takes a place for one more, or says why there is none; flood that the address is turned away too often.
+func (g *gate) admit(from netip.Addr, now time.Time) (reason string, flood bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.caller(from, now)
+	if c == nil {
+		return turnedAddresses, false
+	}
+	reason = g.place(c, now)
+	return reason, reason == turnedAddress && !c.refused.AllowN(now, 1)
+}
+
+// place takes one for a caller. The caller of this holds mu.
+func (g *gate) place(c *caller, now time.Time) (reason string) {
 	switch {
-	case c == nil:
-		return turnedAddresses
 	case c.strangers >= max(g.door.Handshakes/16, 1) || c.pace.TokensAt(now) < 1:
 		return turnedAddress
 	case g.standing >= g.door.Connections:
@@ -213,7 +228,10 @@ func (g *gate) caller(from netip.Addr, now time.Time) *caller {
 			return nil
 		}
 	}
-	c := &caller{pace: rate.NewLimiter(rate.Limit(g.door.PerAddress), g.door.AddressBurst)}
+	c := &caller{
+		pace:    rate.NewLimiter(rate.Limit(g.door.PerAddress), g.door.AddressBurst),
+		refused: rate.NewLimiter(refusedPerSecond, refusedAtOnce),
+	}
 	g.addresses[from] = c
 	return c
 }

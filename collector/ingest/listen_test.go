@@ -162,16 +162,16 @@ func TestGateForgets(t *testing.T) {
 	now := time.Now()
 	address := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}) }
 	for n := range maxAddresses {
-		if reason := g.admit(address(n), now); reason != "" {
+		if reason, _ := g.admit(address(n), now); reason != "" {
 			t.Fatal(reason)
 		}
 		c := &guest{gate: g, from: address(n)}
 		c.introduce()
 	}
-	if reason := g.admit(address(maxAddresses), now); reason != turnedAddresses {
+	if reason, _ := g.admit(address(maxAddresses), now); reason != turnedAddresses {
 		t.Errorf("one too many: %q", reason)
 	}
-	if reason := g.admit(address(maxAddresses), now.Add(2*time.Second)); reason != "" || len(g.addresses) != 1 {
+	if reason, _ := g.admit(address(maxAddresses), now.Add(2*time.Second)); reason != "" || len(g.addresses) != 1 {
 		t.Errorf("%q, %d addresses remembered", reason, len(g.addresses))
 	}
 }

@@ -90,7 +90,7 @@ func newMetrics(reg prometheus.Registerer, shapes func() float64) *metrics {
 		Name: "watchbill_ingest_turned_away_total",
 		Help: "Connections closed before their handshake, by what there was too much of: see agents.door.",
 	}, []string{"reason"})
-	for _, r := range []string{turnedConnections, turnedHandshakes, turnedPace, turnedAddress, turnedAddresses} {
+	for _, r := range []string{turnedConnections, turnedHandshakes, turnedPace, turnedAddress, turnedAddresses, turnedFlood} {
 		m.turned.WithLabelValues(r)
 	}
 	for _, r := range []string{resultAccepted, resultDuplicate, resultNeedShapes, resultRefused, resultLater} {

@@ -15,7 +15,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -280,7 +279,7 @@ func (w *world) serve(d Door) *world {
 // listen opens a real listener that speaks conf.
 func (w *world) listen(conf *tls.Config, d Door) {
 	w.t.Helper()
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	inner, err := Listen(w.t.Context(), "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
 	}

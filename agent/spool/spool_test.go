@@ -416,12 +416,3 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	b.ReportMetric(float64(s.Stats().Bytes)/float64(s.Stats().Reports), "bytes/report")
 }
-
-func BenchmarkOpen(b *testing.B) {
-	m, d := newMaker(), newPowerDisk()
-	s := openOn(b, d, Options{})
-	m.append(b, s, 1, upTo(1000)...)
-	for b.Loop() {
-		openOn(b, d, Options{})
-	}
-}

@@ -83,6 +83,12 @@ func (r *repeats) take(now time.Time) []*wire.Event {
 	return out
 }
 
+// waits says whether something new has not been told yet. Until it has, a source must not keep the place it has reached:
+// after a crash it would never be told. What was told and goes on may wait.
+func (r *repeats) waits() bool {
+	return r.beyond > 0 || slices.ContainsFunc(r.open, func(o *repeated) bool { return o.told.IsZero() })
+}
+
 // counted says how often e was seen.
 func counted(e *wire.Event, n int) *wire.Event {
 	if e.Fields == nil {

@@ -1,6 +1,7 @@
 package sample
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -10,12 +11,12 @@ import (
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
-// sessionEvents tells who logged in and out, from the table that the sessions' sampler makes. Who is there when the
-// agent first looks is in the table and no event.
+// sessionEvents tells who logged in and out, and makes the table of who is there. Who is there when the agent first looks
+// is in the table and no event.
 type sessionEvents struct {
 	sessionsSampler
-	// before are the sessions of the last reading, nil before the first.
-	before  map[string]*wire.Row
+	// before are the sessions of the last reading, nil before the first and where there were too many.
+	before  map[login]bool
 	repeats *repeats
 }
 
@@ -25,34 +26,35 @@ func newSessions(s sessionsSampler) *sessionEvents {
 
 // Read fails as the sampler of the table does; what happened meanwhile is told afterwards.
 func (s *sessionEvents) Read(ctx context.Context, now time.Time) (Reading, error) {
-	r, err := s.sessionsSampler.Read(ctx, now)
+	all, none, err := s.logins(ctx)
 	if err != nil {
-		return r, err
+		return Reading{}, err
 	}
-	sessions := map[string]*wire.Row{}
-	for _, t := range r.Tables {
-		for _, row := range t.Rows {
-			if since := row.Cells[3]; since != "" { // the last row may count those that are not shown
-				sessions[strings.Join(row.Cells, "\x00")] = row
-			}
+	var sessions map[login]bool
+	if len(all) <= maxLogins { // more are not told apart; the table counts them
+		sessions = make(map[login]bool, len(all))
+		for _, l := range all {
+			sessions[l] = true
 		}
 	}
-	if s.before != nil {
+	if s.before != nil && sessions != nil {
 		s.tell(now, s.before, sessions, "session_ended", "logged out")
 		s.tell(now, sessions, s.before, "session_began", "logged in")
 	}
 	s.before = sessions
-	r.Events = append(r.Events, s.repeats.take(now)...)
-	return r, nil
+	return Reading{Tables: []*wire.Table{loginsTable(all, none, now)}, Events: s.repeats.take(now)}, nil
 }
 
-func (s *sessionEvents) tell(now time.Time, in, notIn map[string]*wire.Row, kind, verb string) {
-	for _, key := range slices.Sorted(maps.Keys(in)) {
-		if notIn[key] != nil {
+func (s *sessionEvents) tell(now time.Time, in, notIn map[login]bool, kind, verb string) {
+	for _, l := range slices.SortedFunc(maps.Keys(in), compareLogins) {
+		if notIn[l] {
 			continue
 		}
-		c := in[key].Cells
-		s.repeats.add(kind+"\x00"+c[0]+"\x00"+c[2], newEvent(kind, now, c[0]+" "+verb+" ("+c[1]+", from "+c[2]+").",
-			map[string]string{"user": c[0], "terminal": c[1], "from": c[2], "since": c[3]}))
+		s.repeats.add(kind+"\x00"+l.user+"\x00"+l.from, newEvent(kind, now, l.user+" "+verb+" ("+l.terminal+", from "+l.from+").",
+			map[string]string{"user": l.user, "terminal": l.terminal, "from": l.from, "since": l.since}))
 	}
+}
+
+func compareLogins(a, b login) int {
+	return cmp.Or(strings.Compare(a.user, b.user), strings.Compare(a.terminal, b.terminal), strings.Compare(a.from, b.from), strings.Compare(a.since, b.since))
 }

@@ -60,8 +60,10 @@ type kmsgSampler struct {
 	none string
 	boot string
 	// old says that what is read now was there before the agent first looked.
-	old        bool
-	told, kept uint64
+	old bool
+	// seen is the last record that was read; place is the last before which everything was told, and kept what of that is
+	// kept.
+	seen, place, kept uint64
 	// unkept is why the place could not be kept.
 	unkept error
 	// memory is the control group that the kernel named last when it ran out of memory, by process.
@@ -97,7 +99,9 @@ func (s *kmsgSampler) Read(ctx context.Context, now time.Time) (Reading, error) 
 			s.log = nil
 			return Reading{}, fmt.Errorf("read %s: %w", s.path(), err)
 		}
-		r.Events = s.repeats.take(now)
+		if r.Events = s.repeats.take(now); !s.repeats.waits() {
+			s.place = s.seen
+		}
 	}
 	if now.Sub(s.tableAt) >= kmsgTableEvery || len(r.Events) > 0 {
 		r.Tables, s.tableAt = []*wire.Table{s.table(now)}, now
@@ -122,11 +126,11 @@ func (s *kmsgSampler) begin(now time.Time) error {
 		s.boot = "" // then nothing is kept, and the next start takes nothing for new
 	}
 	switch {
-	case s.told != 0: // it was open before
+	case s.seen != 0: // it was open before
 	case !known || s.boot == "":
 		s.old = true
 	case last.BootID == s.boot:
-		s.told, s.kept = last.Sequence, last.Sequence
+		s.seen, s.place, s.kept = last.Sequence, last.Sequence, last.Sequence
 	}
 	return stateErr
 }
@@ -134,11 +138,11 @@ func (s *kmsgSampler) begin(now time.Time) error {
 // keep writes down the place reached by the reading before. That it cannot is no reason to keep silent: the table says
 // so, for the next start will tell something twice.
 func (s *kmsgSampler) keep() {
-	if s.boot == "" || s.told == s.kept {
+	if s.boot == "" || s.place == s.kept {
 		return
 	}
-	if s.unkept = keepState(s.dir, kmsgStateName, kmsgState{s.boot, s.told}); s.unkept == nil {
-		s.kept = s.told
+	if s.unkept = keepState(s.dir, kmsgStateName, kmsgState{s.boot, s.place}); s.unkept == nil {
+		s.kept = s.place
 	}
 }
 
@@ -170,7 +174,7 @@ func (s *kmsgSampler) drain(ctx context.Context, now time.Time) error {
 		if rec.facility == 0 { // others can write here only as root; they have logs of their own
 			s.take(rec, at)
 		}
-		s.told = max(s.told, rec.sequence)
+		s.seen = max(s.seen, rec.sequence)
 	}
 	return nil
 }
@@ -181,7 +185,7 @@ func (s *kmsgSampler) take(rec kmsgRecord, at time.Time) {
 		s.recent = append(s.recent, kmsgRow(rec, at))
 		s.recent = s.recent[max(0, len(s.recent)-kmsgRecent):]
 	}
-	if s.old || s.told != 0 && rec.sequence <= s.told {
+	if s.old || s.seen != 0 && rec.sequence <= s.seen {
 		return
 	}
 	if m := memoryOf.FindStringSubmatch(rec.message); m != nil {

@@ -278,7 +278,7 @@ func TestKmsgOfThisMachine(t *testing.T) {
 	log.Close()
 	s := newKmsg(h, t.TempDir(), nil)
 	r := readAt(t, s, time.Now())
-	if s.told == 0 {
+	if s.seen == 0 {
 		t.Error("no record was read")
 	}
 	if len(r.Events) != 0 {

@@ -43,8 +43,8 @@ type logsSampler struct {
 	more   int
 	findAt time.Time
 	begun  bool
-	// positions are where the reading before had got to, not kept yet.
-	positions, kept map[string]tailPosition
+	// positions are the places before which everything has been told, not kept yet.
+	positions, kept map[string]tailPlace
 	unkept          error
 	repeats         *repeats
 	tableAt         time.Time
@@ -83,8 +83,10 @@ func (s *logsSampler) Read(ctx context.Context, now time.Time) (Reading, error) 
 			s.drop(name, err)
 		}
 	}
-	s.place()
 	r := Reading{Events: s.repeats.take(now)}
+	if !s.repeats.waits() {
+		s.place()
+	}
 	if now.Sub(s.tableAt) >= logsTableEvery || len(r.Events) > 0 {
 		r.Tables, s.tableAt = []*wire.Table{s.table(now)}, now
 	}
@@ -93,7 +95,7 @@ func (s *logsSampler) Read(ctx context.Context, now time.Time) (Reading, error) 
 
 // find begins to follow files that are new, and lets go of those that are not wanted any more.
 func (s *logsSampler) find(now time.Time) error {
-	var kept map[string]tailPosition
+	var kept map[string]tailPlace
 	var damaged error
 	first := !s.begun
 	if first {
@@ -127,7 +129,7 @@ func (s *logsSampler) find(now time.Time) error {
 	return damaged
 }
 
-func (s *logsSampler) follow(file logFile, kept map[string]tailPosition, old bool, now time.Time) (*tail, error) {
+func (s *logsSampler) follow(file logFile, kept map[string]tailPlace, old bool, now time.Time) (*tail, error) {
 	if p, ok := kept[file.String()]; ok {
 		return resumeTail(s.host, file, p, now)
 	}
@@ -163,18 +165,15 @@ func (s *logsSampler) look(f *followed, name, line string, now time.Time) {
 
 // place takes note of where this reading has got to, for keep at the next: by then the agent has the events.
 func (s *logsSampler) place() {
-	s.positions = make(map[string]tailPosition, len(s.tails))
+	s.positions = make(map[string]tailPlace, len(s.tails))
 	for name, f := range s.tails {
-		s.positions[name] = f.now.at
-		if f.old != nil && f.now.at.Offset == 0 {
-			s.positions[name] = f.old.at // the rotated file is not read to its end
-		}
+		s.positions[name] = f.place()
 	}
 }
 
 // keep writes down the places of the reading before. That it cannot is in the table.
 func (s *logsSampler) keep() {
-	if s.positions == nil || maps.Equal(s.positions, s.kept) {
+	if s.positions == nil || maps.EqualFunc(s.positions, s.kept, tailPlace.equal) {
 		return
 	}
 	if s.unkept = keepState(s.dir, logsStateName, s.positions); s.unkept == nil {

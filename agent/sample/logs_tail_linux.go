@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,6 +27,8 @@ const (
 	tailHead = 256
 	// tailRotated is how long a file that was rotated away is still read: its writer may not have noticed.
 	tailRotated = time.Minute
+	// tailOld bounds the files that were rotated away and are still read, of one name.
+	tailOld = 4
 )
 
 // errNotRegular is no file to be followed.
@@ -81,6 +84,17 @@ type tailPosition struct {
 	HeadBytes int64  `json:"head_bytes"`
 }
 
+// tailPlace is what of a tail must survive a restart: how far the file that has the name was read, and those that had it
+// before and are not done with.
+type tailPlace struct {
+	tailPosition
+	Old []tailPosition `json:"old,omitempty"`
+}
+
+func (p tailPlace) equal(other tailPlace) bool {
+	return p.tailPosition == other.tailPosition && slices.Equal(p.Old, other.Old)
+}
+
 // tailOpen is an open file that is read on.
 type tailOpen struct {
 	f    *os.File
@@ -94,13 +108,18 @@ type tail struct {
 	host
 	file logFile
 	now  *tailOpen
-	// old is the file that had the name before, until oldUntil.
-	old      *tailOpen
-	oldUntil time.Time
+	// old are the files that had the name before, the oldest first.
+	old []rotated
 	// gone is since when nothing has the name.
 	gone time.Time
 	// skipped counts bytes that were not looked at because there was too much.
 	skipped int64
+}
+
+// rotated is a file that is read until it is done with, and not before a time: its writer may not have noticed.
+type rotated struct {
+	*tailOpen
+	until time.Time
 }
 
 func identity(info os.FileInfo) (device, inode uint64) {
@@ -131,21 +150,52 @@ func endsInNewline(f *os.File, size int64) bool {
 	return n == 1 && (err == nil || errors.Is(err, io.EOF)) && b[0] == '\n'
 }
 
-// resumeTail begins where p says: in the file of that name, or in the one it has been renamed to since.
-func resumeTail(h host, file logFile, p tailPosition, now time.Time) (*tail, error) {
+// resumeTail begins where p says: in the file of that name, and in those that have been renamed since. Where nothing has
+// the name for the moment, the one that had it is read on.
+func resumeTail(h host, file logFile, p tailPlace, now time.Time) (*tail, error) {
+	t := &tail{host: h, file: file}
 	f, info, err := file.open(h)
 	if err != nil {
-		return nil, err
+		if !noSuchFile(err) {
+			return nil, err
+		}
+		if t.now = findRenamed(h, file, p.tailPosition); t.now == nil {
+			return nil, err
+		}
+		t.gone = now
+	} else {
+		t.now = newTailOpen(f, info)
+		dev, ino := identity(info)
+		if dev == p.Device && ino == p.Inode {
+			t.now.at = p.tailPosition
+		} else {
+			p.Old = append(slices.Clone(p.Old), p.tailPosition)
+		}
 	}
-	t := &tail{host: h, file: file, now: newTailOpen(f, info)}
-	if dev, ino := identity(info); dev == p.Device && ino == p.Inode {
-		t.now.at = p
-		return t, nil
-	}
-	if t.old = findRenamed(h, file, p); t.old != nil {
-		t.oldUntil = now.Add(tailRotated)
+	for _, at := range p.Old {
+		if o := findRenamed(h, file, at); o != nil {
+			t.putAside(o, now)
+		}
 	}
 	return t, nil
+}
+
+// putAside reads on in a file that has lost its name.
+func (t *tail) putAside(o *tailOpen, now time.Time) {
+	if len(t.old) == tailOld {
+		t.old[0].f.Close()
+		t.old = slices.Delete(t.old, 0, 1)
+	}
+	t.old = append(t.old, rotated{o, now.Add(tailRotated)})
+}
+
+// place is where a restart has to go on.
+func (t *tail) place() tailPlace {
+	p := tailPlace{tailPosition: t.now.at}
+	for _, o := range t.old {
+		p.Old = append(p.Old, o.at)
+	}
+	return p
 }
 
 func newTailOpen(f *os.File, info os.FileInfo) *tailOpen {
@@ -180,12 +230,14 @@ func findRenamed(h host, file logFile, p tailPosition) *tailOpen {
 // read gives every whole line that is new to line, without its end. It returns fs.ErrNotExist when nothing has had the
 // name for tailRotated; until then a file is missed only by its name.
 func (t *tail) read(now time.Time, line func(string)) error {
-	if t.old != nil {
-		if err := t.readOn(t.old, line); err != nil || !now.Before(t.oldUntil) && !t.old.more {
-			t.old.f.Close()
-			t.old = nil
+	t.old = slices.DeleteFunc(t.old, func(o rotated) bool {
+		err := t.readOn(o.tailOpen, line)
+		done := err != nil || !now.Before(o.until) && !o.more
+		if done {
+			o.f.Close()
 		}
-	}
+		return done
+	})
 	if err := t.readOn(t.now, line); err != nil || t.now.more {
 		return err
 	}
@@ -201,10 +253,7 @@ func (t *tail) read(now time.Time, line func(string)) error {
 	if err != nil {
 		return t.missing(now, err)
 	}
-	if t.old != nil { // twice within a minute
-		t.old.f.Close()
-	}
-	t.old, t.oldUntil = t.now, now.Add(tailRotated)
+	t.putAside(t.now, now)
 	t.now = newTailOpen(f, info)
 	return t.readOn(t.now, line)
 }
@@ -225,8 +274,8 @@ func (t *tail) missing(now time.Time, err error) error {
 
 func (t *tail) close() {
 	t.now.f.Close()
-	if t.old != nil {
-		t.old.f.Close()
+	for _, o := range t.old {
+		o.f.Close()
 	}
 }
 

@@ -10,6 +10,9 @@ type packageLog struct {
 	path string
 	// parse reads one line; false for lines about something else.
 	parse func(line string) (packageChange, bool)
+	// pairs says that an upgrade is written as the installation of the new version and, later in the same transaction, the
+	// removal of the old one.
+	pairs bool
 }
 
 // packageChange is one package installed, upgraded or removed.
@@ -20,16 +23,19 @@ const (
 	installed = "installed"
 	upgraded  = "upgraded"
 	removed   = "removed"
+	// began is no change but the beginning of a transaction.
+	began = "began"
 )
 
-// packageLogs are those of dpkg, dnf 4, yum, zypper and pacman. Where they write is the same on every distribution.
+// packageLogs are those of dpkg, dnf 4, dnf 5, yum, zypper and pacman. Where they write is the same on every distribution.
 func packageLogs() []packageLog {
 	return []packageLog{
-		{"/var/log/dpkg.log", parseDpkg},
-		{"/var/log/dnf.rpm.log", rpmParser(`SUBDEBUG (\w+): (\S+)`)},
-		{"/var/log/yum.log", rpmParser(`^\w{3} [ \d]\d [\d:]{8} (\w+): (?:\d+:)?(\S+)`)},
-		{"/var/log/zypp/history", parseZypp},
-		{"/var/log/pacman.log", parsePacman},
+		{path: "/var/log/dpkg.log", parse: parseDpkg},
+		{path: "/var/log/dnf.rpm.log", parse: rpmParser(`SUBDEBUG (\w+): (\S+)`)},
+		{path: "/var/log/dnf5.log", parse: parseDnf5, pairs: true},
+		{path: "/var/log/yum.log", parse: rpmParser(`^\w{3} [ \d]\d [\d:]{8} (\w+): (?:\d+:)?(\S+)`)},
+		{path: "/var/log/zypp/history", parse: parseZypp},
+		{path: "/var/log/pacman.log", parse: parsePacman},
 	}
 }
 
@@ -86,6 +92,28 @@ func rpmParser(expr string) func(string) (packageChange, bool) {
 		}
 		return c, c.verb != ""
 	}
+}
+
+var dnf5Line = regexp.MustCompile(`^\S+ \[\d+\] INFO RPM callback (?:transaction start|(install|uninstall) stop "([^"]+)")`)
+
+// parseDnf5 reads dnf5.log, which has what librpm calls back (libdnf5/rpm/transaction.cpp): "2026-11-21T10:00:00+0000 [718]
+// INFO RPM callback install stop "nginx-1:1.28.0-1.fc43.x86_64" amount 120 total 120". An install may be an upgrade, too.
+func parseDnf5(line string) (packageChange, bool) {
+	m := dnf5Line.FindStringSubmatch(line)
+	if m == nil {
+		return packageChange{}, false
+	}
+	if m[1] == "" {
+		return packageChange{verb: began}, true
+	}
+	c := packageChange{verb: installed, name: m[2]}
+	if v := rpmVersion.FindStringSubmatch(m[2]); v != nil {
+		c.name, c.to = v[1], strings.TrimPrefix(v[2], "0:")
+	}
+	if m[1] == "uninstall" {
+		c.verb, c.from, c.to = removed, c.to, ""
+	}
+	return c, true
 }
 
 // parseZypp reads zypp/history: "2026-11-21 10:00:00|install|nginx|1.21.5-1.1|x86_64|root@h|repo|…".

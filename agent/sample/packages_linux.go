@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/watchbill/watchbill/agent/wire"
 )
 
@@ -32,8 +34,8 @@ var packageDatabases = []string{
 
 // packagesState is what must survive a restart of the agent.
 type packagesState struct {
-	Logs      map[string]tailPosition `json:"logs"`
-	Databases map[string]int64        `json:"databases"`
+	Logs      map[string]tailPlace `json:"logs"`
+	Databases map[string]int64     `json:"databases"`
 }
 
 // packagesSampler tells which packages were installed, upgraded and removed: the logs of package managers, followed like
@@ -43,59 +45,66 @@ type packagesSampler struct {
 	dir   string
 	logs  []packageLog
 	tails map[string]*tail
-	begun bool
-	// changed are the times of the databases at the last reading, in nanoseconds since 1970.
+	// closed are the logs that are there and could not be opened.
+	closed map[string]bool
+	begun  bool
+	// changes are those that have not been told, by verb; limit is how soon they may be.
+	changes map[string]*packageChanges
+	limit   *rate.Limiter
+	// fresh are the packages that a transaction has installed, by log.
+	fresh map[string]map[string]bool
+	// changed are the times of the databases when they were told of last, in nanoseconds since 1970.
 	changed map[string]int64
 	places  packagesState
 	kept    packagesState
 }
 
 func newPackages(h host, stateDir string) *packagesSampler {
-	return &packagesSampler{host: h, dir: stateDir, logs: packageLogs(), tails: map[string]*tail{}}
+	return &packagesSampler{
+		host: h, dir: stateDir, logs: packageLogs(), tails: map[string]*tail{}, changes: map[string]*packageChanges{},
+		limit: rate.NewLimiter(rate.Every(eventsEvery), eventsAtOnce), fresh: map[string]map[string]bool{}, closed: map[string]bool{},
+	}
 }
 
-// Read fails when the place kept is damaged, once, and when it cannot be kept.
+// Read fails when a log is there and cannot be read, telling what the others say; when the place kept is damaged, once;
+// and when it cannot be kept.
 func (s *packagesSampler) Read(_ context.Context, now time.Time) (Reading, error) {
-	var last packagesState
-	if !s.begun {
-		s.begun = true
-		known, err := lastState(s.dir, packagesStateName, &last)
-		if err != nil {
-			return Reading{}, err
+	first := !s.begun
+	s.begun = true
+	var err error
+	if first {
+		var last packagesState
+		if _, err = lastState(s.dir, packagesStateName, &last); err != nil {
+			last = packagesState{}
 		}
-		s.changed = last.Databases
-		if known {
-			s.kept = last
-		}
-		s.open(last.Logs, true, now)
-	} else {
-		if err := s.keep(); err != nil {
-			return Reading{}, err
-		}
-		s.open(nil, false, now)
+		s.kept, s.changed = last, last.Databases
+	} else if err := s.keep(); err != nil {
+		return Reading{}, err
 	}
-	changes := s.read(now)
+	err = errors.Join(err, s.open(first, now), s.read(now))
+	r := Reading{Events: s.tell(now)}
 	databases := s.databases()
-	var events []*wire.Event
-	for _, verb := range []string{installed, upgraded, removed} {
-		if e := packagesEvent(verb, changes[verb], now); e != nil {
-			events = append(events, e)
-		}
-	}
-	if db := newer(databases, s.changed); db != "" && len(s.tails) == 0 {
-		events = append(events, newEvent("package_changed", now,
+	switch db := newer(databases, s.changed); {
+	case db == "" || len(s.tails) > 0:
+		s.changed = databases
+	case s.limit.AllowN(now, 1):
+		s.changed = databases
+		r.Events = append(r.Events, newEvent("package_changed", now,
 			"Packages were installed, upgraded or removed; no log that the agent can read says which ("+db+" has changed).", map[string]string{"file": db}))
 	}
-	s.changed = databases
-	s.places = packagesState{Logs: map[string]tailPosition{}, Databases: databases}
-	for name, t := range s.tails {
-		s.places.Logs[name] = t.now.at
+	if len(s.changes) == 0 { // else a crash would lose what is not told yet
+		s.places = packagesState{Logs: map[string]tailPlace{}, Databases: s.changed}
+		for name, t := range s.tails {
+			s.places.Logs[name] = t.place()
+		}
 	}
-	return Reading{Events: events}, nil
+	return r, err
 }
 
-// open begins to follow the logs that are there. One that is there at the first reading is new from its end on.
-func (s *packagesSampler) open(places map[string]tailPosition, first bool, now time.Time) {
+// open begins to follow the logs that are there. One that is there at the first reading is new from its end on, and so is
+// one that becomes readable.
+func (s *packagesSampler) open(first bool, now time.Time) error {
+	var errs []error
 	for _, l := range s.logs {
 		if s.tails[l.path] != nil {
 			continue
@@ -103,20 +112,33 @@ func (s *packagesSampler) open(places map[string]tailPosition, first bool, now t
 		file := logFile{path.Dir(l.path), path.Base(l.path)}
 		var t *tail
 		var err error
-		if p, ok := places[l.path]; ok {
+		if p, ok := s.kept.Logs[l.path]; ok && first {
 			t, err = resumeTail(s.host, file, p, now)
 		} else {
-			t, err = openTail(s.host, file, !first)
+			t, err = openTail(s.host, file, !first && !s.closed[l.path])
 		}
-		if err == nil {
+		s.closed[l.path] = err != nil && !noSuchFile(err)
+		switch {
+		case err == nil:
 			s.tails[l.path] = t
+		case s.closed[l.path]:
+			errs = append(errs, unreadable(l.path, err))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// unreadable says what is lost with a log, and what to do.
+func unreadable(path string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("follow %s: %w: what it says was installed, upgraded or removed is not told; let the agent's user read it (chmod, or its group in SupplementaryGroups=)", path, err)
+	}
+	return fmt.Errorf("follow %s: %w: what it says was installed, upgraded or removed is not told", path, err)
 }
 
 // keep writes down the places of the reading before: by now the agent has its events.
 func (s *packagesSampler) keep() error {
-	if maps.Equal(s.places.Logs, s.kept.Logs) && maps.Equal(s.places.Databases, s.kept.Databases) {
+	if s.places.Logs == nil || maps.EqualFunc(s.places.Logs, s.kept.Logs, tailPlace.equal) && maps.Equal(s.places.Databases, s.kept.Databases) {
 		return nil
 	}
 	if err := keepState(s.dir, packagesStateName, s.places); err != nil {
@@ -126,22 +148,72 @@ func (s *packagesSampler) keep() error {
 	return nil
 }
 
-// read reads what is new in the logs, by verb.
-func (s *packagesSampler) read(now time.Time) map[string][]packageChange {
-	out := map[string][]packageChange{}
+// read takes in what is new in the logs. One that has become unreadable is let go of; open tries it again.
+func (s *packagesSampler) read(now time.Time) error {
+	var errs []error
 	for _, l := range s.logs {
 		t := s.tails[l.path]
 		if t == nil {
 			continue
 		}
 		err := t.read(now, func(line string) {
-			if c, ok := l.parse(cleanLine(line)); ok && !slices.Contains(out[c.verb], c) {
-				out[c.verb] = append(out[c.verb], c)
+			if c, ok := l.parse(cleanLine(line)); ok {
+				s.take(l, c)
 			}
 		})
-		if err != nil {
-			t.close()
-			delete(s.tails, l.path)
+		if err == nil {
+			continue
+		}
+		t.close()
+		delete(s.tails, l.path)
+		if !noSuchFile(err) {
+			errs = append(errs, unreadable(l.path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// take takes in one change. Where a log writes an upgrade as two, the removal of the old version tells that it was one.
+func (s *packagesSampler) take(l packageLog, c packageChange) {
+	fresh := s.fresh[l.path]
+	if fresh == nil {
+		fresh = map[string]bool{}
+		s.fresh[l.path] = fresh
+	}
+	switch {
+	case c.verb == began:
+		clear(fresh)
+		return
+	case l.pairs && c.verb == installed:
+		fresh[c.name] = true
+	case l.pairs && c.verb == removed && fresh[c.name]:
+		change, ok := s.of(installed).without(c.name)
+		if !ok {
+			return // the installation has been told
+		}
+		c = packageChange{verb: upgraded, name: c.name, from: c.from, to: change.to}
+	}
+	s.of(c.verb).add(c)
+}
+
+func (s *packagesSampler) of(verb string) *packageChanges {
+	if s.changes[verb] == nil {
+		s.changes[verb] = &packageChanges{}
+	}
+	return s.changes[verb]
+}
+
+// tell makes an event of the changes of each kind, as far as the bound on events allows. The others wait.
+func (s *packagesSampler) tell(now time.Time) []*wire.Event {
+	var out []*wire.Event
+	for _, verb := range []string{installed, upgraded, removed} {
+		all := s.changes[verb]
+		if all == nil || all.count() > 0 && !s.limit.AllowN(now, 1) {
+			continue
+		}
+		delete(s.changes, verb)
+		if all.count() > 0 {
+			out = append(out, all.event(verb, now))
 		}
 	}
 	return out
@@ -171,13 +243,43 @@ func newer(now, before map[string]int64) string {
 	return ""
 }
 
-// packagesEvent is one event for all that happened at once.
-func packagesEvent(verb string, all []packageChange, now time.Time) *wire.Event {
-	if len(all) == 0 {
-		return nil
+// packageChanges are changes of one kind.
+type packageChanges struct {
+	all []packageChange
+	// more counts those that are not even remembered.
+	more int
+}
+
+// packagesRemembered bounds the changes that are held until they are told.
+const packagesRemembered = 2000
+
+func (p *packageChanges) add(c packageChange) {
+	switch {
+	case slices.Contains(p.all, c):
+	case len(p.all) == packagesRemembered:
+		p.more++
+	default:
+		p.all = append(p.all, c)
 	}
-	names := make([]string, 0, min(len(all), packagesNamed))
-	for _, c := range all[:min(len(all), packagesNamed)] {
+}
+
+// without takes out the change of a package.
+func (p *packageChanges) without(name string) (packageChange, bool) {
+	i := slices.IndexFunc(p.all, func(c packageChange) bool { return c.name == name })
+	if i < 0 {
+		return packageChange{}, false
+	}
+	c := p.all[i]
+	p.all = slices.Delete(p.all, i, i+1)
+	return c, true
+}
+
+func (p *packageChanges) count() int { return len(p.all) + p.more }
+
+// event is one event for all of them.
+func (p *packageChanges) event(verb string, now time.Time) *wire.Event {
+	names := make([]string, 0, min(len(p.all), packagesNamed))
+	for _, c := range p.all[:min(len(p.all), packagesNamed)] {
 		name := c.name
 		switch {
 		case c.from != "" && c.to != "":
@@ -188,12 +290,12 @@ func packagesEvent(verb string, all []packageChange, now time.Time) *wire.Event 
 		names = append(names, name)
 	}
 	list := strings.Join(names, ", ")
-	if more := len(all) - packagesNamed; more > 0 {
+	if more := p.count() - len(names); more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
 	what := "1 package was "
-	if len(all) > 1 {
-		what = strconv.Itoa(len(all)) + " packages were "
+	if p.count() > 1 {
+		what = strconv.Itoa(p.count()) + " packages were "
 	}
-	return newEvent("package_"+verb, now, what+verb+": "+list+".", map[string]string{"packages": list, "count": strconv.Itoa(len(all))})
+	return newEvent("package_"+verb, now, what+verb+": "+list+".", map[string]string{"packages": list, "count": strconv.Itoa(p.count())})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -73,7 +72,10 @@ func (h host) bootID() (string, error) {
 	return id, nil
 }
 
-func (s *bootSampler) file() string { return filepath.Join(s.dir, "boot_id") }
+// bootFile is where the id is kept.
+const bootFile = "boot_id"
+
+func (s *bootSampler) file() string { return filepath.Join(s.dir, bootFile) }
 
 // last is the id seen last, empty when there is none.
 func (s *bootSampler) last() (string, error) {
@@ -87,19 +89,9 @@ func (s *bootSampler) last() (string, error) {
 	return strings.TrimSpace(content), err
 }
 
-// keep replaces the file whole, so that a crash leaves the old id or the new one.
 func (s *bootSampler) keep(id string) error {
 	if s.dir == "" {
 		return nil
 	}
-	f, err := os.CreateTemp(s.dir, "boot_id.*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails when the rename below has taken it away
-	_, err = f.WriteString(id + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), s.file())
+	return replaceFile(s.dir, bootFile, []byte(id+"\n"), true)
 }

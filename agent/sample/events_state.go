@@ -9,29 +9,41 @@ import (
 	"path/filepath"
 )
 
-// keepState replaces the file name in dir by v as JSON, whole: a crash leaves the old one or the new. It is not synced to
-// the disk: after a power cut an older state makes something be told twice. Without a dir nothing is kept.
+// keepState replaces the file name in dir by v as JSON. It is not synced to the disk, which would cost a write every few
+// seconds: after a power cut there may be an older state, and something is told twice, or on some file systems an empty
+// one, which is reported. Without a dir nothing is kept.
 func keepState(dir, name string, v any) error {
 	if dir == "" {
 		return nil
 	}
 	b, err := json.Marshal(v)
+	if err == nil {
+		err = replaceFile(dir, name, append(b, '\n'), false)
+	}
 	if err != nil {
 		return fmt.Errorf("keep state %s: %w", name, err)
 	}
+	return nil
+}
+
+// replaceFile replaces the file name in dir whole: a crash leaves the old one or the new. So does a power cut when it is
+// synced.
+func replaceFile(dir, name string, content []byte, sync bool) error {
 	f, err := os.CreateTemp(dir, name+".*")
 	if err != nil {
-		return fmt.Errorf("keep state %s: %w", name, err)
+		return err
 	}
-	_, err = f.Write(append(b, '\n'))
+	_, err = f.Write(content)
+	if err == nil && sync {
+		err = f.Sync()
+	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), filepath.Join(dir, name))
 	}
 	if err != nil {
-		os.Remove(f.Name()) // what cannot be removed either is reported with the first error
-		return fmt.Errorf("keep state %s: %w", name, err)
+		err = errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	return err
 }
 
 // lastState reads what keepState kept; false when there is none. One that cannot be read is removed, so that the next

@@ -23,6 +23,8 @@ type bus struct {
 	units []systemd.UnitStatus
 	// props are the units' properties: unit, then interface without its prefix and property, "Service.Type".
 	props map[string]map[string]any
+	// paths are the names of the units by their paths.
+	paths map[dbus.ObjectPath]string
 	// refuse answers calls of these members with an error of this name; of the member "AUTH", the log-in.
 	refuse map[string]string
 	// silent are members that are never answered.
@@ -32,7 +34,7 @@ type bus struct {
 
 func newBus(t testing.TB) *bus {
 	t.Helper()
-	b := &bus{props: map[string]map[string]any{}, refuse: map[string]string{}, silent: map[string]bool{}, calls: map[string]int{}}
+	b := &bus{props: map[string]map[string]any{}, paths: map[dbus.ObjectPath]string{}, refuse: map[string]string{}, silent: map[string]bool{}, calls: map[string]int{}}
 	path := filepath.Join(t.TempDir(), "bus")
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -86,6 +88,7 @@ func (b *bus) set(name, active string, props map[string]any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.props[name] = props
+	b.paths[unitPath(name)] = name
 	u := systemd.UnitStatus{Name: name, Description: "The " + name, LoadState: "loaded", ActiveState: active, SubState: "x", Path: unitPath(name), JobPath: "/"}
 	for i := range b.units {
 		if b.units[i].Name == name {
@@ -105,6 +108,7 @@ func (b *bus) tell(property, value string) {
 	defer b.mu.Unlock()
 	if b.props[manager] == nil {
 		b.props[manager] = map[string]any{}
+		b.paths[unitPath(manager)] = manager
 	}
 	b.props[manager]["Manager."+property] = value
 }
@@ -193,10 +197,7 @@ func (b *bus) answer(m *dbus.Message, member string) (answer *dbus.Message, sile
 		path, _ := m.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
 		kind := strings.TrimPrefix(m.Body[0].(string), "org.freedesktop.systemd1.")
 		fail("org.freedesktop.DBus.Error.UnknownObject")
-		for name, props := range b.props {
-			if unitPath(name) != path {
-				continue
-			}
+		if props, ok := b.props[b.paths[path]]; ok {
 			fail("org.freedesktop.DBus.Error.UnknownProperty")
 			if v, ok := props[kind+"."+m.Body[1].(string)]; ok {
 				answer.Type, answer.Body = dbus.TypeMethodReply, []any{dbus.MakeVariant(v)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 )
 
 // closed is a Keeper whose changes may not read all tokens.
@@ -36,4 +37,28 @@ func TestTokenCostsNoOther(t *testing.T) {
 	if n := len(g.Tokens()); n != 3 {
 		t.Errorf("%d tokens, want 3", n)
 	}
+}
+
+// TestTokenOpen: a token that is known and has not expired, used or not; nothing that only looks like one.
+func TestTokenOpen(t *testing.T) {
+	s := newSite(t)
+	secret := s.token("acme", "leeds", "db1")
+	check := func(what, secret string, want bool) {
+		t.Helper()
+		if got := s.TokenOpen(secret); got != want {
+			t.Errorf("%s: %t", what, got)
+		}
+	}
+	check("fresh", secret, true)
+	check("none", "", false)
+	check("its ID alone", tokenID(secret), false)
+	check("another behind its ID", secret[:len(secret)-1], false)
+	if _, err := s.enrol(secret, "db1"); err != nil {
+		t.Fatal(err)
+	}
+	check("used", secret, true)
+	s.restart()
+	check("after a restart", secret, true)
+	s.clock.add(30 * 24 * time.Hour)
+	check("expired", secret, false)
 }

@@ -1,30 +1,91 @@
 package ingest
 
 import (
+	"maps"
+	"net"
 	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/watchbill/watchbill/agent/wire"
 	"github.com/watchbill/watchbill/collector/fleet"
 )
 
-// Bounds of enrolment, which needs no certificate and is therefore open to everybody: all of the world together.
+// Bounds of enrolment, which needs no certificate and is therefore open to everybody. Who brings a token counts among all
+// of the world together, for that is work; who guesses counts for the address he comes from alone, and keeps nobody else
+// from enrolling.
 const (
-	enrolsPerSecond = 50
-	enrolsAtOnce    = 200
+	enrolsPerSecond  = 50
+	enrolsAtOnce     = 200
+	guessesPerSecond = 1
+	guessesAtOnce    = 20
 )
+
+// enrols is the pace of enrolments, and that of guesses by address.
+type enrols struct {
+	pace *rate.Limiter
+
+	mu        sync.Mutex
+	guesses   map[netip.Addr]*rate.Limiter
+	forgotten time.Time
+}
+
+func newEnrols() *enrols {
+	return &enrols{pace: rate.NewLimiter(enrolsPerSecond, enrolsAtOnce), guesses: map[netip.Addr]*rate.Limiter{}}
+}
+
+// guess says whether one more unknown token from this address may be looked at.
+func (e *enrols) guess(from netip.Addr, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l, ok := e.guesses[from]
+	if !ok {
+		if len(e.guesses) >= maxAddresses && now.Sub(e.forgotten) >= forgetEvery {
+			e.forgotten = now
+			maps.DeleteFunc(e.guesses, func(_ netip.Addr, l *rate.Limiter) bool { return l.TokensAt(now) >= guessesAtOnce })
+		}
+		if len(e.guesses) >= maxAddresses {
+			return false
+		}
+		l = rate.NewLimiter(guessesPerSecond, guessesAtOnce)
+		e.guesses[from] = l
+	}
+	return l.AllowN(now, 1)
+}
+
+// comesFrom is the address of a request's other end.
+func comesFrom(r *http.Request) netip.Addr {
+	p, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{} // all who have none are one
+	}
+	return addressOf(net.TCPAddrFromAddrPort(p))
+}
 
 // enrol turns a token into an identity.
 func (i *Ingest) enrol(w http.ResponseWriter, r *http.Request) {
-	if wait(i.enrols, 1, i.o.Now()) > 0 {
-		i.metrics.refused(reasonEnrols)
-		w.Header().Set("Retry-After", "5")
-		i.answer(w, http.StatusTooManyRequests, wire.TypeEnrol, &wire.Enrolled{
-			Error: "too many enrolments at this moment: try again in a few seconds",
-		})
-		return
-	}
 	m, ok := i.readEnrol(w, r)
 	if !ok {
+		return
+	}
+	now := i.o.Now()
+	var text string
+	switch {
+	case i.o.Registry.TokenOpen(m.GetToken()):
+		if wait(i.enrols.pace, 1, now) > 0 {
+			text = "too many enrolments at this moment: try again in a few seconds"
+		}
+	case !i.enrols.guess(comesFrom(r), now):
+		text = "too many unknown or expired tokens came from this address: try again in a few seconds, with a token that " +
+			"`watchbill token create` has just made"
+	}
+	if text != "" {
+		i.metrics.refused(reasonEnrols)
+		w.Header().Set("Retry-After", "5")
+		i.answer(w, http.StatusTooManyRequests, wire.TypeEnrol, &wire.Enrolled{Error: text})
 		return
 	}
 	e, err := i.o.Registry.Enrol(r.Context(), fleet.Request{

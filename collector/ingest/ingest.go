@@ -34,6 +34,8 @@ import (
 type Registry interface {
 	// AuthenticateCert says which agent a certificate speaks for, now.
 	AuthenticateCert(*x509.Certificate) (fleet.Agent, error)
+	// TokenOpen says, at little cost, whether a token is known and has not expired.
+	TokenOpen(secret string) bool
 	// Enrol turns a token into an identity, Renew an identity into its next certificate.
 	Enrol(context.Context, fleet.Request) (fleet.Enrolment, error)
 	Renew(ctx context.Context, present *x509.Certificate, csr []byte) (fleet.Enrolment, error)
@@ -91,7 +93,7 @@ type Ingest struct {
 	past    *past
 	// fleet is Options.Agents as last asked.
 	fleet  atomic.Int64
-	enrols *rate.Limiter
+	enrols *enrols
 	// renewals before their time, of all agents.
 	renewals *rate.Limiter
 	// bodyTimeout is the constant; tests shorten it.
@@ -137,7 +139,7 @@ func New(o Options) (*Ingest, error) {
 	}
 	i := &Ingest{
 		o: o, shapes: newShapes(o.Keeper), agents: newAgents(o.Quotas), asks: newAsks(), past: newPast(o.Backlog),
-		enrols:   rate.NewLimiter(enrolsPerSecond, enrolsAtOnce),
+		enrols:   newEnrols(),
 		renewals: rate.NewLimiter(renewalsPerSecond, renewalsPerSecond), bodyTimeout: bodyTimeout,
 	}
 	i.metrics = newMetrics(o.Registerer, i.shapes.count)

@@ -29,9 +29,8 @@ func newAgents(q Quotas) *agents {
 
 // customer is all agents of one customer since the start.
 type customer struct {
-	id     string
-	quotas CustomerQuotas
-	key    string // prefix of its quotas in the configuration
+	id    string
+	terms atomic.Pointer[terms]
 
 	reports, bytes, events, shapes, shapeBytes *rate.Limiter
 
@@ -119,14 +118,16 @@ func (a *agents) all() map[string]*agent {
 
 func newCustomer(id string, quotas Quotas) *customer {
 	q, key := quotas.of(id)
-	return &customer{
-		id: id, quotas: q, key: key,
+	c := &customer{
+		id:         id,
 		reports:    per(q.ReportsPerMinute, time.Minute),
 		bytes:      per(q.BytesPerMinute, time.Minute),
 		events:     per(q.EventsPerHour, time.Hour),
 		shapes:     per(q.ShapesPerHour, time.Hour),
 		shapeBytes: per(q.ShapeBytesPerHour, time.Hour),
 	}
+	c.terms.Store(&terms{q, key})
+	return c
 }
 
 func newAgent(q AgentQuotas, c *customer) *agent {
@@ -172,7 +173,7 @@ func (a *agent) over(now time.Time) (reason, quota string, d time.Duration) {
 		return reasonBytes, "quotas.agent.bytes_per_minute", d
 	}
 	if d := wait(c.bytes, 1, now); d > 0 {
-		return reasonCustomerBytes, c.key + "bytes_per_minute", d
+		return reasonCustomerBytes, c.key() + "bytes_per_minute", d
 	}
 	if a.sent.past() {
 		return "", "", 0
@@ -181,7 +182,7 @@ func (a *agent) over(now time.Time) (reason, quota string, d time.Duration) {
 		return reasonReports, "quotas.agent.reports_per_minute", d
 	}
 	if d := wait(c.reports, 1, now); d > 0 {
-		return reasonCustomerReports, c.key + "reports_per_minute", d
+		return reasonCustomerReports, c.key() + "reports_per_minute", d
 	}
 	return "", "", 0
 }
@@ -230,8 +231,8 @@ func (a *agent) room(q AgentQuotas, name string, series int, now time.Time) (quo
 			return "sources", count, q.Sources
 		case total > q.Series:
 			return "series", total, q.Series
-		case series > a.sources[name].series && all > a.customer.quotas.Series:
-			return "customer_series", all, a.customer.quotas.Series
+		case series > a.sources[name].series && all > a.customer.quotas().Series:
+			return "customer_series", all, a.customer.quotas().Series
 		}
 		return "", 0, 0
 	}

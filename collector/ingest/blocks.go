@@ -193,18 +193,18 @@ func (s *sorting) keepShapes(ctx context.Context) error {
 			continue
 		}
 		s.full[id] = pay(s.now,
-			price{s.a.shapes, 1, "quotas.agent.shapes_per_hour"}, price{c.shapes, 1, c.key + "shapes_per_hour"},
+			price{s.a.shapes, 1, "quotas.agent.shapes_per_hour"}, price{c.shapes, 1, c.key() + "shapes_per_hour"},
 			price{s.a.shapeBytes, size(l), "quotas.agent.shape_bytes_per_hour"},
-			price{c.shapeBytes, size(l), c.key + "shape_bytes_per_hour"})
+			price{c.shapeBytes, size(l), c.key() + "shape_bytes_per_hour"})
 		if s.full[id] == "" {
-			s.full[id] = c.key + "shapes or shape_bytes" // unless there is room
+			s.full[id] = c.key() + "shapes or shape_bytes" // unless there is room
 			fresh = append(fresh, l)
 		}
 	}
 	if len(fresh) == 0 {
 		return nil
 	}
-	return s.i.shapes.keep(ctx, s.who.Customer, c.quotas, fresh, s.now)
+	return s.i.shapes.keep(ctx, s.who.Customer, c.quotas(), fresh, s.now)
 }
 
 // result is the report for the Sink, with every block that is not refused.
@@ -267,7 +267,7 @@ func (s *sorting) block(n int, b *wire.Block) {
 		}
 		out.Layout, out.Values, src.series = layout, b.GetValues(), len(layout.Series)
 	}
-	if quota, found, limit := s.a.room(s.i.o.Quotas.Agent, out.Source, src.series, s.now); quota != "" {
+	if quota, found, limit := s.a.room(s.i.bounds.Load().Quotas.Agent, out.Source, src.series, s.now); quota != "" {
 		s.refuse(n, quota+"_quota", s.tooMuch(out.Source, quota, found, limit))
 		return
 	}
@@ -285,7 +285,7 @@ func (s *sorting) block(n int, b *wire.Block) {
 func (s *sorting) tooMuch(source, quota string, found, limit int) string {
 	if quota == "customer_series" {
 		return fmt.Sprintf("%s would bring the customer to %d series, at most %d are taken: watch less, or raise %sseries",
-			source, found, limit, s.a.customer.key)
+			source, found, limit, s.a.customer.key())
 	}
 	return fmt.Sprintf("%s would be %d %s of this host, at most %d are taken: watch less, or raise quotas.agent.%s", source,
 		found, quota, limit, quota)

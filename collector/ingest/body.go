@@ -33,7 +33,7 @@ func (i *Ingest) admit(ctx context.Context, who fleet.Agent, a *agent, now time.
 		out := i.later(who, reasonCredit, retrySink, "reports of the past wait until the collector has room for them: it says "+
 			"with an answer to a live report how many it takes; raise backlog.samples_per_second if this takes too long")
 		return &out
-	case i.past.ready.Load() >= int64(readyPerSlot*i.past.o.AtOnce):
+	case i.past.ready.Load() >= int64(readyPerSlot*i.past.o.Load().AtOnce):
 		out := i.crowdedPast(ctx, who, a, now, crowdedText)
 		return &out
 	}
@@ -91,7 +91,7 @@ func (i *Ingest) ofThePast(w http.ResponseWriter, r *http.Request, who fleet.Age
 func (p *past) hold(c *customer, size int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held+size > int64(p.o.BodyBytes) || c.held+size > int64(p.o.BodyBytes)/2 {
+	if p.held+size > int64(p.o.Load().BodyBytes) || c.held+size > int64(p.o.Load().BodyBytes)/2 {
 		return false
 	}
 	p.held, c.held = p.held+size, c.held+size
@@ -107,7 +107,7 @@ func (p *past) let(c *customer, size int64) {
 
 // slot waits for one, a moment at most; done gives it back.
 func (p *past) slot(ctx context.Context) (done func(), ok bool) {
-	slots := p.slots
+	slots := p.slots.Load().free
 	done = func() { <-slots }
 	select {
 	case slots <- struct{}{}:

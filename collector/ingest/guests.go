@@ -35,14 +35,14 @@ func (i *Ingest) seat(r *http.Request, a *agent) (crowded string) {
 	}
 	c := a.customer
 	i.agents.mu.Lock()
-	full := c.connections >= c.quotas.Connections
+	full := c.connections >= c.quotas().Connections
 	if full && len(a.guests) == 0 {
 		i.agents.mu.Unlock()
 		return fmt.Sprintf("this customer's agents have %d connections, and more are not taken: the agent comes again later; "+
-			"raise %sconnections if there are that many agents", c.quotas.Connections, c.key)
+			"raise %sconnections if there are that many agents", c.quotas().Connections, c.key())
 	}
 	var oldest *guest
-	if full || len(a.guests) >= i.o.Quotas.Agent.Connections {
+	if full || len(a.guests) >= i.bounds.Load().Quotas.Agent.Connections {
 		oldest = a.guests[0]
 		i.agents.remove(a, 0)
 	}

@@ -85,7 +85,10 @@ type Options struct {
 
 // Ingest is the agents' way in. Safe for concurrent use; it starts nothing of its own.
 type Ingest struct {
-	o       Options
+	o Options
+	// bounds are those in force; they began as the options'.
+	bounds  atomic.Pointer[Bounds]
+	gates   gates
 	shapes  *shapes
 	agents  *agents
 	metrics *metrics
@@ -142,6 +145,7 @@ func New(o Options) (*Ingest, error) {
 		enrols:   newEnrols(),
 		renewals: rate.NewLimiter(renewalsPerSecond, renewalsPerSecond), bodyTimeout: bodyTimeout,
 	}
+	i.bounds.Store(&Bounds{Quotas: o.Quotas, Door: o.Door, Backlog: o.Backlog})
 	i.metrics = newMetrics(o.Registerer, i.shapes.count)
 	return i, nil
 }

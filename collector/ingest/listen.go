@@ -63,7 +63,7 @@ func TLSConfig(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error),
 //
 // and stop it with server.Shutdown, which closes the listener. See Run for what must run beside it.
 func (i *Ingest) Server(inner net.Listener, t *tls.Config) (*http.Server, net.Listener) {
-	gate := newGate(inner, i.o.Door, i.metrics.turnedAway)
+	gate := i.gate(inner)
 	plain := new(http.Protocols)
 	plain.SetHTTP1(true)
 	server := &http.Server{

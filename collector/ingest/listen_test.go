@@ -183,7 +183,7 @@ func TestServerStops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ingest.o.Door.Connections = 1
+	w.ingest.bounds.Load().Door.Connections = 1
 	server, listener := w.ingest.Server(inner, TLSConfig(nil, w.fleet.ClientCAs, nil))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()

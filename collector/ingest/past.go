@@ -89,10 +89,10 @@ func sendingOf(h http.Header, incarnation uint64) sending {
 
 // past is the collector's side of credits.
 type past struct {
-	o Backlog
+	o atomic.Pointer[Backlog]
 	// budget is in samples.
 	budget *rate.Limiter
-	slots  chan struct{}
+	slots  atomic.Pointer[slots]
 	// ready is how many bodies have come whole and wait for a slot.
 	ready atomic.Int64
 
@@ -102,7 +102,10 @@ type past struct {
 }
 
 func newPast(o Backlog) *past {
-	return &past{o: o, budget: rate.NewLimiter(rate.Limit(o.SamplesPerSecond), o.SamplesPerSecond), slots: make(chan struct{}, o.AtOnce)}
+	p := &past{budget: rate.NewLimiter(rate.Limit(o.SamplesPerSecond), o.SamplesPerSecond)}
+	p.o.Store(&o)
+	p.slots.Store(newSlots(o.AtOnce))
+	return p
 }
 
 // grant says how many reports of the past the agent may send from now on. What it did not use of an earlier grant goes
@@ -115,7 +118,7 @@ func (i *Ingest) grant(who fleet.Agent, a *agent, ack *wire.Ack, now time.Time) 
 	}
 	want := max(a.sent.waiting, 0)
 	if ack.ReplaySinceMs != 0 {
-		want += i.past.o.Credits
+		want += i.past.o.Load().Credits
 	}
 	if ack.Result == wire.Ack_RESULT_NEED_SHAPES {
 		want++ // the same report again
@@ -124,7 +127,7 @@ func (i *Ingest) grant(who fleet.Agent, a *agent, ack *wire.Ack, now time.Time) 
 		return
 	}
 	price := max(a.price, leastPrice)
-	n := min(want, i.past.o.Credits, int(i.past.budget.TokensAt(now))/price)
+	n := min(want, i.past.o.Load().Credits, int(i.past.budget.TokensAt(now))/price)
 	if n <= 0 {
 		return
 	}

@@ -169,7 +169,7 @@ func (i *Ingest) tellOf(r Report, s *sorting) *wire.Ack {
 		c := s.a.customer
 		ack.Error = fmt.Sprintf("%d events were left out: more than %d an hour; stop what causes them, or raise "+
 			"quotas.agent.events_per_hour (%d for all of the customer: %sevents_per_hour)", r.EventsDropped,
-			i.o.Quotas.Agent.EventsPerHour, c.quotas.EventsPerHour, c.key)
+			i.bounds.Load().Quotas.Agent.EventsPerHour, c.quotas().EventsPerHour, c.key())
 		i.tell(s.a, s.who, reasonEvents, s.now, ack.Error)
 	}
 	return ack

@@ -284,7 +284,7 @@ func (w *world) listen(conf *tls.Config, d Door) {
 		w.t.Fatal(err)
 	}
 	w.addr = inner.Addr().String()
-	w.ingest.o.Door = d.orDefault()
+	w.ingest.bounds.Load().Door = d.orDefault()
 	server, listener := w.ingest.Server(inner, conf)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()

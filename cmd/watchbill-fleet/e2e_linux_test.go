@@ -334,7 +334,7 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 	s := newSite(t, "", patient)
 	c := good()
 	c.dir, c.interval, c.duration = s.prepare(n, 0), 500*time.Millisecond, 10*time.Minute
-	c.events, c.spooled, c.wire = 600, 0.1, 1
+	c.events, c.spooled, c.wire = 600, 0.05, 1
 	c.faults = []fault{{kind: faultValue, share: 1, after: 10 * time.Second}}
 	heard := &heardEvents{events: map[string][]heardEvent{}}
 	f, stop := s.start(c, heard.acknowledged)
@@ -348,7 +348,7 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 		s.kill()
 		s.serve()
 	}
-	eventually(t, 2*time.Minute, "all are back", func() bool {
+	eventually(t, 4*time.Minute, "all are back, and those with a spool are replayed", func() bool {
 		r := st.returns()
 		return len(r) == 3 && r[2].stages[stageLive].whole && r[2].stages[stageReplayed].whole
 	})
@@ -445,22 +445,6 @@ func (b *safeBuffer) String() string {
 }
 
 func tail(s string, n int) string { return s[max(len(s)-n, 0):] }
-
-// eventually polls until ok, or fails after a generous time: these machines are busy.
-func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited %v in vain until %s", within, what)
-		case <-tick.C:
-		}
-	}
-}
 
 // freePort is an address that nobody listens on, and that stays so while the collector on it is away: ports from 32768
 // on are given to outgoing connections of any process.

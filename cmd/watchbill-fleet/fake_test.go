@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -145,4 +146,20 @@ func (f *fake) light(name string) *light {
 	a.begin(now)
 	f.t.Cleanup(a.line.drop)
 	return a
+}
+
+// eventually polls until ok, or fails after a generous time: these machines are busy.
+func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited %v in vain until %s", within, what)
+		case <-tick.C:
+		}
+	}
 }

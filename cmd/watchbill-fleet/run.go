@@ -15,12 +15,14 @@ func newRun() *cobra.Command {
 		Short: "Let a prepared fleet report",
 		Long: `Lets the agents that "prepare" enrolled report, each over its own mutual TLS connection: paced by --interval, or as
 fast as the collector answers with --flat-out. It ends by itself after --duration, or when it is told to; then the
-agents say goodbye.
+agents say goodbye. At the end it says, for every start of the collector it saw, how long it took until all agents had
+an answer, until a live report of each was accepted, and until each with a spool was replayed.
 
 Faults are asked for as KIND:SHARE[@AFTER][+FOR], repeatably; no agent suffers two:
   value:0.01         1 % of the Linux hosts have a full root file system: rule FilesystemFull fires
-  silence:0.1@1m+2m  after a minute 10 % of the agents say nothing for two minutes
-  site-cut:0.05@1m   the agents of 5 % of the sites, at least one, say nothing any more
+  silence:0.1@1m+2m  after a minute 10 % of the agents make and say nothing for two minutes
+  site-cut:0.05@1m   the line of 5 % of the sites, at least one, is cut; agents with a spool go on and catch up
+                     once it is mended, the others keep nothing
   restart:0.2@1m     20 % of the agents start anew after a minute
   clock-step:0.1@1m  the clocks of 10 % of the hosts jump by an hour, half of them back
   hostile:0.01@1m    1 % of the agents attack: bombs, slow bodies, floods of shapes, explosions of labels, reconnects`,
@@ -65,7 +67,7 @@ func runFlags(cmd *cobra.Command, c *config, faults *[]string) {
 	f.Float64Var(&c.churn, "churn", 0.05, "share of the series that change a label in an hour")
 	f.Float64Var(&c.events, "events", 1, "events per host and hour")
 	f.StringArrayVar(faults, "fault", nil, "what goes wrong, KIND:SHARE[@AFTER][+FOR]; repeatable")
-	f.Float64Var(&c.spooled, "spool", 0, "share of agents with a spool on disk, which replay what a collector asks for")
+	f.Float64Var(&c.spooled, "spool", 0, "share of agents with a spool on disk, which send later what they could not send, and again what a collector asks for")
 	f.IntVar(&c.sources, "sources", 0, "loopback addresses to come from; 0 for one per 100 agents")
 	f.Uint64Var(&c.seed, "seed", 1, "of chance: the same seed strikes the same agents")
 	f.Float64Var(&c.attacks, "hostile-rate", 20, "attacks per second of all hostile agents together")

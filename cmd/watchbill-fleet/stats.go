@@ -78,6 +78,8 @@ func failure(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nobody_listens"
+	case errors.Is(err, errShapes):
+		return "kept_asking_for_shapes"
 	case errors.As(err, &trust):
 		return "untrusted"
 	case errors.As(err, &remote) && remote.Op == "remote error":

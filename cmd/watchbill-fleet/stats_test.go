@@ -55,11 +55,12 @@ func TestHistogramTakesEverything(t *testing.T) {
 
 func TestFailuresHaveWords(t *testing.T) {
 	for want, err := range map[string]error{
-		"nobody_listens": fmt.Errorf("dial: %w", syscall.ECONNREFUSED),
-		"timeout":        context.DeadlineExceeded,
-		"broken_off":     fmt.Errorf("read: %w", io.EOF),
-		"turned_away":    &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")},
-		"other":          errors.New("surprise"),
+		"nobody_listens":         fmt.Errorf("dial: %w", syscall.ECONNREFUSED),
+		"kept_asking_for_shapes": errShapes,
+		"timeout":                context.DeadlineExceeded,
+		"broken_off":             fmt.Errorf("read: %w", io.EOF),
+		"turned_away":            &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")},
+		"other":                  errors.New("surprise"),
 	} {
 		if got := failure(err); got != want {
 			t.Errorf("%v is counted as %s, want %s", err, got, want)

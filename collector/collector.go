@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -80,6 +81,8 @@ type Collector struct {
 	web, agents net.Listener
 	// running is true while Run serves.
 	running atomic.Bool
+	// reloading lets one Reload run at a time.
+	reloading sync.Mutex
 	// patient is how long silence may last, as configured.
 	patient atomic.Pointer[incident.Patience]
 	// lookback is how far back the loaded rules look, in nanoseconds.
@@ -201,7 +204,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		return err
 	}
 	c.window = window.New(window.Options{})
-	senders, err := notify.New(c.cfg.Receivers, c.notifyOptions())
+	senders, err := notify.New(c.cfg.Receivers, notifyOptions(c.cfg))
 	if err != nil {
 		return err
 	}
@@ -211,13 +214,13 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		return err
 	}
 	c.pipeline = &pipeline{
-		store: c.store, fleet: c.fleet, policy: set, url: c.cfg.Web.ExternalURL,
+		store: c.store, fleet: c.fleet, policy: set,
 		wake: c.outbox.Wake, metrics: newMetrics(c.reg), log: c.log, now: c.now,
 	}
 	if c.restored {
 		c.pipeline.line = strconv.FormatInt(c.restore.At.Unix(), 36)
 	}
-	c.pipeline.tell(c.cfg.Receivers)
+	c.pipeline.tell(c.cfg)
 	c.pipeline.evidence = gatherer{
 		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store,
 		failing: c.failing, standing: c.standing,

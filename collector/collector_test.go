@@ -428,7 +428,7 @@ func TestRemovedRule(t *testing.T) {
 	if err := os.WriteFile(cfg.Rules.Files[0], []byte("groups: []\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Reload(context.Background()); err != nil {
+	if _, err := s.Reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	s.report("web1", 10*time.Second, 5)
@@ -443,7 +443,7 @@ func TestReloadChangesAllOrNothing(t *testing.T) {
 	if err := os.WriteFile(cfg.Rules.Files[0], []byte("groups:\n- name: a\n  rules:\n  - alert: B\n    expr: up ==\n  - alert: C\n    exprr: up\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	err := s.Reload(context.Background())
+	_, err := s.Reload(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "rules.yml") {
 		t.Fatalf("%v, want the file named", err)
 	}

@@ -11,25 +11,33 @@ import (
 	"github.com/watchbill/watchbill/collector/ticket"
 )
 
-// tell names who is told about tickets from now on.
-func (p *pipeline) tell(receivers []notify.Receiver) {
-	names := make([]string, len(receivers))
-	for i, r := range receivers {
-		names[i] = r.Name
+// audience is who is told of tickets.
+type audience struct {
+	// receivers are their names, url is where people look at tickets; empty when nobody said.
+	receivers []string
+	url       string
+}
+
+// tell says who is told from now on.
+func (p *pipeline) tell(cfg Config) {
+	a := &audience{url: cfg.Web.ExternalURL}
+	for _, r := range cfg.Receivers {
+		a.receivers = append(a.receivers, r.Name)
 	}
-	p.receivers.Store(names)
+	p.audience.Store(a)
 }
 
 // messages is what a change tells every receiver. Their IDs follow from the change, so that a closure that runs again
 // makes the same ones.
 func (p *pipeline) messages(c ticket.Change) ([]outbox.Message, error) {
 	var out []outbox.Message
+	to := p.audience.Load()
 	for i, n := range c.Notices {
-		body, err := noticeOf(c, n, p.url).Encode()
+		body, err := noticeOf(c, n, to.url).Encode()
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range p.receivers.Load().([]string) {
+		for _, r := range to.receivers {
 			out = append(out, outbox.Message{
 				ID: messageID(c, i, r, p.line), Receiver: r, Ticket: c.Ticket.ID, Number: c.Ticket.Number, What: string(n.What),
 				Body: body, CreatedAt: c.Ticket.UpdatedAt, NextAt: c.Ticket.UpdatedAt, State: outbox.Queued,

@@ -30,10 +30,8 @@ type pipeline struct {
 	evidence gatherer
 	// asks is what evidence is wanted of agents.
 	asks asks
-	// receivers is []string, replaced on reload.
-	receivers atomic.Value
-	// url is where people look at tickets; empty when nobody said.
-	url string
+	// audience is replaced on reload.
+	audience atomic.Pointer[audience]
 	// line tells this life of the store from what was before it was restored; empty when it never was.
 	line    string
 	wake    func()

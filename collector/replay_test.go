@@ -169,30 +169,37 @@ func (l *rawLine) report(epoch, seq uint64, avail float64) *wire.Report {
 	return &wire.Report{Epoch: epoch, Sequence: seq, MadeAtMs: time.Now().UnixMilli(), Blocks: []*wire.Block{b}}
 }
 
+// post sends a report once.
+func (l *rawLine) post(m *wire.Report, lane string) *wire.Ack {
+	l.t.Helper()
+	body, coding, err := wire.Encode(m)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, wire.PathReport, bytes.NewReader(body))
+	r.Header.Set(wire.HeaderType, wire.TypeReport)
+	r.Header.Set(wire.HeaderCoding, coding)
+	if lane != "" {
+		r.Header.Set(wire.HeaderLane, lane)
+		r.Header.Set(wire.HeaderWaiting, strconv.Itoa(50))
+	}
+	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{l.cert}, VerifiedChains: [][]*x509.Certificate{{l.cert}}}
+	rec := httptest.NewRecorder()
+	l.c.ingest.Handler().ServeHTTP(rec, r)
+	ack := &wire.Ack{}
+	if err := proto.Unmarshal(rec.Body.Bytes(), ack); err != nil {
+		l.t.Fatalf("%d: %v", rec.Code, err)
+	}
+	return ack
+}
+
 func (l *rawLine) send(m *wire.Report, lane string) {
 	l.t.Helper()
 	for {
-		body, coding, err := wire.Encode(m)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		r := httptest.NewRequest(http.MethodPost, wire.PathReport, bytes.NewReader(body))
-		r.Header.Set(wire.HeaderType, wire.TypeReport)
-		r.Header.Set(wire.HeaderCoding, coding)
-		if lane != "" {
-			r.Header.Set(wire.HeaderLane, lane)
-			r.Header.Set(wire.HeaderWaiting, strconv.Itoa(50))
-		}
-		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{l.cert}, VerifiedChains: [][]*x509.Certificate{{l.cert}}}
-		rec := httptest.NewRecorder()
-		l.c.ingest.Handler().ServeHTTP(rec, r)
-		var ack wire.Ack
-		if err := proto.Unmarshal(rec.Body.Bytes(), &ack); err != nil {
-			l.t.Fatalf("%d: %v", rec.Code, err)
-		}
+		ack := l.post(m, lane)
 		if ack.Result != wire.Ack_RESULT_NEED_SHAPES {
 			if ack.Result == wire.Ack_RESULT_REFUSED || len(ack.Refusals) > 0 || lane == wire.LaneLive && ack.Result != wire.Ack_RESULT_ACCEPTED {
-				l.t.Fatalf("%s report %d: %v", lane, m.Sequence, &ack)
+				l.t.Fatalf("%s report %d: %v", lane, m.Sequence, ack)
 			}
 			return
 		}

@@ -92,19 +92,8 @@ func (c *Collector) standing() []rules.Transition {
 	return out
 }
 
-func (c *Collector) notifyOptions() notify.Options {
-	return notify.Options{ExternalURL: c.cfg.Web.ExternalURL, Version: api.ReadBuild().Version}
-}
-
-// setReceivers puts other receivers into force; an invalid one changes nothing.
-func (c *Collector) setReceivers(cfg Config) error {
-	senders, err := notify.New(cfg.Receivers, c.notifyOptions())
-	if err != nil {
-		return err
-	}
-	c.outbox.Configure(senders)
-	c.pipeline.tell(cfg.Receivers)
-	return nil
+func notifyOptions(cfg Config) notify.Options {
+	return notify.Options{ExternalURL: cfg.Web.ExternalURL, Version: api.ReadBuild().Version}
 }
 
 // StoragePath is the directory that holds everything this collector keeps.

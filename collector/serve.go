@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
@@ -94,50 +91,5 @@ func serve(ctx context.Context, srv *http.Server, listen func() error) error {
 	if err := <-ended; err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	return nil
-}
-
-// reloadOnHangup reads rules and fleet again at every SIGHUP.
-func (c *Collector) reloadOnHangup(ctx context.Context) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-hangup:
-			if err := c.Reload(ctx); err != nil {
-				c.log.Error("nothing was reloaded", "err", err)
-			}
-		}
-	}
-}
-
-// Reload reads configuration, rules, fleet and receivers again: all of it is right and takes effect, or nothing changes
-// and the error names every fault. Listeners, storage and history stay as they are until the next start.
-func (c *Collector) Reload(context.Context) error {
-	cfg := c.cfg
-	if c.o.Reread != nil {
-		var err error
-		if cfg, err = c.o.Reread(); err != nil {
-			return err
-		}
-	}
-	groups, directory, err := c.read(cfg)
-	if err != nil {
-		return err
-	}
-	if err := directory.Validate(); err != nil {
-		return err
-	}
-	if err := c.setReceivers(cfg); err != nil {
-		return err
-	}
-	if err := c.fleet.SetDirectory(directory); err != nil {
-		return err
-	}
-	c.setRules(groups)
-	c.log.Info("reloaded", "groups", len(groups))
 	return nil
 }

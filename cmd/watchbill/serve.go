@@ -101,7 +101,7 @@ func newServeCmd() *cobra.Command {
 
 Customers, sites and assets come from the fleet directory of the configuration; agents join with one-time tokens
 ("watchbill token create"). The first start makes an administrator for the user who starts it and puts the token into
-the storage directory, where the other commands find it. SIGHUP and POST /-/reload read rules and fleet again.`,
+the storage directory, where the other commands find it. SIGHUP and POST /-/reload read configuration, rules and fleet again.`,
 		Example: `  watchbill serve --config.file /etc/watchbill/watchbill.yml
   watchbill check config /etc/watchbill/watchbill.yml`,
 		Args: takes(),

@@ -74,13 +74,16 @@ func (a *API) ready(w http.ResponseWriter, _ *http.Request) {
 // Reloaded is the answer to a reload that went well.
 type Reloaded struct {
 	Reloaded bool `json:"reloaded"`
+	// NextStart are the keys of the configuration that differ from what runs and take effect at the next start.
+	NextStart []string `json:"next_start"`
 }
 
 func (a *API) reload(r *http.Request, who fleet.Operator) (any, error) {
 	if err := decode(r, &struct{}{}); err != nil {
 		return nil, err
 	}
-	if err := a.o.Reload(r.Context()); err != nil {
+	nextStart, err := a.o.Reload(r.Context())
+	if err != nil {
 		a.o.Logger.Warn("reload refused, what ran goes on", "by", who.Name, "err", err)
 		e := refusal(http.StatusUnprocessableEntity, "reload_failed",
 			"mend every fault and reload again; until then what ran before goes on", "nothing was reloaded")
@@ -88,7 +91,7 @@ func (a *API) reload(r *http.Request, who fleet.Operator) (any, error) {
 		return nil, e
 	}
 	a.o.Logger.Info("reloaded", "by", who.Name)
-	return Reloaded{Reloaded: true}, nil
+	return Reloaded{Reloaded: true, NextStart: orEmpty(nextStart)}, nil
 }
 
 // faults lists what errors.Join joined; an error that adds words of its own stays whole.

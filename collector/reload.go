@@ -1,0 +1,102 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"reflect"
+	"syscall"
+
+	"github.com/watchbill/watchbill/collector/ingest"
+	"github.com/watchbill/watchbill/collector/notify"
+)
+
+// reloadOnHangup reloads at every SIGHUP.
+func (c *Collector) reloadOnHangup(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+			if _, err := c.Reload(ctx); err != nil {
+				c.log.Error("nothing was reloaded", "err", err)
+			}
+		}
+	}
+}
+
+// Reload reads the configuration again, with the rules, the fleet and the receivers it names: all of it is right and takes
+// effect, or nothing changes and the error names every fault. nextStart are the keys that differ from what this collector
+// was started with and take effect at its next start; they are logged, too.
+func (c *Collector) Reload(context.Context) (nextStart []string, err error) {
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
+	cfg := c.cfg
+	if c.o.Reread != nil {
+		if cfg, err = c.o.Reread(); err != nil {
+			return nil, err
+		}
+	}
+	groups, directory, err := c.read(cfg)
+	senders, sendersErr := notify.New(cfg.Receivers, notifyOptions(cfg))
+	if err := errors.Join(cfg.Validate(), err, directory.Validate(), sendersErr); err != nil {
+		return nil, err
+	}
+	// All of it is right: nothing that follows can fail for what is in it.
+	if err := c.ingest.Configure(boundsOf(cfg)); err != nil {
+		return nil, err
+	}
+	if err := c.fleet.SetDirectory(directory); err != nil {
+		return nil, err
+	}
+	c.outbox.Configure(senders)
+	c.pipeline.tell(cfg)
+	c.setPatience(cfg)
+	c.setRules(groups)
+	for _, key := range changed(c.cfg, cfg) {
+		nextStart = append(nextStart, key)
+		c.log.Warn(key + " changed: takes effect at the next start")
+	}
+	c.log.Info("reloaded", "groups", len(groups))
+	return nextStart, nil
+}
+
+func boundsOf(cfg Config) ingest.Bounds {
+	return ingest.Bounds{Quotas: cfg.Quotas, Door: cfg.Agents.Door, Backlog: cfg.Backlog}
+}
+
+// changed are the keys that a running collector cannot change and that differ: what it listens on, where it keeps what it
+// has, and the beat it was started with. All others take effect with a reload.
+func changed(from, to Config) []string {
+	was, is := atStart(from), atStart(to)
+	var keys []string
+	for i := range was {
+		if !reflect.DeepEqual(was[i].value, is[i].value) {
+			keys = append(keys, was[i].key)
+		}
+	}
+	return keys
+}
+
+// setting is one key of the configuration with its value.
+type setting struct {
+	key   string
+	value any
+}
+
+func atStart(c Config) []setting {
+	return []setting{
+		{"storage.path", c.Storage.Path},
+		{"backup.every", c.Backup.Every}, {"backup.keep", c.Backup.Keep}, {"backup.path", c.Backup.Path},
+		{"web.listen_address", c.Web.ListenAddress}, {"web.config_file", c.Web.ConfigFile},
+		{"agents.listen_address", c.Agents.ListenAddress}, {"agents.external_address", c.Agents.ExternalAddress},
+		{"agents.names", fmt.Sprint(c.Agents.Names)},
+		{"evaluation.interval", c.Evaluation.Interval},
+		{"history.retention", c.History.Retention},
+	}
+}

@@ -1,0 +1,172 @@
+package collector
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/watchbill/watchbill/agent/wire"
+	"github.com/watchbill/watchbill/collector/ingest"
+	"github.com/watchbill/watchbill/collector/notify"
+	"github.com/watchbill/watchbill/collector/outbox"
+	"github.com/watchbill/watchbill/collector/policy"
+	"github.com/watchbill/watchbill/collector/store"
+)
+
+// reloaded is a stage that reads this configuration, changed, when it reloads.
+func reloaded(t *testing.T, change func(*Config)) (s *stage, log *bytes.Buffer) {
+	t.Helper()
+	s = newStage(t, testConfig(t, diskRules))
+	log = &bytes.Buffer{}
+	s.log = slog.New(slog.NewTextHandler(log, nil))
+	s.o.Reread = func() (Config, error) {
+		cfg := s.cfg
+		change(&cfg)
+		return cfg, nil
+	}
+	return s, log
+}
+
+// lineOf is a line to the collector by which an agent is just what it says.
+func (s *stage) lineOf(asset string) *rawLine {
+	n := &town{t: s.t, c: s.Collector}
+	return &rawLine{t: s.t, c: s.Collector, cert: n.enrol(asset), builder: wire.NewBuilder(wire.DefaultLimits())}
+}
+
+// What an agent is refused for is over with a reload, and so is what a person finds too soon told or wrongly addressed.
+func TestAReloadAppliesBoundsSilenceAndAddress(t *testing.T) {
+	s, _ := reloaded(t, func(c *Config) {
+		c.Quotas.Agent.Series, c.Backlog.Credits, c.Agents.Door.PerSecond = 7, 9, 10
+		c.Silence.Least = policy.Duration(time.Hour)
+		c.Web.ExternalURL = "https://watch.example"
+		c.Receivers = append(slices.Clone(c.Receivers), notify.Receiver{Name: "second", Webhook: &notify.WebhookConfig{URL: "http://127.0.0.1:1/"}})
+	})
+	line := s.lineOf("web1")
+	line.send(line.report(1, 1, 50), wire.LaneLive)
+	before := line.post(line.report(1, 2, 50), wire.LaneLive)
+	if _, err := s.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := line.post(line.report(1, 3, 50), wire.LaneLive)
+	if before.Credits == 9 || after.Credits != 9 {
+		t.Errorf("%d credits, then %d; want 9 after the reload", before.Credits, after.Credits)
+	}
+	if got := s.ingest.SpreadFor(100); got != 10*time.Second {
+		t.Errorf("a hundred agents spread their return over %v, want 10 s at ten a second", got)
+	}
+	if got := s.patience(1); got.Least != time.Hour || got.Return != longestBackOff+2*time.Second {
+		t.Errorf("patience %+v", got)
+	}
+	var wide []wire.Sample
+	for _, name := range strings.Fields("a b c d e f g h") {
+		wide = append(wide, wire.Sample{Name: name, Value: 1})
+	}
+	b, err := line.builder.Block("node", "wide", time.Now(), 10*time.Second, wide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape, _ := line.builder.Shape(b.ShapeId)
+	ack := line.post(&wire.Report{Epoch: 1, Sequence: 4, MadeAtMs: time.Now().UnixMilli(), Blocks: []*wire.Block{b}, Shapes: []*wire.Shape{shape}}, wire.LaneLive)
+	if len(ack.Refusals) != 1 || !strings.Contains(ack.Refusals[0].Error, "at most 7") {
+		t.Errorf("a block of eight series: %v, want it refused by the new quota", ack)
+	}
+
+	s.report("web2", time.Minute, 5)
+	var to []string
+	s.view(func(tx store.Tx) error {
+		all, err := tx.Messages(outbox.Queued, 10)
+		for _, m := range all {
+			var n notify.Notice
+			if err := json.Unmarshal(m.Body, &n); err != nil {
+				return err
+			}
+			to = append(to, m.Receiver+" "+n.Ticket.URL)
+		}
+		return err
+	})
+	slices.Sort(to)
+	const at = " https://watch.example/api/watchbill/v1/tickets/WB-1001"
+	if want := []string{"desk" + at, "second" + at}; !slices.Equal(to, want) {
+		t.Errorf("told %q, want %q", to, want)
+	}
+}
+
+// What a reload cannot change is said, by key, to who asked and in the log; the rest takes effect.
+func TestAReloadSaysWhatWaitsForTheNextStart(t *testing.T) {
+	s, log := reloaded(t, func(c *Config) {
+		c.Storage.Path, c.Backup.Keep, c.Agents.Names = "/elsewhere", 99, []string{"a"}
+		c.Silence.Least = policy.Duration(time.Hour)
+	})
+	for range 2 { // it differs until then
+		later, err := s.Reload(t.Context())
+		if want := []string{"storage.path", "backup.keep", "agents.names"}; err != nil || !slices.Equal(later, want) {
+			t.Errorf("%q, %v; want %q", later, err, want)
+		}
+	}
+	if !strings.Contains(log.String(), `msg="storage.path changed: takes effect at the next start"`) {
+		t.Errorf("log\n%s", log)
+	}
+	if s.patience(1).Least != time.Hour || s.StoragePath() == "/elsewhere" {
+		t.Error("the one that can change did not, or the one that cannot did")
+	}
+}
+
+// Every key either takes effect with a reload or is said to wait: a new one needs somebody to decide.
+func TestEveryKeyIsReloadedOrSaidToWait(t *testing.T) {
+	live := []string{
+		"web.external_url", "agents.door", "fleet.directory", "rules.packs", "rules.files", "silence.intervals", "silence.least",
+		"silence.after_goodbye", "silence.after_enrolment", "quotas", "backlog", "receivers",
+	}
+	for _, s := range atStart(DefaultConfig()) {
+		live = append(live, s.key)
+	}
+	var keys []string
+	config := reflect.TypeFor[Config]()
+	for _, section := range reflect.VisibleFields(config) {
+		name := section.Tag.Get("yaml")
+		if slices.Contains([]string{"quotas", "backlog", "receivers"}, name) {
+			keys = append(keys, name)
+			continue
+		}
+		for _, f := range reflect.VisibleFields(section.Type) {
+			keys = append(keys, name+"."+f.Tag.Get("yaml"))
+		}
+	}
+	slices.Sort(keys)
+	slices.Sort(live)
+	if !slices.Equal(keys, live) {
+		t.Errorf("the configuration has the keys\n%q, known to a reload are\n%q", keys, live)
+	}
+}
+
+// Whatever is wrong, all of it is named at once, and nothing has changed.
+func TestAReloadThatIsWrongChangesNothing(t *testing.T) {
+	s, _ := reloaded(t, func(c *Config) {
+		c.Quotas.Agent.Series, c.Backlog.Credits, c.Silence.Intervals = 5, 0, 0
+		c.Silence.Least = policy.Duration(time.Hour)
+		c.Receivers = []notify.Receiver{{Name: "desk", Webhook: &notify.WebhookConfig{URL: "http://127.0.0.1:1/", SecretFile: "/nowhere/secret"}}}
+	})
+	if err := os.WriteFile(s.cfg.Rules.Files[0], []byte("groups:\n- name: a\n  rules:\n  - {alert: B, expr: 'up =='}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Reload(t.Context())
+	for _, want := range []string{"rules.yml", "backlog.credits", "silence.intervals", "/nowhere/secret"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nwant %s named", err, want)
+		}
+	}
+	if s.patience(1).Least == time.Hour {
+		t.Error("silence has changed")
+	}
+	line := s.lineOf("web1")
+	line.send(line.report(1, 1, 50), wire.LaneLive)
+	if ack := line.post(line.report(1, 2, 50), wire.LaneLive); int(ack.Credits) != ingest.DefaultBacklog().Credits {
+		t.Errorf("%d credits", ack.Credits)
+	}
+}

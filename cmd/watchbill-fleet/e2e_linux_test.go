@@ -252,6 +252,7 @@ func (s *site) start(c config, acknowledged func(string, *wire.Report)) (*fleet,
 }
 
 func TestFleetIsTakenInAndItsFaultsBecomeTickets(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "", patient)
 	c := good()
 	c.dir, c.interval, c.duration = s.prepare(50, 0.3), 500*time.Millisecond, 5*time.Minute
@@ -282,7 +283,7 @@ func TestFleetIsTakenInAndItsFaultsBecomeTickets(t *testing.T) {
 	st := f.shared.stats
 	refused, failed, _ := st.reasons()
 	later := refused["later"] // to who needs a shape that somebody else was asked for, when the machine is busy
-	if delete(refused, "later"); len(refused) != 0 || len(failed) != 0 || st.superseded.Load() > later || st.connects.Load() != 50 {
+	if delete(refused, "later"); len(refused) != 0 || len(failed) != 0 || later == 0 && st.superseded.Load() != 0 || st.connects.Load() != 50 {
 		t.Errorf("refused %v, failed %v, %d not delivered, %d told to come later, %d connections: want all reports accepted on 50", refused,
 			failed, st.superseded.Load(), later, st.connects.Load())
 	}

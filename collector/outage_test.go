@@ -233,7 +233,10 @@ func TestThreeDaysWithoutALine(t *testing.T) {
 			if from := unseen.Alerts[0].FirstBadAt.Sub(n.start); from < time.Hour {
 				t.Errorf("the oldest that was delivered is %v old, of three days more than fit", from)
 			}
-		}, days, func(_ *Config, a *agent.Config) { a.Spool.MaxBytes = 16 << 20 })
+		}, days, func(cfg *Config, a *agent.Config) {
+			a.Spool.MaxBytes = 16 << 20
+			cfg.Evaluation.Interval = policy.Duration(every / 2) // one report tells of it, and only until the next
+		})
 	})
 }
 

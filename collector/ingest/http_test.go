@@ -11,8 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -253,88 +251,6 @@ func TestEnrolAndRenew(t *testing.T) {
 	}
 }
 
-func TestEnrolmentQuotas(t *testing.T) {
-	w := newWorld(t, nil)
-	c := w.enrol("acme", "leeds", "web1")
-	t.Run("renewals", func(t *testing.T) {
-		for n := range DefaultQuotas().Agent.RenewalsPerHour + 1 {
-			_, der := newCSR(t)
-			e, status := c.enrolment(wire.PathRenew, &wire.Enrol{Csr: der})
-			if refused := n == DefaultQuotas().Agent.RenewalsPerHour; refused != (status == 429) || refused != strings.Contains(e.Error, "quotas.agent.renewals_per_hour") {
-				t.Fatalf("renewal %d: %d %v", n, status, e.Error)
-			}
-		}
-	})
-	t.Run("enrolments", func(t *testing.T) {
-		secret := w.secret("acme", "leeds", "web2")
-		for n := range enrolsAtOnce + 1 {
-			e, status := w.stranger().enrolment(wire.PathEnrol, &wire.Enrol{Token: secret})
-			if (n == enrolsAtOnce) != (status == 429) {
-				t.Fatalf("enrolment %d: %d %s", n, status, e.Error)
-			}
-		}
-	})
-}
-
-// TestGuessingKeepsNobodyOut: unknown tokens count for the address they come from and for nobody else, not even for
-// others behind it who have one.
-func TestGuessingKeepsNobodyOut(t *testing.T) {
-	w := newWorld(t, nil)
-	enrol := func(from, token string) int {
-		t.Helper()
-		_, csr := newCSR(t)
-		body, coding, err := wire.Encode(&wire.Enrol{Token: token, Csr: csr})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := http.NewRequest(http.MethodPost, wire.PathEnrol, bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.RemoteAddr = from
-		r.Header.Set(wire.HeaderType, wire.TypeEnrol)
-		r.Header.Set(wire.HeaderCoding, coding)
-		answer := &discard{status: http.StatusOK}
-		w.ingest.Handler().ServeHTTP(answer, r)
-		return answer.status
-	}
-	open := w.secret("acme", "leeds", "web9")
-	for n := range 2 * enrolsAtOnce {
-		want := 403
-		if n >= guessesAtOnce {
-			want = 429
-		}
-		token := []string{"guess", open[:len(open)-1] + "?"}[n%2]
-		if status := enrol("192.0.2.1:4711", token); status != want {
-			t.Fatalf("guess %d: %d, want %d", n, status, want)
-		}
-	}
-	if status := enrol("[2001:db8::1]:4711", "guess"); status != 403 {
-		t.Errorf("a guess from elsewhere: %d", status)
-	}
-	for _, from := range []string{"192.0.2.1:4712", "192.0.2.2:4711"} {
-		if status := enrol(from, w.secret("acme", "leeds", "")); status != 400 { // it says no name
-			t.Errorf("who has a token, from %s: %d", from, status)
-		}
-	}
-	w.clock.add(time.Minute)
-	if status := enrol("192.0.2.1:4711", "guess"); status != 403 {
-		t.Errorf("a minute later: %d", status)
-	}
-	// What is remembered is bounded, and who has been quiet is forgotten.
-	for n := range maxAddresses + 100 {
-		enrols := w.ingest.enrols
-		enrols.guess(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), w.clock.now())
-		if n := len(enrols.guesses); n > maxAddresses {
-			t.Fatalf("%d addresses are remembered", n)
-		}
-	}
-	w.clock.add(time.Minute)
-	if !w.ingest.enrols.guess(netip.MustParseAddr("192.0.2.77"), w.clock.now()) || len(w.ingest.enrols.guesses) != 1 {
-		t.Errorf("%d addresses are remembered a minute later", len(w.ingest.enrols.guesses))
-	}
-}
-
 // TestStoreFails: what went wrong inside stays inside.
 func TestStoreFails(t *testing.T) {
 	w := newWorld(t, nil)
@@ -489,50 +405,6 @@ func TestManyAgents(t *testing.T) {
 	}
 }
 
-// TestHostileBodiesCostLittle: what one body may allocate is bounded, whatever it claims: 4 MiB and its way there.
-func TestHostileBodiesCostLittle(t *testing.T) {
-	w := newWorld(t, func(o *Options) {
-		o.Quotas = DefaultQuotas()
-		o.Quotas.Agent.ReportsPerMinute, o.Quotas.Agent.BytesPerMinute = 1e6, 1e9
-		o.Quotas.Customer.ReportsPerMinute, o.Quotas.Customer.BytesPerMinute = 1e9, 1e9
-	})
-	c := w.enrol("acme", "leeds", "web1")
-	empties := bytes.Repeat([]byte{4<<3 | 2, 0}, 400_000) // blocks, all empty
-	for name, b := range map[string]struct {
-		coding string
-		body   []byte
-	}{
-		"bomb": {"zstd", bomb(t, 256<<20)}, "a million empty blocks": {"", empties}, "garbage": {"", bytes.Repeat([]byte{0xff}, 1<<20)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h, r := w.ingest.Handler(), func() *http.Request {
-				q, err := http.NewRequest(http.MethodPost, wire.PathReport, io.MultiReader(bytes.NewReader(b.body)))
-				if err != nil {
-					t.Fatal(err)
-				}
-				q.Header.Set(wire.HeaderType, wire.TypeReport)
-				q.Header.Set(wire.HeaderCoding, b.coding)
-				return c.authorise(q)
-			}
-			const rounds = 10
-			answer := &discard{}
-			h.ServeHTTP(answer, r()) // fills the pools
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for range rounds {
-				h.ServeHTTP(answer, r())
-			}
-			runtime.ReadMemStats(&after)
-			if answer.status != 413 && answer.status != 400 {
-				t.Fatalf("status %d", answer.status)
-			}
-			if per := (after.TotalAlloc - before.TotalAlloc) / rounds; per > 4<<20 {
-				t.Errorf("%d bytes allocated for one body", per)
-			}
-		})
-	}
-}
-
 // discard is an answer that nobody keeps.
 type discard struct{ status int }
 
@@ -554,38 +426,4 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}
 	}
-}
-
-// TestReturnSpread: the first who comes after a restart is told what the whole fleet needs, not what those need that have
-// come; and that grows with the fleet.
-func TestReturnSpread(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var agents atomic.Int64
-		agents.Store(10_000)
-		w := newWorld(t, func(o *Options) { o.Agents = func() int { return int(agents.Load()) } })
-		c := w.enrol("acme", "leeds", "web1")
-		if ack := c.deliver(c.report()); ack.ReturnSpreadMs != 20_000 {
-			t.Errorf("the first of ten thousand is told to spread over %d ms", ack.ReturnSpreadMs)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- w.ingest.Run(ctx) }()
-		for _, tt := range []struct {
-			agents int64
-			want   time.Duration
-		}{
-			{10_000, 20 * time.Second}, {20_000, 40 * time.Second}, {1e6, maxSpread}, {0, 2 * time.Second},
-		} {
-			agents.Store(tt.agents)
-			time.Sleep(sweepEvery)
-			synctest.Wait()
-			if ack := c.deliver(c.report()); ack.ReturnSpreadMs != uint32(tt.want.Milliseconds()) {
-				t.Errorf("%d agents are told to spread over %d ms, want %v", tt.agents, ack.ReturnSpreadMs, tt.want)
-			}
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
 }

@@ -203,6 +203,35 @@ func TestKmsgStorm(t *testing.T) {
 	}
 }
 
+// What the bound on events makes wait is not lost when the agent dies meanwhile.
+func TestKmsgThatWaitsSurvivesACrash(t *testing.T) {
+	k, h, dir := &fakeKmsg{}, copyFixture(t), t.TempDir()
+	k.say(6, 0, "booting")
+	s := kmsgOn(h, dir, k)
+	at := noon
+	readAt(t, s, at)
+	const disks = eventsAtOnce + 10
+	for i := range disks {
+		k.say(3, i, fmt.Sprintf("I/O error, dev sd%c%c, sector 4711", 'a'+i/20, 'a'+i%20))
+	}
+	told := map[string]bool{}
+	look := func(s *kmsgSampler, every time.Duration, readings int) {
+		for range readings {
+			at = at.Add(every)
+			for _, e := range readAt(t, s, at).Events {
+				told[e.Fields["device"]] = true
+			}
+		}
+	}
+	if look(s, time.Second, 3); len(told) != eventsAtOnce {
+		t.Errorf("%d events at once, want %d", len(told), eventsAtOnce)
+	}
+	look(kmsgOn(h, dir, k), eventsEvery, 12)
+	if len(told) != disks {
+		t.Errorf("of %d failing disks %d were told", disks, len(told))
+	}
+}
+
 func TestKmsgRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error

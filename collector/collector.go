@@ -225,16 +225,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store,
 		failing: c.failing, standing: c.standing,
 	}
-	c.setPatience(c.cfg)
-	c.silence = &silence{
-		patience: c.patience, lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown,
-		record: c.window.AppendRecorded, now: c.now,
-	}
-	c.past = &hindsight{
-		store: c.store, window: c.window, facts: c.facts, gather: c.pipeline.missed, started: c.started,
-		now:      func() time.Time { return c.now() },
-		lookback: func() time.Duration { return time.Duration(c.lookback.Load()) },
-	}
+	c.watchOver()
 	if err := c.openRules(ctx, groups); err != nil {
 		return err
 	}
@@ -248,6 +239,20 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 	c.openAPI()
 	c.listening.Store(c.now().UnixNano())
 	return nil
+}
+
+// watchOver makes what watches for silence, and what sees to it that nothing of a silence is lost.
+func (c *Collector) watchOver() {
+	c.setPatience(c.cfg)
+	c.silence = &silence{
+		patience: c.patience, lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown,
+		record: c.window.AppendRecorded, now: c.now,
+	}
+	c.past = &hindsight{
+		store: c.store, window: c.window, facts: c.facts, gather: c.pipeline.missed, started: c.started,
+		now:      func() time.Time { return c.now() },
+		lookback: func() time.Duration { return time.Duration(c.lookback.Load()) },
+	}
 }
 
 func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {

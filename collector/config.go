@@ -167,6 +167,14 @@ func (c Config) Validate() error {
 	if c.History.Retention < 0 {
 		fault("history.retention: must be zero (off) or positive")
 	}
+	c.validateSilence(fault)
+	if err := notify.Validate(c.Receivers); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) validateSilence(fault func(format string, args ...any)) {
 	if c.Silence.Intervals < 1 {
 		fault("silence.intervals: must be at least 1, got %d", c.Silence.Intervals)
 	}
@@ -180,10 +188,6 @@ func (c Config) Validate() error {
 			fault("silence.%s: must be positive, got %v", d.key, d.d)
 		}
 	}
-	if err := notify.Validate(c.Receivers); err != nil {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
 }
 
 func (c Config) patience() incident.Patience {

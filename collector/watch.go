@@ -137,6 +137,12 @@ func (s *silence) look(ctx context.Context) error {
 			return err
 		}
 	}
+	s.remember(ts, now, again)
+	return nil
+}
+
+// remember takes note of what was committed, and tells the window what ended, and now and again what lasts.
+func (s *silence) remember(ts []rules.Transition, now time.Time, again func(what string) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range ts {
@@ -153,7 +159,6 @@ func (s *silence) look(ctx context.Context) error {
 			s.record(alertSeries(t.Alert), now, 1)
 		}
 	}
-	return nil
 }
 
 // alertSeries is the series ALERTS that Prometheus keeps of a firing alert.

@@ -4,7 +4,8 @@
 //
 //	Append ─► queue ─► Run: known series by reference, new ones by their labels ─► one commit for all that waits
 //
-// In steady state a sample is written by the reference of its series: no label set is made, hashed or looked up.
+// In steady state a sample is written by the reference of its series: no label set is made, hashed or looked up. On 2
+// shared cores, noisy, a thousand samples take 0.3 ms CPU so; figures with what is before it are in collector/README.md.
 package history
 
 import (

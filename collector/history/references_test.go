@@ -199,7 +199,7 @@ func TestByReferenceAsByLabels(t *testing.T) {
 				h.hear(s)
 				run(t, h)
 				byLabels(t, oracle, s)
-				if n%50 == 49 {
+				if n%100 == 99 {
 					h.upkeep(t.Context())
 					oracle.upkeep(t.Context())
 				}

@@ -145,7 +145,7 @@ func (w *Window) Stats() Stats {
 	for k, v := range w.refused {
 		st.Refused[k] = v
 	}
-	const perSample, perSeries, perAsset = 16 + 4, 420, 2048 // measured: labels, key, index and slack of growing slices
+	const perSample, perSeries, perAsset = 8 + 4, 420, 2048 // measured: labels, key, index and slack of growing slices
 	st.Bytes = int64(st.Samples)*perSample + int64(st.Series)*perSeries + int64(st.Assets)*perAsset
 	return st
 }

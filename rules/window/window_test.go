@@ -318,7 +318,7 @@ func TestQueriesSeeReportsWholeAndOnce(t *testing.T) {
 	var writer sync.WaitGroup
 	w.Apply(web1, at(0), []Block{ok(l, 0, 0, 0)})
 	writer.Go(func() {
-		for i := 1; ctx.Err() == nil; i++ {
+		for i := 1; ctx.Err() == nil && i < 20_000; i++ { // less than a day, however slow the reader is
 			v := float64(i)
 			w.Apply(web1, at(v), []Block{ok(l, v, v, v)})
 			w.Apply(web1, at(v), []Block{late(ok(l, v-0.5, v, v))})

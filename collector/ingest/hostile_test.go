@@ -228,19 +228,20 @@ func TestHostileAgent(t *testing.T) {
 // toll is what a while under attack cost.
 type toll struct {
 	share    float64 // of all processors
-	live     int64   // bytes of live memory, at most
+	live     int64   // bytes of live memory that came to it meanwhile
 	p50, p99 time.Duration
 }
 
 // under lets an attacker loose for calm and then measures for d.
 func (s *siege) under(b *testing.B, kind string, calm, d time.Duration) (out toll) {
 	b.Helper()
+	had := live()
 	s.attacked(b, kind, func() {
 		s.load(b, calm) // what bursts allow is used up
 		from, began := cpuTime(b), time.Now()
 		took := s.load(b, d)
 		out.share = float64(cpuTime(b)-from) / float64(time.Since(began)) / float64(runtime.NumCPU())
-		out.live = live()
+		out.live = live() - had
 		slices.Sort(took)
 		out.p50, out.p99 = took[len(took)/2], took[len(took)*99/100]
 	})
@@ -248,12 +249,13 @@ func (s *siege) under(b *testing.B, kind string, calm, d time.Duration) (out tol
 }
 
 // BenchmarkHostileAgent measures what one attacker adds to the collector's share of all processors, once the bursts that
-// quotas allow are used up, and how long honest agents' reports take meanwhile. Both processes share the machine; what
-// that alone costs (a process as busy that attacks nobody) is taken off the share, but not off the times.
+// quotas allow are used up, what it adds to live memory, shapes and samples that its quotas let it keep with it, and how
+// long honest agents' reports take meanwhile. Both processes share the machine; what that alone costs (a process as busy
+// that attacks nobody) is taken off share and memory, but not off the times.
 func BenchmarkHostileAgent(b *testing.B) {
 	s := newSiege(b, DefaultQuotas(), Door{})
 	const calm, d = 12 * time.Second, 5 * time.Second
-	peace := s.under(b, "nobody", 0, d)
+	peace := s.under(b, "nobody", calm, d)
 	for _, kind := range append([]string{"", "nobody"}, attackKinds()...) {
 		b.Run(cmp.Or(kind, "peace"), func(b *testing.B) {
 			for b.Loop() {

@@ -155,6 +155,22 @@ func (s *shapes) keep(ctx context.Context, customer string, quotas CustomerQuota
 	if len(fresh) == 0 && len(gone) == 0 {
 		return nil
 	}
+	if err := s.store(ctx, customer, fresh, gone); err != nil {
+		return fmt.Errorf("keep shapes: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range gone {
+		s.forget(customer, id)
+	}
+	for _, l := range fresh {
+		s.learn(customer, l, now)
+	}
+	return nil
+}
+
+// store puts shapes into the Keeper and takes others out, in one change.
+func (s *shapes) store(ctx context.Context, customer string, fresh []wire.Layout, gone []shapeID) error {
 	encoded := make([][]byte, len(fresh))
 	for i, l := range fresh {
 		// Encoded anew: what the agent sent may hold more than it says.
@@ -165,7 +181,7 @@ func (s *shapes) keep(ctx context.Context, customer string, quotas CustomerQuota
 		encoded[i] = body
 	}
 	// Putting the same shape twice is harmless, so the change needs no name.
-	err := s.keeper.UpdateFleet(ctx, "", func(r fleet.Records) error {
+	return s.keeper.UpdateFleet(ctx, "", func(r fleet.Records) error {
 		for _, id := range gone {
 			if err := r.DeleteShape(customer, id); err != nil {
 				return err
@@ -178,18 +194,6 @@ func (s *shapes) keep(ctx context.Context, customer string, quotas CustomerQuota
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("keep shapes: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, id := range gone {
-		s.forget(customer, id)
-	}
-	for _, l := range fresh {
-		s.learn(customer, l, now)
-	}
-	return nil
 }
 
 // forget takes one out of memory. Reports under way keep what they have found. The caller holds mu.

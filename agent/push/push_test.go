@@ -24,6 +24,9 @@ func inBubble(t *testing.T, test func(t *testing.T, start func(int, ...func(*Opt
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- r.Run(ctx) }()
+			if spooled == 0 {
+				synctest.Wait() // it waits for the first, and does not see it before the second
+			}
 			stop = append(stop, func() {
 				cancel()
 				if err := <-done; err != nil {

@@ -188,12 +188,26 @@ func (c *Collector) openHistory() error {
 	}
 	h, err := history.Open(filepath.Join(c.cfg.Storage.Path, "history"), history.Options{
 		Retention: retention, Logger: c.log.With("part", "history"), Registerer: c.reg,
+		OpenAfter: c.agentsFirst(),
 	})
 	if err != nil {
 		return err
 	}
 	c.history = h
 	return nil
+}
+
+// fewAgents are back at once, and their history is read at once.
+const fewAgents = 500
+
+// agentsFirst is how long the agents' return has the processors for itself: what the door needs for all of them, and
+// half as long again for those that had to try twice.
+func (c *Collector) agentsFirst() time.Duration {
+	n := len(c.fleet.Agents())
+	if n <= fewAgents {
+		return 0
+	}
+	return time.Duration(n) * time.Second / time.Duration(c.cfg.Agents.Door.PerSecond) * 3 / 2
 }
 
 // wire connects the rooms and restores the alerts that stood when the collector stopped.

@@ -42,6 +42,10 @@ type Options struct {
 	// MinFree is the free space, in bytes, below which nothing is written, and twice that below which nothing is opened;
 	// the smaller of 256 MiB and a twentieth of the file system by default.
 	MinFree uint64
+	// OpenAfter is how long Run waits before it reads back what is there; Open reads it when this is zero. Two million
+	// series take half a minute of both processors of a small machine, which a fleet that comes back needs more. Until
+	// then samples wait in the queue, and reading gives ErrUnavailable.
+	OpenAfter time.Duration
 	// Queue is how many samples may wait to be written; four million by default, which take 32 MB.
 	Queue      int
 	Logger     *slog.Logger
@@ -99,12 +103,33 @@ func Open(dir string, o Options) (*History, error) {
 	}
 	o = o.withDefaults()
 	h := newHistory(dir, o, m)
-	if _, err := h.ready(); errors.Is(err, ErrLocked) {
+	first := h.begin
+	if o.OpenAfter > 0 {
+		first = h.claim
+	}
+	if err := first(); errors.Is(err, ErrLocked) {
 		return nil, err
 	} else if err != nil {
-		o.Logger.Error("history cannot be opened; the collector runs without it and tries again", "dir", dir, "err", err)
+		h.cannotOpen(err)
 	}
 	return h, nil
+}
+
+// begin opens what is there.
+func (h *History) begin() error {
+	_, err := h.ready()
+	return err
+}
+
+// claim takes the directory, so that no other process can, and opens nothing.
+func (h *History) claim() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.takeLock()
+}
+
+func (h *History) cannotOpen(err error) {
+	h.o.Logger.Error("history cannot be opened; the collector runs without it and tries again", "dir", h.dir, "err", err)
 }
 
 func newHistory(dir string, o Options, m *metrics) *History {

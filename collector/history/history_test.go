@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -296,5 +297,53 @@ func TestTheStoragesDailyBusinessIsForDebugging(t *testing.T) {
 	l.Warn("something is wrong")
 	if got := log.String(); strings.Contains(got, "head GC") || !strings.Contains(got, "something is wrong") {
 		t.Errorf("log: %q", got)
+	}
+}
+
+// What is there is read back when its time has come; until then nothing can be read, what comes waits, and the directory
+// is taken.
+func TestOpenAfter(t *testing.T) {
+	dir := t.TempDir()
+	before := open(t, dir, Options{})
+	before.hear(one(noon, 1, "__name__", "load"))
+	run(t, before)
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, dir, Options{OpenAfter: time.Minute})
+		if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
+			t.Errorf("opened a second time: %v, want ErrLocked", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- h.Run(ctx) }()
+		h.hear(one(noon.Add(time.Minute), 2, "__name__", "load"))
+		time.Sleep(59 * time.Second)
+		if _, err := h.Series(ctx, match("__name__", "load"), noon, noon, 10); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("read before its time: %v, want ErrUnavailable", err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := values(t, h, "load"); got != "0:1 60:2" {
+			t.Errorf("read %q, want what was there and what waited", got)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A stop before that opens nothing, and counts what is lost.
+func TestStopBeforeOpenAfter(t *testing.T) {
+	h := open(t, t.TempDir(), Options{OpenAfter: time.Hour})
+	h.hear(one(noon, 1, "__name__", "load"))
+	run(t, h)
+	if h.shelf.Load() != nil || dropped(h, "write_failed") != 1 {
+		t.Errorf("open: %v, dropped %v", h.shelf.Load() != nil, dropped(h, "write_failed"))
 	}
 }

@@ -21,6 +21,10 @@ const (
 // Run writes what was appended until ctx ends, and then what is still queued; it returns nil. What cannot be written is
 // counted and tried again.
 func (h *History) Run(ctx context.Context) error {
+	if h.o.OpenAfter > 0 && !h.openLater(ctx) {
+		h.dropQueued()
+		return nil
+	}
 	upkeep := time.NewTicker(upkeepEvery)
 	defer upkeep.Stop()
 	for {
@@ -32,6 +36,38 @@ func (h *History) Run(ctx context.Context) error {
 			h.keep(ctx, h.gather(b))
 		case <-upkeep.C:
 			h.upkeep(ctx)
+		}
+	}
+}
+
+// openLater opens when its time has come; false when ctx ends before, and nothing is opened then.
+func (h *History) openLater(ctx context.Context) bool {
+	t := time.NewTimer(h.o.OpenAfter)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+	}
+	began := time.Now()
+	if err := h.begin(); err != nil {
+		h.cannotOpen(err)
+	} else {
+		h.o.Logger.Info("history is open", "took", time.Since(began).Round(time.Millisecond))
+	}
+	return true
+}
+
+// dropQueued lets go of what waits: an orderly stop does not wait for all to be read back first.
+func (h *History) dropQueued() {
+	for {
+		select {
+		case b := <-h.queue:
+			batches := h.gather(b)
+			h.dropAll(batches)
+			h.releaseAll(batches)
+		default:
+			return
 		}
 	}
 }

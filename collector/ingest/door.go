@@ -21,7 +21,7 @@ type Door struct {
 	// Connections is how many may stand at a time.
 	Connections int `yaml:"connections"`
 	// Handshakes is how many may be between a connection's opening and its first request at a time; from one address a
-	// sixteenth of that.
+	// sixteenth of that. More of them are not faster: whatever is at work already waits for its processor behind all.
 	Handshakes int `yaml:"handshakes"`
 	// PerSecond is how many connections are let in per second, with a burst as large.
 	PerSecond int `yaml:"per_second"`
@@ -35,7 +35,7 @@ type Door struct {
 // one processor; a storm of one address takes a fiftieth of one,
 // once its burst is spent.
 func DefaultDoor() Door {
-	return Door{Connections: 20_000, Handshakes: 1024, PerSecond: 500, PerAddress: 15, AddressBurst: 1000}
+	return Door{Connections: 20_000, Handshakes: 256, PerSecond: 500, PerAddress: 15, AddressBurst: 1000}
 }
 
 // Validate names every bound that is negative.

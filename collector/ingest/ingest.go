@@ -101,6 +101,8 @@ type Ingest struct {
 	renewals *rate.Limiter
 	// bodyTimeout is the constant; tests shorten it.
 	bodyTimeout time.Duration
+	// toldOnce is when tellOnce logged last, in Unix nanoseconds.
+	toldOnce atomic.Int64
 }
 
 // New checks the options and makes an Ingest that knows no shapes yet; see Load.

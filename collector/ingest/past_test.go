@@ -2,9 +2,12 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,4 +178,27 @@ func FuzzSending(f *testing.F) {
 			t.Errorf("replayed since %v", s.replayed)
 		}
 	})
+}
+
+// Trouble of the collector's own is one line a minute, however many agents meet it.
+func TestTroubleOfAllIsToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	w.sink.set(func(context.Context, Report) error { return &Later{Text: "no room", After: time.Second} })
+	lines := func() int { return strings.Count(log.String(), "reports are not taken at this moment") }
+	for n := range 5 {
+		c := w.enrol("acme", "leeds", fmt.Sprint("web", n))
+		if ack := c.say(c.report(c.block("cpu", 1, 0)), wire.LaneLive, 0, time.Time{}); ack.Result != later {
+			t.Fatalf("%v, want later", ack)
+		}
+	}
+	if n := lines(); n != 1 {
+		t.Errorf("%d lines for five agents, want one", n)
+	}
+	w.clock.add(time.Minute)
+	c := w.enrol("acme", "leeds", "web9")
+	c.say(c.report(c.block("cpu", 1, 0)), wire.LaneLive, 0, time.Time{})
+	if n := lines(); n != 2 {
+		t.Errorf("%d lines a minute later, want two", n)
+	}
 }

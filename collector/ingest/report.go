@@ -239,7 +239,7 @@ func (i *Ingest) refuse(who fleet.Agent, a *agent, err error, now time.Time) out
 func (i *Ingest) notKept(who fleet.Agent, a *agent, err error, now time.Time) outcome {
 	var later *Later
 	if errors.As(err, &later) {
-		i.tell(a, who, reasonSink, now, later.Text)
+		i.tellOnce(reasonSink, now, later.Text)
 		after := later.After
 		if after <= 0 {
 			after = retrySink
@@ -276,6 +276,16 @@ func (i *Ingest) tell(a *agent, who fleet.Agent, reason string, now time.Time, t
 	a.told[reason] = now
 	i.o.Logger.Warn("report of an agent not taken, or not all of it", "asset", who.Asset, "customer", who.Customer,
 		"agent", who.ID, "reason", reason, "error", text)
+}
+
+// tellOnce logs trouble of the collector's own, once a minute: thousands of agents meet it at the same moment, and as many
+// lines about it would keep all of them waiting for the log.
+func (i *Ingest) tellOnce(reason string, now time.Time, text string) {
+	last := i.toldOnce.Load()
+	if now.UnixNano()-last < int64(time.Minute) || !i.toldOnce.CompareAndSwap(last, now.UnixNano()) {
+		return
+	}
+	i.o.Logger.Warn("reports are not taken at this moment; agents keep them and come again", "reason", reason, "error", text)
 }
 
 func assetOf(who fleet.Agent) window.Asset {

@@ -16,7 +16,7 @@ const (
 	kernelBundleRows = 60
 	// kernelBundleRecent is how old a message may be that is no warning: what was said at the start of the host is
 	// seldom about what happens now.
-	kernelBundleRecent = 6 * time.Hour
+	kernelBundleRecent = 30 * time.Minute
 )
 
 // kernelBundle shows the newest messages of the kernel's log: all that warn, and of late those that inform.

@@ -200,12 +200,13 @@ func TestKernelBundle(t *testing.T) {
 		}
 		return table
 	}
-	if got := make().NoneBecause; !strings.Contains(got, "said nothing within 6h") {
+	if got := make().NoneBecause; !strings.Contains(got, "said nothing within 30m") {
 		t.Errorf("of an empty log: %q", got)
 	}
 	k.say(6, 1, "booting")
 	k.say(4, 2, "a warning of the start")
-	k.say(6, 9*3600, "of late")
+	k.say(6, 9*3600, "hours ago")
+	k.say(6, 10*3600-60, "of late")
 	k.say(7, 9*3600, "for debugging")
 	if got, want := said(make(), 1, 2), "warn a warning of the start\ninfo of late"; got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)

@@ -45,7 +45,7 @@ func (k kernelBundle) make(ctx context.Context, now time.Time, _ string) (*wire.
 			continue
 		case errors.Is(err, unix.EAGAIN):
 			if len(t.Rows) == 0 {
-				t.NoneBecause = fmt.Sprintf("the kernel has said nothing within %v, and has not warned since the host started or its log began", kernelBundleRecent)
+				t.NoneBecause = fmt.Sprintf("the kernel has said nothing within %d minutes, and has not warned since the host started or its log began", kernelBundleRecent/time.Minute)
 			}
 			return t, nil
 		case err != nil:

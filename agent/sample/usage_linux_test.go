@@ -200,7 +200,7 @@ func TestKernelBundle(t *testing.T) {
 		}
 		return table
 	}
-	if got := make().NoneBecause; !strings.Contains(got, "said nothing within 30m") {
+	if got := make().NoneBecause; !strings.Contains(got, "said nothing within 30 minutes") {
 		t.Errorf("of an empty log: %q", got)
 	}
 	k.say(6, 1, "booting")

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/timestamp"
 	"github.com/prometheus/prometheus/promql"
 
@@ -78,6 +80,9 @@ func (e *Evaluator) run(ctx context.Context, g *group, s *state, at time.Time) (
 	}
 	if err == nil {
 		s.written = e.write(s.written, result, at.Add(-s.rule.QueryOffset))
+		if !s.rule.Alerting() {
+			e.doubt(s.rule, result, at)
+		}
 	}
 	took := e.opts.Now().Sub(began)
 	e.metrics.evaluated(g.Name, took, err)
@@ -148,6 +153,17 @@ func (e *Evaluator) write(was rules.Written, now promql.Vector, at time.Time) ru
 		}
 	}
 	return next
+}
+
+// doubt marks what a recording rule made of what is not known.
+func (e *Evaluator) doubt(r *rules.Rule, made promql.Vector, at time.Time) {
+	for _, smpl := range made {
+		lb := labels.NewBuilder(smpl.Metric).Del(model.MetricNameLabel)
+		r.Labels.Range(func(l labels.Label) { lb.Del(l.Name) }) // the rule's, not its series'
+		if st := e.look(r, at, rules.Sought{Labels: lb.Labels(), Holds: true}); st.State == window.Unknown {
+			e.opts.Window.DoubtRecorded(smpl.Metric, timestamp.Time(smpl.T))
+		}
+	}
 }
 
 // vanish ends the series that a removed rule wrote.

@@ -221,6 +221,9 @@ func (w *Window) judgeWritten(s *series, at, back int64) (gone bool, unknown str
 	case !ok || at-t >= StaleAfter.Milliseconds():
 		return false, fmt.Sprintf("%s was last written at %s", name, clock(t))
 	}
+	if s.doubted != 0 && (s.doubted > at-back || t <= s.doubted) {
+		return false, fmt.Sprintf("%s was made of what was not known until %s", name, clock(s.doubted))
+	}
 	complete := w.started.UnixMilli()
 	if s.asset != nil {
 		complete = s.asset.complete

@@ -145,6 +145,17 @@ func TestLookAtRecordedSeries(t *testing.T) {
 			t.Errorf("%s: %+v, want %d", sel, st, want)
 		}
 	}
+	w.DoubtRecorded(labels.FromStrings("__name__", "r", "instance", "web1"), at(500))
+	w.DoubtRecorded(labels.FromStrings("__name__", "nobody wrote this"), at(500))
+	for sel, want := range map[string]State{"r": Live, "r[90s]": Live, "r[2m]": Unknown, "fleet": Live} {
+		if st := q(601, sel); st.State != want {
+			t.Errorf("%s, made of what was not known until 500: %+v, want %d", sel, st, want)
+		}
+	}
+	w.DoubtRecorded(labels.FromStrings("__name__", "r", "instance", "web1"), at(600))
+	if st := q(601, "r"); st.State != Unknown || !strings.Contains(st.Reason, "r was made of what was not known until") {
+		t.Errorf("its newest sample is in doubt: %+v", st)
+	}
 	w.AppendRecorded(labels.FromStrings("__name__", "r", "instance", "web1"), at(610), staleMarker())
 	if st := q(611, "r", "a"); st.State != Live {
 		t.Errorf("it is not recorded any more, what it was made of is known: %+v", st)

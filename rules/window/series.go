@@ -21,6 +21,8 @@ type series struct {
 	v     []float64
 	// more are samples that wait to be put in their places together; nil but while late blocks are.
 	more []sample
+	// doubted is the time of the newest sample of a recorded series that was made of what is not known; zero for none.
+	doubted int64
 	// named and placed are its positions in the index by name and by instance.
 	named, placed int
 }

@@ -114,6 +114,16 @@ func (w *Window) AppendRecorded(lbls labels.Labels, t time.Time, v float64) bool
 	return true
 }
 
+// DoubtRecorded says that the sample of a recorded series at t, and those before it, were made of what is not known:
+// after a start the past that its rule looks back on is still to come. What reads them is unknown, too.
+func (w *Window) DoubtRecorded(lbls labels.Labels, t time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.recorded[string(lbls.Bytes(nil))]; s != nil {
+		s.doubted = max(s.doubted, t.UnixMilli())
+	}
+}
+
 // sweepRecorded removes, once a minute of samples, recorded series that nothing writes any more.
 func (w *Window) sweepRecorded(now int64) {
 	if now-w.swept < time.Minute.Milliseconds() {

@@ -146,7 +146,7 @@ func (w *Window) find(q Question, sel Selector) found {
 		switch {
 		case why != "":
 			f.unknown = why
-		case gone && s.src == nil:
+		case gone && s.written():
 			f.over = true
 		case gone:
 			f.left = true
@@ -189,7 +189,7 @@ func (w *Window) judge(s *series, now time.Time, lookback time.Duration) (gone b
 	if lookback > w.opts.MaxLookback {
 		return false, fmt.Sprintf("the rule looks back %v, the window at most %v", lookback, w.opts.MaxLookback)
 	}
-	if s.src == nil {
+	if s.written() {
 		return w.judgeWritten(s, at, back)
 	}
 	as := s.asset

@@ -27,6 +27,9 @@ type series struct {
 	named, placed int
 }
 
+// written tells whether the house writes it itself.
+func (s *series) written() bool { return s.src == nil || s.src.house() }
+
 func staleMarker() float64 { return math.Float64frombits(value.StaleNaN) }
 
 // last is the newest sample; ok is false for an empty series.

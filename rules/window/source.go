@@ -169,6 +169,9 @@ func (s *source) write(w *Window, t int64, sh *shape, values []float64) {
 	} else {
 		w.samples += sh.write(sh.slots, t, values)
 	}
+	if s.cur != sh {
+		s.asset.parts = nil
+	}
 	s.cur, s.gen = sh, w.gen
 	s.log = append(s.log, entry{t, w.gen, sh})
 }
@@ -193,6 +196,7 @@ func (s *source) fillIn(w *Window, t int64, gen uint64, sh *shape, values []floa
 				s.left = append(s.left, x)
 			}
 		}
+		s.asset.parts = nil
 	}
 	s.gen = max(s.gen, gen)
 	// Queries may run over the log's memory no longer than the lock is held: insert in place.
@@ -271,10 +275,15 @@ func (s *source) shapeOf(w *Window, l *Layout) *shape {
 	lb := labels.NewBuilder(labels.EmptyLabels())
 	var buf []byte
 	for i, lbls := range l.Series {
-		lb.Reset(lbls)
 		a := s.asset
-		lb.Set("job", s.kind).Set("instance", a.Name).Set("customer", a.Customer).Set("site", a.Site)
-		full := lb.Labels()
+		full := lbls
+		if s.house() {
+			full = a.Asset.Labels(lbls)
+		} else {
+			lb.Reset(lbls)
+			lb.Set("job", s.kind).Set("instance", a.Name).Set("customer", a.Customer).Set("site", a.Site)
+			full = lb.Labels()
+		}
 		buf = full.Bytes(buf)
 		x := a.series[string(buf)]
 		switch {
@@ -344,6 +353,9 @@ func (s *source) pruneLeft(w *Window, cut int64) {
 		if !used[sh] {
 			delete(s.shapes, id)
 		}
+	}
+	if len(s.left) > 0 {
+		s.asset.parts = nil
 	}
 	s.left = slices.DeleteFunc(s.left, func(x *series) bool {
 		t, v, ok := x.last()

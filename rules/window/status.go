@@ -66,6 +66,9 @@ func (a *asset) report() AssetStatus {
 		st.CompleteSince = time.UnixMilli(a.complete).UTC()
 	}
 	for _, s := range a.sources {
+		if s.house() {
+			continue
+		}
 		b := BlockStatus{
 			Source: s.name, Kind: s.kind, Interval: s.interval, Status: s.status, Reason: s.reason, Held: len(s.held),
 		}

@@ -67,6 +67,9 @@ type Window struct {
 	refused map[string]uint64
 	// behind are the sources with late blocks that are not in their places.
 	behind map[*source]bool
+	// parts guards what views made of assets; shared are the parts they made.
+	parts  sync.Mutex
+	shared map[string]*Part
 }
 
 // New makes an empty window.
@@ -74,7 +77,7 @@ func New(o Options) *Window {
 	return &Window{
 		opts: o.withDefaults(), keep: (StaleAfter + slack).Milliseconds(),
 		assets: map[string]*asset{}, index: newIndex(), recorded: map[string]*series{}, refused: map[string]uint64{},
-		behind: map[*source]bool{},
+		behind: map[*source]bool{}, shared: map[string]*Part{},
 	}
 }
 
@@ -90,6 +93,9 @@ type asset struct {
 	// complete is the time (ms) since when every report of this asset is here.
 	complete int64
 	known    bool // complete is set
+	// parts and slots are what views see of the series; nil when they have to be made anew.
+	parts []*Part
+	slots [][]*series
 }
 
 // Applied counts what Apply did with the blocks of one call.

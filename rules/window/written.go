@@ -56,6 +56,7 @@ func (a *asset) writeUp(w *Window, job string, t int64, v float64) {
 			return
 		}
 		a.up[job] = s
+		a.parts = nil
 	}
 	if last, was, ok := s.last(); ok && t <= last {
 		if was == v {

@@ -74,7 +74,8 @@ func (a Alert) Firing() bool { return a.EndedAt.IsZero() }
 // Key names an incident. At most one ticket is open per key.
 type Key struct {
 	Customer string `json:"customer"`
-	// Scope is what the incident is about: asset/NAME, site/ID, fleet.
+	// Scope is what the incident is about: asset/NAME, site/ID, fleet; of a storm's own storm/site/ID, storm/customer,
+	// storm/fleet.
 	Scope   string `json:"scope"`
 	Service string `json:"service"`
 }
@@ -85,6 +86,9 @@ func (k Key) String() string {
 }
 
 func escape(s string) string {
+	if !strings.ContainsAny(s, "% ") {
+		return s
+	}
 	return strings.NewReplacer("%", "%25", " ", "%20").Replace(s)
 }
 
@@ -92,6 +96,8 @@ func escape(s string) string {
 func KeyOf(a Alert) Key {
 	k := Key{Customer: a.Customer, Service: a.Service}
 	switch {
+	case isStorm(a):
+		k.Scope = "storm/" + stormScope(a)
 	case a.Asset != "":
 		k.Scope = "asset/" + a.Asset
 	case a.Site != "":

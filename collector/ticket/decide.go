@@ -11,6 +11,9 @@ import (
 type Change struct {
 	// Before is the version the events expect; 0 for a new ticket.
 	Before int
+	// Was is the state before, empty for a new ticket, and WasIn the storm that it was bound to then.
+	Was   State
+	WasIn Link
 	// Ticket is the fold with Events in it.
 	Ticket Ticket
 	// Events are sealed and in order.
@@ -47,9 +50,15 @@ type Terms struct {
 type Birth struct {
 	ID, Number string
 	Title      string
-	Alert      incident.Alert
-	Terms      Terms
-	Evidence   []Evidence
+	// Text is what people are told, Title when empty.
+	Text     string
+	Alert    incident.Alert
+	Terms    Terms
+	Evidence []Evidence
+	// Kind is what the ticket is: KindIncident when empty.
+	Kind string
+	// Storm is the storm that it is part of from the beginning; zero when of none.
+	Storm Link
 	// Recurs is the last ticket of the same incident, when there was one and it is beyond reopening.
 	Recurs *Ticket
 	// Quiet tickets are told to nobody.
@@ -64,20 +73,23 @@ func Open(b Birth, now time.Time) (Change, error) {
 		Kind: Opened, Actor: actorOf(a), Text: b.Title, Alert: &a,
 		Severity: a.Severity, Priority: b.Terms.Priority(a.Severity),
 		Opening: &Opening{
-			ID: b.ID, Number: b.Number, Kind: "incident", Key: incident.KeyOf(a).String(),
+			ID: b.ID, Number: b.Number, Kind: or(b.Kind, KindIncident), Key: incident.KeyOf(a).String(),
 			Customer: a.Customer, Site: a.Site, Asset: a.Asset, Service: a.Service, System: a.System,
 			Title: b.Title, Owner: b.Terms.Owner,
 			Policy: b.Terms.Policy, PolicyVersion: b.Terms.Version,
 			ReopenFor: b.Terms.ReopenFor, CloseAfter: b.Terms.CloseAfter, Quiet: b.Quiet,
 		},
 	})
+	if b.Storm.Ticket != "" {
+		d.join(b.Storm)
+	}
 	if b.Recurs != nil {
 		d.add(Event{Kind: Linked, Actor: house, Text: fmt.Sprintf("the same incident as %s, which was resolved %s",
 			b.Recurs.Number, b.Recurs.ResolvedAt.UTC().Format(time.RFC3339)),
 			Link: &Link{Relation: "recurrence of", Ticket: b.Recurs.ID, Number: b.Recurs.Number}})
 	}
 	d.evidence(b.Evidence)
-	d.tell(Opened, b.Title)
+	d.tell(Opened, or(b.Text, b.Title))
 	return d.change()
 }
 

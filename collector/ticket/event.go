@@ -29,6 +29,12 @@ const (
 	Closed          Kind = "closed"
 	Linked          Kind = "linked"
 	Redacted        Kind = "redacted"
+	// StormJoined binds a ticket to the storm that Link names, StormLeft lets it go on by itself again; StormSpread and
+	// StormOver are a storm's own.
+	StormJoined Kind = "storm_joined"
+	StormLeft   Kind = "storm_left"
+	StormSpread Kind = "storm_spread"
+	StormOver   Kind = "storm_over"
 )
 
 // ActorKind tells people from machines.
@@ -60,14 +66,14 @@ type Event struct {
 
 	// Opening is set on Opened alone.
 	Opening *Opening `json:"opening,omitempty"`
-	// Alert is set on AlertAttached, AlertEnded, AlertRefired, and on the Opened of a detected incident.
+	// Alert is set on AlertAttached, AlertEnded, AlertRefired, StormOver, and on the Opened of a detected incident.
 	Alert *incident.Alert `json:"alert,omitempty"`
 	// Evidence is set on EvidenceAdded and names a body that lies apart.
 	Evidence *Digest `json:"evidence,omitempty"`
 	// Severity and Priority are set on PriorityChanged and Opened.
 	Severity incident.Severity `json:"severity,omitempty"`
 	Priority string            `json:"priority,omitempty"`
-	// Link is set on Linked: the other ticket and how it relates.
+	// Link is set on Linked, StormJoined and StormLeft: the other ticket and how it relates.
 	Link *Link `json:"link,omitempty"`
 
 	// Prev is the Hash of the event before, empty on the first.
@@ -80,7 +86,7 @@ type Event struct {
 type Opening struct {
 	ID       string `json:"id"`
 	Number   string `json:"number"`
-	Kind     string `json:"kind"` // incident; later request, task, delivery, announcement
+	Kind     string `json:"kind"` // incident, storm; later request, task, delivery, announcement
 	Key      string `json:"key"`
 	Customer string `json:"customer"`
 	Site     string `json:"site,omitempty"`
@@ -101,7 +107,7 @@ type Opening struct {
 
 // Link relates a ticket to another.
 type Link struct {
-	Relation string `json:"relation"` // "recurrence of", "recurred as"
+	Relation string `json:"relation"` // "recurrence of", "recurred as", "part of"
 	Ticket   string `json:"ticket"`   // ID
 	Number   string `json:"number"`
 }

@@ -38,7 +38,7 @@ func (t *Ticket) apply(e Event) error {
 		t.Opening, t.State, t.OpenedAt = *e.Opening, New, e.At
 		t.Severity, t.Priority = e.Severity, e.Priority
 		t.see(e.Alert)
-	case AlertAttached, AlertEnded, AlertRefired:
+	case AlertAttached, AlertEnded, AlertRefired, StormOver:
 		if e.Alert == nil {
 			return fmt.Errorf("%w: event %d (%s) names no alert", ErrTimeline, e.Seq, e.Kind)
 		}
@@ -65,6 +65,13 @@ func (t *Ticket) apply(e Event) error {
 			return fmt.Errorf("%w: event %d links to nothing", ErrTimeline, e.Seq)
 		}
 		t.Links = append(t.Links, *e.Link)
+	case StormJoined:
+		if e.Link == nil {
+			return fmt.Errorf("%w: event %d joins nothing", ErrTimeline, e.Seq)
+		}
+		t.Storm = *e.Link
+	case StormLeft:
+		t.Storm = Link{}
 	}
 	t.Seq, t.Head, t.UpdatedAt = e.Seq, e.Hash, e.At
 	return nil

@@ -15,6 +15,8 @@ type draft struct {
 	events  []Event
 	bodies  map[int][]byte
 	notices []Notice
+	// counted: the ticket changed without an event.
+	counted bool
 	err     error
 }
 
@@ -70,5 +72,5 @@ func (d *draft) change() (Change, error) {
 	if d.err != nil {
 		return Change{}, fmt.Errorf("ticket %s: %w", d.t.Number, d.err)
 	}
-	return Change{Before: d.before, Was: d.was, WasIn: d.wasIn, Ticket: d.t, Events: d.events, Bodies: d.bodies, Notices: d.notices}, nil
+	return Change{Before: d.before, Was: d.was, WasIn: d.wasIn, Ticket: d.t, Events: d.events, Bodies: d.bodies, Notices: d.notices, Counted: d.counted}, nil
 }

@@ -29,6 +29,10 @@ const (
 	Closed          Kind = "closed"
 	Linked          Kind = "linked"
 	Redacted        Kind = "redacted"
+	// FlappingBegan, Flipped and Settled are the life of a Flap.
+	FlappingBegan Kind = "flapping"
+	Flipped       Kind = "flipped"
+	Settled       Kind = "settled"
 	// StormJoined binds a ticket to the storm that Link names, StormLeft lets it go on by itself again; StormSpread and
 	// StormOver are a storm's own.
 	StormJoined Kind = "storm_joined"
@@ -75,6 +79,10 @@ type Event struct {
 	Priority string            `json:"priority,omitempty"`
 	// Link is set on Linked, StormJoined and StormLeft: the other ticket and how it relates.
 	Link *Link `json:"link,omitempty"`
+	// Flap is set on FlappingBegan, Flipped and Settled: the changes that were counted until then. Alerts are those that
+	// changed since the event about flapping before it, as they stood.
+	Flap   *Flap            `json:"flap,omitempty"`
+	Alerts []incident.Alert `json:"alerts,omitempty"`
 
 	// Prev is the Hash of the event before, empty on the first.
 	Prev string `json:"prev,omitempty"`
@@ -101,13 +109,15 @@ type Opening struct {
 	// ReopenFor and CloseAfter are that policy's windows, counted from resolution.
 	ReopenFor  time.Duration `json:"reopen_for"`
 	CloseAfter time.Duration `json:"close_after"`
+	// Flapping is when its alerts are taken to flap; zero for never.
+	Flapping incident.Flapping `json:"flapping,omitzero"`
 	// Quiet: nobody is told of what the house does with it. People find it in their queue.
 	Quiet bool `json:"quiet,omitempty"`
 }
 
 // Link relates a ticket to another.
 type Link struct {
-	Relation string `json:"relation"` // "recurrence of", "recurred as", "part of"
+	Relation string `json:"relation"` // "recurrence of", "recurred as", "taken over by", "took over", "part of"
 	Ticket   string `json:"ticket"`   // ID
 	Number   string `json:"number"`
 }

@@ -43,6 +43,11 @@ func (t *Ticket) apply(e Event) error {
 			return fmt.Errorf("%w: event %d (%s) names no alert", ErrTimeline, e.Seq, e.Kind)
 		}
 		t.see(e.Alert)
+		t.flipped(e)
+	case FlappingBegan, Flipped, Settled:
+		if err := t.flapping(e); err != nil {
+			return err
+		}
 	case PriorityChanged:
 		t.Severity, t.Priority = e.Severity, e.Priority
 	case Acknowledged:
@@ -53,6 +58,9 @@ func (t *Ticket) apply(e Event) error {
 		t.acknowledge(e)
 	case Resolved:
 		t.State, t.ResolvedAt, t.ResolvedBy, t.Resolution = Done, e.At, e.Actor, e.Text
+		if t.Flap = (Flap{}); e.Actor.Kind == Person { // who resolved it knows that it flaps, and wants to hear of it anew
+			t.Flips = nil
+		}
 	case Closed:
 		t.State, t.ClosedAt = Shut, e.At
 	case Reopened:

@@ -87,6 +87,7 @@ func (c Change) Then(next Change) Change {
 	return Change{
 		Before: c.Before, Was: c.Was, WasIn: c.WasIn, Ticket: next.Ticket, Bodies: bodies,
 		Events: slices.Concat(c.Events, next.Events), Notices: slices.Concat(c.Notices, next.Notices),
+		Counted: c.Counted || next.Counted,
 	}
 }
 

@@ -62,9 +62,9 @@ func (j *judgement) everything() {
 	made := blind(far, j.now)
 	was, stands := j.standing[idOf(made)]
 	g := j.together(far, was, stands)
-	manySites := len(g.sites) > 1 || len(g.sites) == 1 && j.Elsewhere == AllOverdue
-	holds := j.Elsewhere == Nobody && manySites && g.all(len(g.silent))
-	j.waitAll = j.Elsewhere != SomeHeard && manySites && g.all(len(g.silent)+g.late) && !holds
+	holds := j.Elsewhere == Nobody && len(g.sites) > 1 && g.all(len(g.silent))
+	j.waitAll = !holds && len(g.silent)+g.late == g.total &&
+		(j.Elsewhere == AllOverdue || j.Elsewhere == Nobody && len(g.sites) > 1)
 	if holds {
 		made = blind(g.silent, j.now)
 	}
@@ -221,7 +221,7 @@ func (j *judgement) rest() {
 		hosts := j.hostsOf(a)
 		by := ""
 		for _, l := range hosts {
-			if c := j.covered[l.Asset]; c != "" && c != silenceKey(a) {
+			if c := j.covered[l.Asset]; c != silenceKey(a) && a.Labels.Has("site") { // nothing is broader than everything
 				by = c
 			}
 		}

@@ -50,7 +50,7 @@ func readCorpus(t *testing.T) []item {
 			file, body, _ := strings.Cut(f, "\n")
 			it.names = append(it.names, file)
 			it.files[file] = strings.TrimSuffix(body, "\n") + "\n"
-			if body == "" {
+			if strings.TrimSpace(body) == "" {
 				it.files[file] = ""
 			}
 		}

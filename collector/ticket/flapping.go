@@ -34,12 +34,18 @@ const maxFlips = 64
 // Flaps tells whether the ticket is flapping.
 func (t Ticket) Flaps() bool { return t.Flap.Count > 0 }
 
-// flipped notes one change in a ticket that does not flap. What ends because something else took over, or its rule went,
-// did not go down.
+// flipped notes one change in a ticket that does not flap, before it is seen. What ended because something else took over,
+// or its rule went, did not go down, and when it fires again it did not come up.
 func (t *Ticket) flipped(e Event) {
 	a := e.Alert
-	if t.Flapping.Changes == 0 || t.Flaps() || a == nil || a.End == incident.RuleGone || a.End == incident.Superseded {
+	if t.Flapping.Changes == 0 || t.Flaps() || a == nil || e.Kind == StormOver {
 		return
+	}
+	was, _ := t.alert(a.ID)
+	for _, end := range []incident.End{a.End, was.End} {
+		if end == incident.RuleGone || end == incident.Superseded {
+			return
+		}
 	}
 	flips := append(slices.Clone(t.Flips), Flip{a.ID, e.At}) // a Ticket is a value: its copies keep theirs
 	t.Flips = flips[max(0, len(flips)-maxFlips):]

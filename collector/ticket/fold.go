@@ -37,13 +37,14 @@ func (t *Ticket) apply(e Event) error {
 		}
 		t.Opening, t.State, t.OpenedAt = *e.Opening, New, e.At
 		t.Severity, t.Priority = e.Severity, e.Priority
+		t.flipped(e)
 		t.see(e.Alert)
 	case AlertAttached, AlertEnded, AlertRefired, StormOver:
 		if e.Alert == nil {
 			return fmt.Errorf("%w: event %d (%s) names no alert", ErrTimeline, e.Seq, e.Kind)
 		}
-		t.see(e.Alert)
 		t.flipped(e)
+		t.see(e.Alert)
 	case FlappingBegan, Flipped, Settled:
 		if err := t.flapping(e); err != nil {
 			return err

@@ -222,7 +222,7 @@ func (p *pipeline) end(tx store.Tx, a incident.Alert, now time.Time, did *outcom
 		return err
 	}
 	if a.End == incident.Superseded {
-		return p.supersede(tx, t, a, now, did)
+		return p.supersede(tx, t.Ticket, a, now, did)
 	}
 	c, err := t.End(a, now)
 	return p.append(tx, c, err, did)

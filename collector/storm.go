@@ -30,6 +30,12 @@ func (p *pipeline) foresee(tx store.Tx, c *commit, now time.Time, did *outcome) 
 		if !counts {
 			continue
 		}
+		if explained, err := p.explained(tx, t.alert); explained || err != nil {
+			if err != nil {
+				return fmt.Errorf("alert %s: %w", t.ID(), err)
+			}
+			continue
+		}
 		last, err := did.newest(tx, f.Key)
 		if err != nil {
 			return fmt.Errorf("alert %s: %w", t.ID(), err)

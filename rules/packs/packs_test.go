@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -144,6 +145,18 @@ func TestRulesAreAboutOneAsset(t *testing.T) {
 				t.Errorf("%s: %s looks at more than one asset: keep instance in every match and aggregation, or say in notLocal why not", g.File, r.Name())
 			case local[r.Name()] && listed:
 				t.Errorf("%s: %s is in notLocal (%s) and looks at one asset only", g.File, r.Name(), reason)
+			}
+		}
+	}
+}
+
+// The window holds every series as far back as the longest rule looks, and agents send that much again after a restart of
+// the collector: one rule that looks back for a day would have all hosts pay for it.
+func TestRulesLookBackAnHourAtMost(t *testing.T) {
+	for name, pack := range byFile(t) {
+		for _, r := range pack {
+			if r.Lookback > time.Hour+10*time.Minute {
+				t.Errorf("%s: %s looks back %v", name, r.Name(), r.Lookback)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/promql/promqltest"
 
 	"github.com/watchbill/watchbill/rules/window"
 )
@@ -70,10 +71,24 @@ func TestWhatIsForTheTimer(t *testing.T) {
 		{`max_over_time(min_over_time(a[1m:15s])[5m:15s])`, `a[1m:15s]`, "within a subquery"},
 		{`timestamp(a @ end() offset 1m)`, ``, "forgets the offset"},
 		{`vector(1) > 0`, ``, "reads no series"},
+		{`"a"`, ``, "gives a string"},
+		{`a[5m]`, ``, "gives a range vector"},
+		{`a + fill (0) b`, ``, "fill modifiers"},
+		{`rate(a[5m] anchored)`, `a anchored`, "experimental"},
+		{`a offset (5m + 1m)`, `a offset (5m + 1m)`, "durations that are computed"},
+		{`rate(a[5m + 1m])`, `a[5m + 1m]`, "durations that are computed"},
+		{`max_over_time(a[5m + 1m:1m])`, `a[5m + 1m:1m]`, "durations that are computed"},
+		{`limitk by (instance) (1, a)`, ``, "limitk"},
+		{`mad_over_time(a[5m])`, ``, "mad_over_time"},
+		{`a </ b`, ``, "native histograms"},
+		{`label_join(a, "x\xff", "-", "y")`, ``, "no label"},
 		{`time() > bool 5`, ``, "reads no series"},
 	} {
 		t.Run(c.expr, func(t *testing.T) {
-			e := parsed(t, c.expr)
+			e, err := parser.NewParser(promqltest.TestParserOpts).ParseExpr(c.expr)
+			if err != nil {
+				t.Fatal(err)
+			}
 			x, timer := Prepare(e)
 			if timer == nil {
 				t.Fatalf("it is for arrival: %v", x.Instances())

@@ -111,7 +111,7 @@ func (c *compiler) match(n *parser.BinaryExpr, l, r vector) vector {
 			joints[i].many = append(joints[i].many, int32(lane))
 		}
 	}
-	j := &joining{n: n, many: many, one: one, joints: joints, swapped: m.Card == parser.CardOneToMany}
+	j := &joining{n: n, many: many, one: one, joints: joints, of: manys, swapped: m.Card == parser.CardOneToMany}
 	j.label()
 	out := vector{c.room(len(j.lanes)), j.lanes}
 	if j.simple {
@@ -130,35 +130,44 @@ type joining struct {
 	n         *parser.BinaryExpr
 	many, one vector
 	joints    []joint
+	of        []int32 // joints, by lane of many; -1 where nothing matches
 	swapped   bool
 	// lanes are those of the result; simple says that no lane can match more than one other.
 	lanes  []labels.Labels
 	simple bool
 }
 
-// label finds what comes out of each joint; those that nothing can come out of go, but where more than one lane of the
-// side of one has the same signature, which is an error whenever both have samples.
+// label finds what comes out of each joint, in the order of the side of many as the engine has it. Joints that nothing can
+// come out of go, but where more than one lane of the side of one has the same signature, which is an error whenever both
+// have samples.
 func (j *joining) label() {
 	single := j.n.VectorMatching.Card == parser.CardOneToOne
+	results := make([]*set, len(j.joints))
+	numbers := make([][]int32, len(j.joints))
 	j.simple = true
-	kept := j.joints[:0]
-	for _, x := range j.joints {
-		if len(x.many) == 0 && len(x.one) < 2 {
+	for lane, i := range j.of {
+		if i < 0 {
 			continue
 		}
-		s := newSet(len(x.many))
-		for _, a := range x.many {
-			for _, b := range x.one {
-				x.out = append(x.out, int32(len(j.lanes))+s.number(j.result(j.many.lanes[a], j.one.lanes[b])))
-			}
+		x := &j.joints[i]
+		if results[i] == nil {
+			results[i] = newSet(1)
 		}
-		if len(x.one) > 1 || single && len(x.many) > 1 || len(s.all) < len(x.many) {
+		before := len(results[i].all)
+		for _, b := range x.one {
+			n := results[i].number(j.result(j.many.lanes[lane], j.one.lanes[b]))
+			if int(n) == len(numbers[i]) {
+				numbers[i] = append(numbers[i], int32(len(j.lanes)))
+				j.lanes = append(j.lanes, results[i].all[n])
+			}
+			x.out = append(x.out, numbers[i][n])
+		}
+		if single && len(x.many) > 1 || len(results[i].all) == before {
 			j.simple = false
 		}
-		j.lanes = append(j.lanes, s.all...)
-		kept = append(kept, x)
 	}
-	j.joints = kept
+	j.joints = slices.DeleteFunc(j.joints, func(x joint) bool { return len(x.many) == 0 && len(x.one) < 2 })
+	j.simple = j.simple && !slices.ContainsFunc(j.joints, func(x joint) bool { return len(x.one) > 1 })
 }
 
 // result is what comes of a lane of many and one of the other side.
@@ -183,22 +192,25 @@ func (j *joining) result(many, one labels.Labels) labels.Labels {
 
 // pairs is the operation where every lane of many has one of the other side.
 func (j *joining) pairs(l, r, out vector) op {
-	o := &pairsOp{op: j.n.Op, bool: j.n.ReturnBool, l: l.span, r: r.span, out: out.span}
-	same := true
+	n := len(j.lanes)
+	o := &pairsOp{
+		op: j.n.Op, bool: j.n.ReturnBool, l: l.span, r: r.span, out: out.span, lhs: make([]int32, n), rhs: make([]int32, n),
+	}
 	for _, x := range j.joints {
-		for _, a := range x.many {
-			lhs, rhs := a, x.one[0]
-			if j.swapped {
-				lhs, rhs = rhs, lhs
-			}
-			same = same && int(lhs) == len(o.lhs) && lhs == rhs
-			o.lhs, o.rhs = append(o.lhs, lhs), append(o.rhs, rhs)
+		for i, lane := range x.many {
+			o.lhs[x.out[i]], o.rhs[x.out[i]] = lane, x.one[0]
 		}
+	}
+	if j.swapped {
+		o.lhs, o.rhs = o.rhs, o.lhs
+	}
+	same := slices.Equal(o.lhs, o.rhs)
+	for i, lane := range o.lhs {
+		same = same && int(lane) == i
 	}
 	if same {
 		o.lhs, o.rhs = nil, nil
 	}
-	o.lhs, o.rhs = slices.Clip(o.lhs), slices.Clip(o.rhs)
 	return o
 }
 

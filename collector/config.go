@@ -12,6 +12,7 @@ import (
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/policy"
+	"github.com/watchbill/watchbill/rules"
 )
 
 // Config is what a collector runs with. Its YAML is strict: an unknown key is an error with its line.
@@ -59,6 +60,8 @@ type Config struct {
 		// Packs loads the shipped rules.
 		Packs bool     `yaml:"packs"`
 		Files []string `yaml:"files"`
+		// Missing is what missing series do to alerts of rules that do not say so themselves: freeze or resolve.
+		Missing rules.Missing `yaml:"missing"`
 	} `yaml:"rules"`
 	Evaluation struct {
 		// Interval of groups that name none.
@@ -92,6 +95,7 @@ func DefaultConfig() Config {
 	c.Quotas = ingest.DefaultQuotas()
 	c.Backlog = ingest.DefaultBacklog()
 	c.Rules.Packs = true
+	c.Rules.Missing = rules.Freeze
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
 	c.History.Retention = policy.Duration(2 * time.Hour)
 	c.Silence.Intervals = incident.DefaultPatience.Intervals
@@ -166,6 +170,9 @@ func (c Config) Validate() error {
 	}
 	if c.History.Retention < 0 {
 		fault("history.retention: must be zero (off) or positive")
+	}
+	if !c.Rules.Missing.Valid() {
+		fault("rules.missing: want %s or %s, got %q", rules.Freeze, rules.Resolve, c.Rules.Missing)
 	}
 	c.validateSilence(fault)
 	if err := notify.Validate(c.Receivers); err != nil {

@@ -57,6 +57,8 @@ type Rule struct {
 	// written are the labels that the expression itself writes (label_replace, label_join, count_values, group_left):
 	// those of an alert may differ from those of the series it is about.
 	written map[string]bool
+	// missing is what SetMissing said.
+	missing Missing
 }
 
 // Name is the alert's or the recorded series' name.

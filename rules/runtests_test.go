@@ -157,8 +157,8 @@ func TestREADME(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := strings.Split(string(doc), "```yaml\n")
-	if len(blocks) != 3 {
-		t.Fatalf("%d examples, want two", len(blocks)-1)
+	if len(blocks) != 4 {
+		t.Fatalf("%d examples, want three", len(blocks)-1)
 	}
 	example := func(i int) []byte { return []byte(strings.SplitN(blocks[i], "```", 2)[0]) }
 	open := func(string) ([]byte, error) { return example(1), nil }

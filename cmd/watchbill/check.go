@@ -53,8 +53,13 @@ func checkConfig(file string) error {
 		_, err := fleet.LoadDirectory(c.Fleet.Directory)
 		errs = append(errs, err)
 	}
-	_, err = collector.LoadRules(c)
+	groups, err := collector.LoadRules(c)
 	errs = append(errs, err)
+	for _, f := range rules.Check(groups, rules.CheckOptions{}) {
+		if f.Fault {
+			errs = append(errs, f.Err())
+		}
+	}
 	if notify.Validate(c.Receivers) == nil { // LoadConfig named those faults
 		_, err := notify.New(c.Receivers, notify.Options{})
 		errs = append(errs, err)
@@ -76,8 +81,8 @@ func newCheckRulesCmd() *cobra.Command {
 		Long: `Checks rule files together, as the collector would load them: syntax, expressions, templates, names. Every fault is
 named with its file, line, group and rule.
 
-It also warns of what makes a poor ticket: a severity nobody knows, no service, no system or one that no policy can
-give an owner, no summary. With --lint these are faults too.`,
+A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. It also warns of
+what makes a poor ticket: a severity nobody knows, no service, no system, no summary. With --lint these are faults too.`,
 		Example: `  watchbill check rules /etc/watchbill/rules/*.yml
   watchbill check rules --lint rules/packs/linux.yml`,
 		Args: takesSome("FILE"),
@@ -86,15 +91,16 @@ give an owner, no summary. With --lint these are faults too.`,
 			if err != nil {
 				return say(cmd, err)
 			}
-			findings := rules.Check(groups, rules.CheckOptions{})
-			word := "warning: "
-			if lint {
-				word = ""
-			}
-			for _, f := range findings {
+			faults := 0
+			for _, f := range rules.Check(groups, rules.CheckOptions{}) {
+				word := "warning: "
+				if f.Fault || lint {
+					word = ""
+					faults++
+				}
 				fmt.Fprintln(safeWriter{cmd.ErrOrStderr()}, word+clean(f.String()))
 			}
-			if lint && len(findings) > 0 {
+			if faults > 0 {
 				return errSaid
 			}
 			n := 0

@@ -49,6 +49,9 @@ func TestPacksPassTheirTests(t *testing.T) {
 		t.Fatalf("no tests of packs: %v", err)
 	}
 	for _, n := range names {
+		if strings.HasSuffix(n, "_ticket_test.yml") { // go test ./collector runs those
+			continue
+		}
 		open := func(name string) ([]byte, error) { return fs.ReadFile(packs.Files(), name) }
 		failures, err := rules.RunTests(t.Context(), n, read(t, n), open)
 		if err != nil {

@@ -44,19 +44,21 @@ const retryCommit = 5 * time.Second
 // judge evaluates the groups of an asset that are due at t, or just those of only when it is not nil, and commits. The
 // caller holds e.turn for reading and a.mu.
 func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) error {
-	w := e.turns.Get().(*turn)
-	defer e.turns.Put(w)
-	w.open, w.ran = w.open[:0], append(w.ran[:0], make([]int, len(a.book.groups))...)
-	due := a.due(t, only)
+	a.stirred.Store(false)
+	w := e.workers.Get().(*turn)
+	defer e.workers.Put(w)
+	w.begin(a, t, only)
 	began := e.opts.Now()
 	for i := 0; i < len(a.book.rules); {
 		var rec *recording
 		heard := e.opts.Window.View(a.name, func(v *window.View) {
+			a.shown.Lock()
+			defer a.shown.Unlock()
 			a.rebind(v)
-			i, rec = w.judge(a, v, i, t, due)
+			i, rec = w.judge(a, v, i, t)
 		})
 		if !heard {
-			w.unheard(a, due)
+			w.unheard(a)
 			break
 		}
 		if rec != nil {
@@ -64,38 +66,42 @@ func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) e
 		}
 	}
 	err := e.settle(ctx, a, w, t)
-	e.metrics.arrived(e.opts.Now().Sub(began))
+	e.metrics.took(e.opts.Now().Sub(began))
 	if err != nil {
 		return err
 	}
+	a.shown.Lock()
+	defer a.shown.Unlock()
 	a.at = t
 	for i, n := range w.ran {
-		if g := a.book.groups[i]; n > 0 {
-			g.evaluations.Add(float64(n))
-			g.last.Store(t)
+		if n > 0 {
+			e.arrived.evaluated(i, n, t)
 			a.begun[i] = t
 		}
 	}
 	return nil
 }
 
-// due are the groups to be evaluated at t: those without an interval always, the others at or after each multiple of it.
-func (a *asset) due(t int64, only []bool) []bool {
-	if only != nil {
-		return only
-	}
-	out := make([]bool, len(a.book.groups))
+// begin readies a worker for an asset: only says which groups are asked for, nil those that are due at t.
+func (w *turn) begin(a *asset, t int64, only []bool) {
+	w.open, w.ran, w.due = w.open[:0], w.ran[:0], w.due[:0]
 	for i, g := range a.book.groups {
-		every := g.Interval.Milliseconds()
-		out[i] = every == 0 || t/every > a.begun[i]/every
+		w.ran = append(w.ran, 0)
+		w.due = append(w.due, only != nil && only[i] || only == nil && a.due(g, t))
 	}
-	return out
+}
+
+// due tells whether a group is due at t: one without an interval always, another at or after each multiple of it.
+func (a *asset) due(g *localGroup, t int64) bool {
+	every := g.Interval.Milliseconds()
+	return every == 0 || t/every > a.begun[g.index]/every
 }
 
 // unheard opens the alerts of an asset that the window has not heard of.
-func (w *turn) unheard(a *asset, due []bool) {
+func (w *turn) unheard(a *asset) {
 	for i, r := range a.book.rules {
-		if due[r.group.index] && r.Alerting() && !a.states[i].empty() {
+		if w.due[r.group.index] && r.Alerting() && !a.states[i].empty() {
+			w.ran[r.group.index]++
 			w.open = append(w.open, opened{rule: r})
 		}
 	}
@@ -131,7 +137,7 @@ func (e *Evaluator) settle(ctx context.Context, a *asset, w *turn, t int64) erro
 			changes = append(changes, cs...)
 		}
 		if next.err != nil {
-			o.rule.group.failures.Inc()
+			e.arrived.failed(o.rule.group.index)
 		}
 		steps = append(steps, next)
 	}
@@ -176,14 +182,10 @@ func (e *Evaluator) vector(a *asset, o opened, at time.Time) promql.Vector {
 	if len(o.samples) == 0 {
 		return nil
 	}
-	who := window.Asset{Name: a.name}
-	if st, ok := e.opts.Window.Identity(a.name); ok {
-		who = st
-	}
 	out := make(promql.Vector, len(o.samples))
 	for i, x := range o.samples {
 		out[i] = promql.Sample{
-			Metric: who.Labels(o.use.prog.Labels(int(x.Lane))), F: x.V, T: at.Add(-o.rule.QueryOffset).UnixMilli(),
+			Metric: a.who.Labels(o.use.prog.Labels(int(x.Lane))), F: x.V, T: at.Add(-o.rule.QueryOffset).UnixMilli(),
 		}
 	}
 	return out
@@ -191,25 +193,36 @@ func (e *Evaluator) vector(a *asset, o opened, at time.Time) promql.Vector {
 
 // believe takes what is committed for true.
 func (e *Evaluator) believe(ctx context.Context, a *asset, x advance, at time.Time) {
-	s := a.states[x.rule.index]
-	if s == nil {
-		s = &localState{}
-		a.states[x.rule.index] = s
+	var ids []string
+	if x.rule.Alerting() && x.err == nil && len(x.unknown) == 0 && len(x.active) == len(x.samples) {
+		ids = e.identify(ctx, a, x, at)
 	}
-	e.fail(a, x, s)
+	if failed := a.states[x.rule.index] != nil && a.states[x.rule.index].err != nil; failed || x.err != nil {
+		e.fail(a, x)
+	}
+	a.shown.Lock()
+	defer a.shown.Unlock()
+	s := a.stateOf(x.rule)
 	s.err = x.err
 	if !x.rule.Alerting() {
 		return
 	}
-	e.end(s.active, x.active, at)
 	s.active, s.unknown = x.active, x.unknown
 	s.quiet, s.until = nil, math.MaxInt64
-	if x.err == nil && len(x.unknown) == 0 && len(x.active) == len(x.samples) {
-		s.hush(x, e.identify(ctx, a, x, at))
-	}
+	s.hush(x, ids)
 	if s.empty() && s.at == 0 {
 		a.states[x.rule.index] = nil
 	}
+}
+
+// stateOf finds or makes what a rule remembers of the asset.
+func (a *asset) stateOf(r *localRule) *localState {
+	s := a.states[r.index]
+	if s == nil {
+		s = &localState{origin: r.Origin}
+		a.states[r.index] = s
+	}
+	return s
 }
 
 // identify are the alerts of the samples, in their order; nil when they cannot be told before a rule's labels are expanded.
@@ -247,10 +260,7 @@ func (e *Evaluator) writeAlerts(a *asset, at time.Time) {
 }
 
 // fail keeps which assets a rule fails for.
-func (e *Evaluator) fail(a *asset, x advance, s *localState) {
-	if x.err == nil && s.err == nil {
-		return
-	}
+func (e *Evaluator) fail(a *asset, x advance) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if x.err == nil {
@@ -271,9 +281,13 @@ func (e *Evaluator) fail(a *asset, x advance, s *localState) {
 func (e *Evaluator) assetOf(name string) *asset {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.assetLocked(name)
+}
+
+func (e *Evaluator) assetLocked(name string) *asset {
 	a := e.assets[name]
 	if a == nil {
-		a = &asset{name: name, place: -1}
+		a = &asset{name: name, who: window.Asset{Name: name}, place: -1}
 		a.adopt(e.book)
 		e.assets[name] = a
 	}
@@ -287,6 +301,8 @@ func (a *asset) adopt(b *book) (gone map[string]*localState) {
 	if old != nil {
 		old.release(a.parts, a.bound)
 	}
+	a.shown.Lock()
+	defer a.shown.Unlock()
 	a.book, a.parts, a.bound = b, nil, nil
 	a.states, a.begun = make([]*localState, len(b.rules)), make([]int64, len(b.groups))
 	gone = map[string]*localState{}
@@ -325,7 +341,7 @@ func (s *localState) restore(ruleID string, al rules.Alert) {
 	s.active, s.quiet = next, nil
 }
 
-// errJoin joins what went wrong with the rules of an asset, for EvaluateOnce.
+// faults joins what went wrong with the rules of an asset.
 func (a *asset) faults(at time.Time) error {
 	var errs []error
 	for i, s := range a.states {

@@ -6,11 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -24,6 +22,8 @@ type book struct {
 	groups []*localGroup
 	rules  []*localRule
 	byID   map[string]*localRule
+	// alerts says that some rule reads ALERTS.
+	alerts bool
 	// named are the rules that speak of an asset by its name, by that name: absent(x{instance="web1"}).
 	named map[string][]int
 
@@ -37,9 +37,6 @@ type book struct {
 type localGroup struct {
 	rules.Group
 	index int
-	// last is when some asset was evaluated, in milliseconds.
-	last                  atomic.Int64
-	evaluations, failures prometheus.Counter
 }
 
 // localRule is one of them.
@@ -75,13 +72,13 @@ type compiled struct {
 	single bool
 }
 
-func newBook(groups []rules.Group, m metrics) *book {
+func newBook(groups []rules.Group) *book {
 	b := &book{
-		byID: map[string]*localRule{}, named: map[string][]int{}, readers: map[*window.Part]*readers{}, programs: map[string]*compiled{},
+		alerts: rules.ReadsAlerts(groups),
+		byID:   map[string]*localRule{}, named: map[string][]int{}, readers: map[*window.Part]*readers{}, programs: map[string]*compiled{},
 	}
-	for _, g := range groups {
+	for _, g := range rules.Local(groups) {
 		made := &localGroup{Group: g, index: len(b.groups)}
-		made.evaluations, made.failures = m.evaluations.WithLabelValues(g.Name), m.failures.WithLabelValues(g.Name)
 		b.groups = append(b.groups, made)
 		for _, r := range g.Rules {
 			x := &localRule{Rule: r, index: len(b.rules), group: made, spacing: r.Arrival.MaxRange() / maxRange}
@@ -126,7 +123,7 @@ func (b *book) readersOf(p *window.Part) []int {
 	if x == nil {
 		x = &readers{}
 		for _, r := range b.rules {
-			if r.Arrival.Reads(p) {
+			if mayRead(r, p) {
 				x.rules = append(x.rules, r.index)
 			}
 		}
@@ -135,6 +132,22 @@ func (b *book) readersOf(p *window.Part) []int {
 	x.users++
 	return x.rules
 }
+
+// mayRead tells whether a rule reads a part of some asset: matchers on labels that the asset itself gives are left out,
+// since assets share parts. What such a matcher leaves out is a program that gives nothing.
+func mayRead(r *localRule, p *window.Part) bool {
+	for _, ms := range r.Arrival.Selectors() {
+		for _, lbls := range p.Series {
+			if !slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return !own(m.Name) && !m.Matches(lbls.Get(m.Name)) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// own tells whether the asset itself gives a label.
+func own(name string) bool { return name == "instance" || name == "customer" || name == "site" }
 
 // compile finds or makes a program; one user more has it.
 func (b *book) compile(r *localRule, who window.Asset, parts []*window.Part, at []int) *compiled {
@@ -188,6 +201,14 @@ func (b *book) count() (programs int, bytes int64) {
 		}
 	}
 	return len(b.programs), bytes
+}
+
+// programs are how many there are, and about what they take.
+func (e *Evaluator) programs() (n int, bytes int64) {
+	e.mu.Lock()
+	b := e.book
+	e.mu.Unlock()
+	return b.count()
 }
 
 // arrange makes the layout of what a recording rule writes.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/prometheus/model/value"
@@ -17,8 +18,11 @@ import (
 type asset struct {
 	name string
 
-	// mu lets one evaluation of the asset run at a time, to the end of its commit.
-	mu    sync.Mutex
+	// mu lets one evaluation of the asset run at a time, to the end of its commit; shown guards what others may look at
+	// meanwhile, and is held for moments.
+	mu, shown sync.Mutex
+
+	who   window.Asset
 	book  *book
 	parts []*window.Part
 	bound []binding
@@ -28,8 +32,11 @@ type asset struct {
 	begun []int64
 	// at is the time evaluated last, newest that of the newest sample then.
 	at, newest int64
-	// next is when something changes although nothing arrives; 0 for never.
-	next int64
+	// every is how often the asset reports.
+	every time.Duration
+	// next is when something changes although nothing arrives; 0 for never. stirred says that something has changed.
+	next    int64
+	stirred atomic.Bool
 	// err is of the last commit.
 	err error
 
@@ -40,6 +47,7 @@ type asset struct {
 
 // localState is what a rule has to remember of one asset.
 type localState struct {
+	origin rules.Origin
 	active rules.Active
 	// quiet are the lanes that hold, in order, when the alerts are just theirs; nil when the next result has to be looked at
 	// in full. Nothing but their values changes while the same ones hold, before until.
@@ -71,7 +79,8 @@ type turn struct {
 	values  []float64
 	// open are the rules whose result has to be looked at in full.
 	open []opened
-	// ran counts rules by group.
+	// due are the groups to be evaluated, ran counts the rules that were, by group.
+	due []bool
 	ran []int
 }
 
@@ -94,10 +103,10 @@ type recording struct {
 
 // judge runs rules from the one at i on, until one has recorded something, which is to be written before the next one
 // runs. It returns where to go on.
-func (w *turn) judge(a *asset, v *window.View, i int, t int64, due []bool) (int, *recording) {
+func (w *turn) judge(a *asset, v *window.View, i int, t int64) (int, *recording) {
 	for ; i < len(a.book.rules); i++ {
 		r := a.book.rules[i]
-		if !due[r.group.index] || !a.spaced(v, r, t) {
+		if !w.due[r.group.index] || !a.spaced(v, r, t) {
 			continue
 		}
 		w.ran[r.group.index]++
@@ -132,12 +141,8 @@ func (a *asset) spaced(v *window.View, r *localRule, t int64) bool {
 	if every == 0 {
 		return true
 	}
-	s := a.states[r.index]
-	if s == nil {
-		s = &localState{}
-		a.states[r.index] = s
-	}
-	if s.at != 0 && t-s.at < every && v.Interval() < r.spacing {
+	s := a.stateOf(r)
+	if s.at != 0 && t-s.at < every && a.every < r.spacing {
 		return false
 	}
 	s.at = t
@@ -195,11 +200,7 @@ func (w *turn) record(a *asset, v *window.View, r *localRule, b binding, samples
 	if err != nil || len(samples) == 0 && (s == nil || !s.recorded) {
 		return nil
 	}
-	if s == nil {
-		s = &localState{}
-		a.states[r.index] = s
-	}
-	s.recorded = true
+	a.stateOf(r).recorded = len(samples) > 0
 	w.values = w.values[:0]
 	if b.use != nil {
 		for range b.use.layout.Series {
@@ -226,6 +227,7 @@ func (c *compiled) collision(samples []program.Sample) error {
 
 // rebind gives the asset the programs of its present parts.
 func (a *asset) rebind(v *window.View) {
+	a.who, a.every = v.Asset(), v.Interval()
 	parts := v.Parts()
 	if a.bound != nil && sameParts(a.parts, parts) {
 		return

@@ -116,6 +116,9 @@ func (e *Evaluator) look(r *rules.Rule, at time.Time, q rules.Sought) window.Sta
 	st := e.opts.Window.Look(window.Question{
 		Selectors: r.Selectors, Labels: q.Labels, At: at.Add(-r.QueryOffset), Holds: q.Holds,
 	})
+	if st.State == window.Unknown && r.Resolves() {
+		st.State, st.Reason = window.Live, ""
+	}
 	if instance := q.Labels.Get("instance"); st.State == window.Unknown && instance != "" && e.opts.AssetOf != nil {
 		if _, ok := e.opts.AssetOf(instance); !ok {
 			return window.Standing{State: window.Gone, Reason: instance + " is not in the fleet", Newest: st.Newest}

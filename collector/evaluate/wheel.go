@@ -78,6 +78,7 @@ func (w *wheel) pop(now time.Time) (a *asset, next time.Time) {
 
 // wait notes when the asset is to be looked at next; the caller holds a.mu.
 func (e *Evaluator) wait(a *asset) {
+	beat := max(e.opts.Interval, a.every).Milliseconds()
 	a.next = 0
 	soon := func(t int64) {
 		if a.next == 0 || t < a.next {
@@ -88,20 +89,22 @@ func (e *Evaluator) wait(a *asset) {
 		if s == nil || len(s.active) == 0 {
 			continue
 		}
-		soon(a.at + e.opts.Interval.Milliseconds()*idleBeats)
+		soon(a.at + idleBeats*beat)
+		r := a.book.rules[i]
 		for _, al := range s.active {
-			if t := deadline(a.book.rules[i].Rule, al); t > a.at {
+			switch t := r.deadline(al); {
+			case t > a.at:
 				soon(t)
-			} else if t > 0 { // it waits for news
-				soon(a.at + e.opts.Interval.Milliseconds())
+			case t > 0: // it waits for news
+				soon(a.at + beat)
 			}
 		}
 	}
-	switch {
-	case a.book.timed(a.bound):
-		soon(a.at + e.opts.Interval.Milliseconds())
-	case a.newest > 0 && a.at < a.newest+window.StaleAfter.Milliseconds():
-		soon(a.newest + window.StaleAfter.Milliseconds())
+	if expires := a.newest + window.StaleAfter.Milliseconds(); a.at < expires {
+		soon(expires)
+		if a.book.timed(a.bound) {
+			soon(a.at + beat + beat/2) // the next arrival should be first
+		}
 	}
 	if a.next != 0 {
 		e.later(a, time.UnixMilli(a.next))
@@ -111,15 +114,19 @@ func (e *Evaluator) wait(a *asset) {
 // idleBeats is after how many intervals without an arrival the alerts of an asset are looked at: it may have left the fleet.
 const idleBeats = 4
 
-// deadline is when time alone changes an alert, in milliseconds; 0 for never.
-func deadline(r *rules.Rule, al rules.Alert) int64 {
-	switch {
+// deadline is when time alone changes an alert, in milliseconds, at the group's next beat if it has one; 0 for never.
+func (r *localRule) deadline(al rules.Alert) int64 {
+	var t int64
+	switch { // both are exact: Step compares with >=
 	case al.State == rules.Pending:
-		return al.ActiveAt.Add(r.For).UnixMilli()
+		t = al.ActiveAt.Add(r.For).UnixMilli()
 	case !al.KeepFiringSince.IsZero():
-		return al.KeepFiringSince.Add(r.KeepFiringFor).UnixMilli()
+		t = al.KeepFiringSince.Add(r.KeepFiringFor).UnixMilli()
 	}
-	return 0
+	if every := r.group.Interval.Milliseconds(); every > 0 {
+		t = (t + every - 1) / every * every
+	}
+	return t
 }
 
 func (e *Evaluator) later(a *asset, at time.Time) { e.wheel.set(a, at) }
@@ -158,7 +165,7 @@ func (e *Evaluator) elapse(ctx context.Context, a *asset, now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := now.UnixMilli()
-	if a.err == nil && (a.next == 0 || t < a.next) {
+	if a.err == nil && !a.stirred.Load() && (a.next == 0 || t < a.next) {
 		if a.next != 0 {
 			e.later(a, time.UnixMilli(a.next))
 		}
@@ -172,15 +179,53 @@ func (e *Evaluator) elapse(ctx context.Context, a *asset, now time.Time) error {
 	return nil
 }
 
-// moved are the groups that time alone may have changed.
-func (a *asset) moved(t int64) []bool {
+// Stir says that the window knows something new about an asset that no report brought: that it is down. Its rules are
+// evaluated at once.
+func (e *Evaluator) Stir(name string) {
+	a := e.assetOf(name)
+	a.stirred.Store(true)
+	e.later(a, e.opts.Now())
+}
+
+// everything are all groups.
+func (a *asset) everything() []bool {
 	out := make([]bool, len(a.book.groups))
-	expired := t >= a.newest+window.StaleAfter.Milliseconds() || a.err != nil
-	for i, r := range a.book.rules {
-		s := a.states[i]
-		out[r.group.index] = out[r.group.index] || expired || r.Arrival.Timed() || s != nil && len(s.active) > 0
+	for i := range out {
+		out[i] = true
 	}
 	return out
+}
+
+// moved are the groups that time alone may have changed, of those that are due.
+func (a *asset) moved(t int64) []bool {
+	if a.stirred.Load() || a.err != nil {
+		return a.everything()
+	}
+	expired := t >= a.newest+window.StaleAfter.Milliseconds()
+	out := make([]bool, len(a.book.groups))
+	for i, r := range a.book.rules {
+		s := a.states[i]
+		if expired || r.Arrival.Timed() || s != nil && len(s.active) > 0 {
+			out[r.group.index] = a.due(r.group, t)
+		}
+	}
+	return out
+}
+
+// deadline is when time alone changes an alert of the asset next, in milliseconds; 0 for never.
+func (a *asset) deadline() int64 {
+	var next int64
+	for i, s := range a.states {
+		if s == nil {
+			continue
+		}
+		for _, al := range s.active {
+			if t := a.book.rules[i].deadline(al); t > a.at && (next == 0 || t < next) {
+				next = t
+			}
+		}
+	}
+	return next
 }
 
 // timed tells whether some rule that has a program for the asset reads the clock.

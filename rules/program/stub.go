@@ -27,6 +27,7 @@ func (x *Expr) Reads(p *window.Part, a window.Asset) bool                       
 func (x *Expr) Identity(a window.Asset) string                                  { return "" }
 func (x *Expr) Instances() []string                                             { return nil }
 func (x *Expr) Compile(parts []*window.Part, identity string) (*Program, error) { return nil, nil }
+func (x *Expr) Selectors() [][]*labels.Matcher                                  { return nil }
 func (x *Expr) Timed() bool                                                     { return false }
 func (x *Expr) MaxRange() time.Duration                                         { return 0 }
 func (p *Program) Labels(lane int) labels.Labels                                { return labels.EmptyLabels() }

@@ -235,3 +235,30 @@ func (w *Window) Record(asset, rule string, l *Layout, t time.Time, values []flo
 func (w *Window) Unrecord(asset, rule string, t time.Time) {
 	w.Record(asset, rule, &Layout{ID: [32]byte{1}}, t, nil, false)
 }
+
+// Interval is how often the asset reports: the shortest of its sources' intervals, 0 if none said.
+func (v *View) Interval() time.Duration { return v.as.interval() }
+
+// Said is the time of the newest block of a part, and how often one is due; 0 for what the house writes.
+func (v *View) Said(part int) (t int64, every time.Duration) {
+	for _, s := range v.slotsOf(part) {
+		if s != nil && s.src != nil && !s.src.house() {
+			return s.src.newest(), s.src.interval
+		}
+	}
+	return 0, 0
+}
+
+func (v *View) slotsOf(part int) []*series {
+	v.Parts()
+	return v.as.slots[part]
+}
+
+// SetDemand tells which series rules look back on, and how far; the window keeps that much of them.
+func (w *Window) SetDemand(sels []Selector) {
+	var d time.Duration
+	for _, s := range sels {
+		d = max(d, s.Lookback)
+	}
+	w.SetLookback(d + StaleAfter)
+}

@@ -44,14 +44,9 @@ type localRule struct {
 	*rules.Rule
 	index int
 	group *localGroup
-	// spacing is the least time between two evaluations for an asset whose samples are so close that there would be more
-	// than maxRange of them in the rule's longest range.
+	// spacing is the least time between two evaluations for an asset whose samples are closer than that.
 	spacing time.Duration
 }
-
-// maxRange is how many samples a range may hold at most for its rule to be evaluated at every arrival; a longer one moves
-// so little from one report to the next that a 200th of it is often enough.
-const maxRange = 200
 
 // readers are the rules that read a part.
 type readers struct {
@@ -81,7 +76,7 @@ func newBook(groups []rules.Group) *book {
 		made := &localGroup{Group: g, index: len(b.groups)}
 		b.groups = append(b.groups, made)
 		for _, r := range g.Rules {
-			x := &localRule{Rule: r, index: len(b.rules), group: made, spacing: r.Arrival.MaxRange() / maxRange}
+			x := &localRule{Rule: r, index: len(b.rules), group: made, spacing: r.Spacing()}
 			b.rules = append(b.rules, x)
 			b.byID[r.Origin.ID] = x
 			for _, name := range r.Arrival.Instances() {

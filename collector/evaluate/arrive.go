@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -48,6 +49,10 @@ func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) e
 	w := e.workers.Get().(*turn)
 	defer e.workers.Put(w)
 	w.begin(a, t, only)
+	for _, id := range a.ended {
+		e.opts.Window.Unrecord(a.name, id, time.UnixMilli(t))
+	}
+	a.ended = nil
 	began := e.opts.Now()
 	for i := 0; i < len(a.book.rules); {
 		var rec *recording
@@ -114,7 +119,10 @@ func (e *Evaluator) record(a *asset, rec *recording, values []float64, t int64) 
 		e.opts.Window.Unrecord(a.name, rec.rule.Origin.ID, at)
 		return
 	}
-	e.opts.Window.Record(a.name, rec.rule.Origin.ID, rec.use.layout, at, values, rec.doubted)
+	doubted := slices.ContainsFunc(rec.lanes, func(lane int32) bool {
+		return e.doubtful(rec.rule.Rule, a.who.Labels(rec.use.prog.Labels(int(lane))), time.UnixMilli(t))
+	})
+	e.opts.Window.Record(a.name, rec.rule.Origin.ID, rec.use.layout, at, values, doubted)
 }
 
 // advance is where one rule stands after an evaluation, once it is committed.

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-
 	"github.com/watchbill/watchbill/rules"
 	"github.com/watchbill/watchbill/rules/window"
 )
@@ -108,7 +107,8 @@ groups:
 	h.arrive(20, 1, 0, "20s Double(web1) firing>inactive recovered, 20s Four(web1) firing>inactive recovered")
 	h.arrive(30, 9, 0, "30s Double(web1) inactive>firing, 30s Four(web1) inactive>firing")
 	h.load("groups: [{name: g, rules: [{alert: Double, expr: 'instance:x:double > 15'}]}]")
-	h.arrive(40, 9, 0, "40s Double(web1) firing>inactive series gone")
+	h.arrive(40, 9, 0, "") // just after the start what is not there may still come
+	h.arrive(400, 9, 0, "400s Double(web1) firing>inactive series gone")
 }
 
 func (h house) loadedGroups() []rules.Group {
@@ -155,6 +155,7 @@ func TestTheClockAlone(t *testing.T) {
 		}
 		report(9)
 		said(0, "Long pending>firing")
+		said(time.Second, "")
 		report(1)
 		said(time.Second, "Short firing>firing Long firing>inactive")
 		said(15*time.Second, "Short firing>inactive")
@@ -327,4 +328,3 @@ func (l *held1) Commit(ctx context.Context, when time.Time, ts []rules.Transitio
 	}
 	return l.ledger.Commit(ctx, when, ts)
 }
-

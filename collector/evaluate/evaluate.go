@@ -186,6 +186,9 @@ func (e *Evaluator) load(groups []rules.Group, b *book) {
 // turnPage gives an asset the book; the states of rules that are not in it become orphans.
 func (e *Evaluator) turnPage(a *asset) {
 	for id, s := range a.adopt(e.book) {
+		if s.recorded {
+			a.ended = append(a.ended, id)
+		}
 		for _, al := range s.active {
 			e.orphan(id, s.origin).restore(id, al)
 		}

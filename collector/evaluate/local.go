@@ -40,6 +40,9 @@ type asset struct {
 	// err is of the last commit.
 	err error
 
+	// ended are recording rules that are loaded no more, whose series are to be ended.
+	ended []string
+
 	// queued is when the wheel looks at it, as the wheel knows.
 	queued time.Time
 	place  int
@@ -96,9 +99,10 @@ type opened struct {
 
 // recording is what a recording rule made.
 type recording struct {
-	rule    *localRule
-	use     *compiled
-	doubted bool
+	rule *localRule
+	use  *compiled
+	// lanes are those of its samples when they may be made of what is not known.
+	lanes []int32
 }
 
 // judge runs rules from the one at i on, until one has recorded something, which is to be written before the next one
@@ -210,7 +214,13 @@ func (w *turn) record(a *asset, v *window.View, r *localRule, b binding, samples
 			w.values[b.use.slots[x.Lane]] = x.V
 		}
 	}
-	return &recording{rule: r, use: b.use, doubted: !b.known(v, r, t)}
+	out := &recording{rule: r, use: b.use}
+	if !b.known(v, r, t) {
+		for _, x := range samples {
+			out.lanes = append(out.lanes, x.Lane)
+		}
+	}
+	return out
 }
 
 // collision tells whether two of the samples would be the same recorded series.

@@ -95,20 +95,22 @@ func (v *View) Range(part, slot int, from, to int64, b *Buffer) ([]int64, []floa
 }
 
 // Known tells whether what a part says is known as of t to who looks back that far: its asset is heard, its sampler looks,
-// and the past is here. When it is not, Look says why.
+// the past is here, and what left will not come in a block that is still missing after the start. When it is not, Look says
+// why, or that some of it is known all the same.
 func (v *View) Known(part int, t int64, back time.Duration) bool {
-	v.Parts()
-	if len(v.as.slots[part]) == 0 {
-		return true
+	slots := v.slotsOf(part)
+	if live := v.Parts()[part].Live; live < len(slots) && (v.as.first.IsZero() || time.UnixMilli(t).Sub(v.as.first) < settle) {
+		return false
 	}
-	for _, s := range v.as.slots[part] {
-		if s != nil {
-			if last, x, ok := s.last(); ok && value.IsStaleNaN(x) && last <= t {
-				continue // it left: that is known
-			}
-			_, why := v.w.judge(s, time.UnixMilli(t), back)
-			return why == ""
+	for _, s := range slots {
+		if s == nil {
+			continue
 		}
+		if last, x, ok := s.last(); ok && value.IsStaleNaN(x) && last <= t {
+			continue // it left: that is known
+		}
+		_, why := v.w.judge(s, time.UnixMilli(t), back)
+		return why == ""
 	}
 	return true
 }

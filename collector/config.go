@@ -78,7 +78,16 @@ type Config struct {
 		AfterGoodbye policy.Duration `yaml:"after_goodbye"`
 		// AfterEnrolment is what an agent may take to its first report.
 		AfterEnrolment policy.Duration `yaml:"after_enrolment"`
+		// Together is how long after one another hosts may fall silent for one cause.
+		Together policy.Duration `yaml:"together"`
 	} `yaml:"silence"`
+	// Flapping is when an alert that comes and goes is told as one state.
+	Flapping struct {
+		// Changes of one alert within Window are flapping, until Stable has brought none; 0 switches it off.
+		Changes int             `yaml:"changes"`
+		Window  policy.Duration `yaml:"window"`
+		Stable  policy.Duration `yaml:"stable"`
+	} `yaml:"flapping"`
 	// Receivers are told about every ticket.
 	Receivers []notify.Receiver `yaml:"receivers"`
 }
@@ -102,6 +111,10 @@ func DefaultConfig() Config {
 	c.Silence.Least = policy.Duration(incident.DefaultPatience.Least)
 	c.Silence.AfterGoodbye = policy.Duration(incident.DefaultPatience.AfterGoodbye)
 	c.Silence.AfterEnrolment = policy.Duration(incident.DefaultPatience.AfterEnrolment)
+	c.Silence.Together = policy.Duration(incident.DefaultPatience.Together)
+	c.Flapping.Changes = incident.DefaultFlapping.Changes
+	c.Flapping.Window = policy.Duration(incident.DefaultFlapping.Window)
+	c.Flapping.Stable = policy.Duration(incident.DefaultFlapping.Stable)
 	return c
 }
 
@@ -190,17 +203,33 @@ func (c Config) validateSilence(fault func(format string, args ...any)) {
 		d   policy.Duration
 	}{
 		{"least", c.Silence.Least}, {"after_goodbye", c.Silence.AfterGoodbye}, {"after_enrolment", c.Silence.AfterEnrolment},
+		{"together", c.Silence.Together},
 	} {
 		if d.d <= 0 {
 			fault("silence.%s: must be positive, got %v", d.key, d.d)
 		}
 	}
+	switch f := c.Flapping; {
+	case f.Changes == 0:
+	case f.Changes < 2 || f.Changes > maxFlapping:
+		fault("flapping.changes: must be 0 (off) or 2 to %d, got %d", maxFlapping, f.Changes)
+	case f.Window <= 0 || f.Stable <= 0:
+		fault("flapping.window and flapping.stable: must be positive, got %v and %v", f.Window, f.Stable)
+	}
+}
+
+// maxFlapping bounds flapping.changes: a ticket remembers no more of its alerts' changes than it needs.
+const maxFlapping = 20
+
+func (c Config) flapping() incident.Flapping {
+	f := c.Flapping
+	return incident.Flapping{Changes: f.Changes, Window: time.Duration(f.Window), Stable: time.Duration(f.Stable)}
 }
 
 func (c Config) patience() incident.Patience {
 	return incident.Patience{
 		Intervals: c.Silence.Intervals, Least: time.Duration(c.Silence.Least), AfterGoodbye: time.Duration(c.Silence.AfterGoodbye),
-		AfterEnrolment: time.Duration(c.Silence.AfterEnrolment),
+		AfterEnrolment: time.Duration(c.Silence.AfterEnrolment), Together: time.Duration(c.Silence.Together),
 	}
 }
 

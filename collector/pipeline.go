@@ -113,6 +113,9 @@ func (p *pipeline) transition(tx store.Tx, t rules.Transition, ev []ticket.Evide
 
 // fire brings a firing alert to the ticket of its incident.
 func (p *pipeline) fire(tx store.Tx, a incident.Alert, ev []ticket.Evidence, now time.Time, did *outcome) error {
+	if explained, err := p.explained(tx, a); explained || err != nil {
+		return err
+	}
 	key := incident.KeyOf(a).String()
 	last, ok, err := tx.LastTicket(key)
 	if err != nil {
@@ -179,6 +182,9 @@ func (p *pipeline) end(tx store.Tx, a incident.Alert, now time.Time, did *outcom
 	if err != nil || !ok {
 		return err
 	}
+	if a.End == incident.Superseded {
+		return p.supersede(tx, t, a, now, did)
+	}
 	c, err := t.End(a, now)
 	return p.append(tx, c, err, did)
 }
@@ -223,6 +229,7 @@ func (p *pipeline) terms() ticket.Terms {
 		Priority:   func(s incident.Severity) string { return p.policy.Priority(string(s)) },
 		ReopenFor:  time.Duration(p.policy.ReopenWindow),
 		CloseAfter: time.Duration(p.policy.CloseAfter),
+		Flapping:   p.audience.Load().flapping,
 	}
 }
 

@@ -131,7 +131,7 @@ func (s *silence) look(ctx context.Context) error {
 	for _, t := range s.standing() {
 		standing = append(standing, t.Alert)
 	}
-	ts := incident.Silence(lives, standing, patience, now)
+	ts := incident.Silence(incident.Scene{Lives: lives, Active: standing, Patience: patience}, now).Transitions
 	if len(ts) > 0 {
 		if err := s.commit(ctx, now, ts); err != nil {
 			return err

@@ -254,15 +254,12 @@ const stormName = "Storm"
 
 func isStorm(a Alert) bool { return a.Source == "watchbill" && a.Name == stormName }
 
-// StormOwner is whose a storm is that reaches over several customers: the operator's.
-const StormOwner = "operator"
-
 // Alert is what the head's ticket holds: it fires until the storm is over.
 func (s Storm) Alert() Alert {
 	lbls := map[string]string{labels.AlertName: stormName, "service": s.Service, "severity": string(s.Severity)}
 	customer := s.Customer
 	if customer == "" {
-		customer = StormOwner
+		customer = OwnCustomer
 	}
 	lbls["customer"] = customer
 	if s.Site != "" {

@@ -306,11 +306,18 @@ func (c *Collector) setRules(groups []rules.Group) {
 	c.lookback.Store(int64(rules.Lookback(groups)))
 }
 
+func (c *Collector) newSink() *sink {
+	return &sink{
+		store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past,
+		asks: &c.pipeline.asks, learn: c.pipeline.learn, arrive: c.evaluator.Arrive,
+	}
+}
+
 func (c *Collector) openIngest(ctx context.Context) error {
 	in, err := ingest.New(ingest.Options{
 		Registry: c.fleet, Keeper: store.Keeper(c.store), Logger: c.log.With("part", "ingest"), Registerer: c.reg,
 		Quotas: c.cfg.Quotas, Backlog: c.cfg.Backlog, Door: c.cfg.Agents.Door,
-		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past, asks: &c.pipeline.asks, learn: c.pipeline.learn, arrive: c.evaluator.Arrive},
+		Sink:        c.newSink(),
 		Ask:         func(asset string) []*wire.BundleRequest { return c.pipeline.asks.ask(asset, c.now()) },
 		Incarnation: c.incarnation, Room: c.past.reviews.Room, Since: c.past.wants, Agents: c.expected,
 		KeepFor: func() time.Duration {

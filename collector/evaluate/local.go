@@ -110,7 +110,7 @@ type recording struct {
 func (w *turn) judge(a *asset, v *window.View, i int, t int64) (int, *recording) {
 	for ; i < len(a.book.rules); i++ {
 		r := a.book.rules[i]
-		if !w.due[r.group.index] || !a.spaced(v, r, t) {
+		if !w.due[r.group.index] || !a.spaced(r, t) {
 			continue
 		}
 		w.ran[r.group.index]++
@@ -139,14 +139,18 @@ func (w *turn) judge(a *asset, v *window.View, i int, t int64) (int, *recording)
 	return i, nil
 }
 
-// spaced tells whether enough time has passed since the rule was evaluated.
-func (a *asset) spaced(v *window.View, r *localRule, t int64) bool {
+// spaced tells whether a rule with a long range is due: at the first arrival at or after each multiple of its spacing, so
+// that a restart changes nothing about when that is.
+func (a *asset) spaced(r *localRule, t int64) bool {
 	every := r.spacing.Milliseconds()
-	if every == 0 {
+	if every == 0 || a.every >= r.spacing {
 		return true
 	}
 	s := a.stateOf(r)
-	if s.at != 0 && t-s.at < every && a.every < r.spacing {
+	if s.at == 0 {
+		s.at = t
+	}
+	if t/every == s.at/every {
 		return false
 	}
 	s.at = t

@@ -151,18 +151,32 @@ func (e *Evaluator) settle(ctx context.Context, a *asset, w *turn, t int64) erro
 	}
 	if len(changes) > 0 {
 		if err := e.opts.Commit.Commit(ctx, at, changes); err != nil {
-			a.err = fmt.Errorf("commit %d transitions of %s at %s: %w", len(changes), a.name, at.Format(time.RFC3339), err)
-			return a.err
+			err = fmt.Errorf("commit %d transitions of %s at %s: %w", len(changes), a.name, at.Format(time.RFC3339), err)
+			e.kept(a, err, nil, at)
+			return err
 		}
 	}
-	a.err = nil
 	for _, s := range steps {
 		e.believe(ctx, a, s, at)
+	}
+	if len(steps) > 0 || a.err != nil {
+		e.kept(a, nil, changes, at)
 	}
 	if a.book.alerts {
 		e.writeAlerts(a, at)
 	}
 	return nil
+}
+
+// kept notes how a commit of the asset went.
+func (e *Evaluator) kept(a *asset, err error, changes []rules.Transition, at time.Time) {
+	a.shown.Lock()
+	a.err = err
+	a.shown.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.noted[a] = true
+	e.resolve(changes, at)
 }
 
 // step finds what a result means for a rule's alerts.

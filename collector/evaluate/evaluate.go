@@ -99,6 +99,10 @@ type Evaluator struct {
 	groups []*group
 	book   *book
 	assets map[string]*asset
+	// noted are the assets with something to show: alerts, and what is unknown.
+	noted map[*asset]bool
+	// resolved are alerts that fired and ended, oldest first, for resolvedFor.
+	resolved []Standing
 	// orphans are states whose rule is not loaded. Once rules are, they end as rules.RuleGone.
 	orphans map[string]*state
 	// failing are the rules of the book that fail, by their identity, and for which assets.
@@ -133,7 +137,7 @@ func New(o Options) *Evaluator {
 func made(o Options) *Evaluator {
 	return &Evaluator{
 		opts: o, changed: make(chan struct{}, 1), orphans: map[string]*state{}, book: newBook(nil), assets: map[string]*asset{},
-		failing: map[string]map[string]error{}, workers: sync.Pool{New: func() any { return &turn{} }},
+		noted: map[*asset]bool{}, failing: map[string]map[string]error{}, workers: sync.Pool{New: func() any { return &turn{} }},
 		wheel: wheel{wake: make(chan struct{}, 1)},
 	}
 }
@@ -234,6 +238,7 @@ func (e *Evaluator) give(r *localRule, al rules.Alert) {
 	defer a.shown.Unlock()
 	s := a.stateOf(r)
 	s.restore(r.Origin.ID, al)
+	e.noted[a] = true
 	e.later(a, e.opts.Now().Add(idleBeats*e.opts.Interval))
 }
 
@@ -362,6 +367,7 @@ func (e *Evaluator) evaluate(ctx context.Context, g *group, at time.Time) error 
 	for i, s := range g.states {
 		s.active = next[i]
 	}
+	e.resolve(changes, at)
 	return errors.Join(errs...)
 }
 
@@ -386,6 +392,7 @@ func (e *Evaluator) bury(ctx context.Context, at time.Time) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.resolve(changes, at)
 	for _, id := range dead {
 		e.vanish(e.orphans[id], at)
 		delete(e.orphans, id)

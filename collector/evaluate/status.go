@@ -71,10 +71,27 @@ func (e *Evaluator) everyAsset() []*asset {
 	return out
 }
 
+// notable are the assets with something to show. Those that have nothing any more are forgotten by the way.
+func (e *Evaluator) notable() []*asset {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*asset, 0, len(e.noted))
+	for a := range e.noted {
+		a.shown.Lock()
+		if a.err == nil && !slices.ContainsFunc(a.states, func(s *localState) bool { return !s.empty() }) {
+			delete(e.noted, a)
+		} else {
+			out = append(out, a)
+		}
+		a.shown.Unlock()
+	}
+	return out
+}
+
 // localStandings are the alerts of the book, by rule.
 func (e *Evaluator) localStandings() map[string][]Standing {
 	out := map[string][]Standing{}
-	for _, a := range e.everyAsset() {
+	for _, a := range e.notable() {
 		a.shown.Lock()
 		for i, s := range a.states {
 			if s != nil && len(s.active) > 0 {
@@ -88,6 +105,29 @@ func (e *Evaluator) localStandings() map[string][]Standing {
 		slices.SortFunc(all, func(a, b Standing) int { return labels.Compare(a.Alert.Labels, b.Alert.Labels) })
 	}
 	return out
+}
+
+// resolvedFor is how long alerts are kept that fired and ended, as in Prometheus: whoever missed the news can still have it.
+const resolvedFor = 15 * time.Minute
+
+// resolve keeps what ended; the caller holds mu.
+func (e *Evaluator) resolve(ts []rules.Transition, at time.Time) {
+	for _, t := range ts {
+		if t.From == rules.Firing && t.Alert.State == rules.Inactive {
+			e.resolved = append(e.resolved, Standing{Origin: t.Origin, Alert: t.Alert})
+		}
+	}
+	e.resolved = slices.DeleteFunc(e.resolved, func(s Standing) bool { return at.Sub(s.Alert.EndedAt) > resolvedFor })
+}
+
+// Resolved are the alerts that fired and ended within the last 15 minutes, as they ended, in that order. They are not kept
+// over a restart.
+func (e *Evaluator) Resolved() []Standing {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.opts.Now()
+	e.resolved = slices.DeleteFunc(e.resolved, func(s Standing) bool { return now.Sub(s.Alert.EndedAt) > resolvedFor })
+	return slices.Clone(e.resolved)
 }
 
 // standing are the alerts of one rule of one asset.
@@ -189,7 +229,7 @@ func later(a, b time.Time) time.Time {
 // failed.
 func (e *Evaluator) localFaults() (unknown map[string]int, failed string) {
 	unknown = map[string]int{}
-	for _, a := range e.everyAsset() {
+	for _, a := range e.notable() {
 		a.shown.Lock()
 		for i, s := range a.states {
 			if s != nil && len(s.unknown) > 0 {

@@ -51,30 +51,45 @@ var options = Options{Step: defaultStep}
 // errTimer: the expression is not one for arrival.
 var errTimer = errors.New("timer")
 
-// check compares what a program says with what the engine says; change spoils the program first.
-func (q question) check(m *Machine, e *promql.Engine, change func(*Program)) error {
+// check compares what a program says with what the engine says; a mutant spoils it first.
+func (q question) check(m *Machine, e *promql.Engine, spoil mutant) (said, error) {
 	expr, err := newParser().ParseExpr(q.expr)
 	if err != nil {
-		return fmt.Errorf("parse: %w", err)
+		return said{}, fmt.Errorf("parse: %w", err)
+	}
+	if spoil.expr != nil {
+		spoil.expr(expr)
 	}
 	x, timer := options.Prepare(expr)
 	if timer != nil {
-		return errTimer
+		return said{}, errTimer
 	}
 	a := assets[q.asset]
 	want, werr := ask(e, q.world.alone[q.asset], q.expr, q.t)
-	got, gerr := reading(m, x, q.world.alone[q.asset], a, q.t, change)
-	if werr != nil && gerr == nil && slices.ContainsFunc(x.instances, func(name string) bool { return name != a.Name }) {
-		return nil // it can be about the other asset
+	got, gerr := reading(m, x, q.world.alone[q.asset], a, q.t, spoil)
+	if other := func(name string) bool { return name != a.Name }; werr != nil && slices.ContainsFunc(x.instances, other) {
+		return said{}, nil // it can be about the other asset
 	}
 	if err := sameErrors(q.expr, gerr, werr); err != nil || werr != nil {
-		return err
+		return said{failed: true}, err
 	}
 	want = about(want, x, a)
-	if err := sameSamples(got, want); err != nil || change != nil {
-		return err
+	if err := sameSamples(got, want); err != nil || spoil.name != "" {
+		return said{}, err
 	}
-	return q.fleet(m, e, x, a, want)
+	s := said{samples: len(want)}
+	for l, v := range want {
+		if x := got[l]; math.Float64bits(x) == math.Float64bits(v) || math.IsNaN(x) {
+			s.equal++
+		}
+	}
+	return s, q.fleet(m, e, x, a, want)
+}
+
+// said is what a question was answered with, by both.
+type said struct {
+	samples, equal int
+	failed         bool
 }
 
 // about are the samples of a result that are about an asset: all when every selector names it.
@@ -90,7 +105,7 @@ func about(all map[string]float64, x *Expr, a window.Asset) map[string]float64 {
 
 // fleet compares what a program says of an asset with what the engine says of all assets together.
 func (q question) fleet(m *Machine, e *promql.Engine, x *Expr, a window.Asset, want map[string]float64) error {
-	got, err := reading(m, x, q.world.fleet, a, q.t, nil)
+	got, err := reading(m, x, q.world.fleet, a, q.t, mutant{})
 	if err != nil {
 		return fmt.Errorf("among others: %w", err)
 	}
@@ -138,26 +153,77 @@ func sameSamples(got, want map[string]float64) error {
 	return nil
 }
 
+// questions draws questions about some worlds.
+func questions(from, to uint64) *rapid.Generator[question] {
+	return rapid.Custom(func(t *rapid.T) question { return draw(t, rapid.Uint64Range(from, to).Draw(t, "world")) })
+}
+
 // TestProgramsAreTheEngine draws expressions, and asks programs and the stock engine about the same samples at the same
 // time.
 func TestProgramsAreTheEngine(t *testing.T) {
-	e := newEngine()
-	m := &Machine{}
-	checked, placed := 0, 0
+	e, m, gen := newEngine(), &Machine{}, questions(0, 40)
+	var c count
 	rapid.Check(t, func(t *rapid.T) {
-		for range 20 {
-			q := draw(t, rapid.Uint64Range(0, 40).Draw(t, "world"))
-			checked++
-			switch err := q.check(m, e, nil); {
-			case err == nil:
-				placed++
-			case !errors.Is(err, errTimer):
-				t.Fatalf("%s of %s at %s: %v", q.expr, assets[q.asset].Name, time.UnixMilli(q.t).Sub(epoch), err)
+		for range 40 {
+			if q := gen.Draw(t, "question"); c.ask(q, m, e) != nil {
+				t.Fatal(c.err)
 			}
 		}
 	})
-	t.Logf("%d of %d expressions were for arrival", placed, checked)
-	if placed < checked*3/4 {
-		t.Errorf("only %d of %d expressions were for arrival", placed, checked)
+	c.report(t)
+}
+
+// TestManyProgramsAreTheEngine does so as often as -long says, with worlds that nobody else looks at.
+func TestManyProgramsAreTheEngine(t *testing.T) {
+	const perWorld = 2000
+	e, m := newEngine(), &Machine{}
+	var c count
+	for seed := *first; c.asked < *long; seed++ {
+		gen := questions(seed, seed)
+		for i := range perWorld {
+			if c.ask(gen.Example(int(seed)*perWorld+i), m, e) != nil {
+				t.Fatal(c.err)
+			}
+		}
+		worlds.Delete(seed)
+	}
+	if *long > 0 {
+		c.report(t)
+	}
+}
+
+// count is what became of questions.
+type count struct {
+	asked, placed, answered, failed, equal, samples int
+	err                                             error
+}
+
+func (c *count) ask(q question, m *Machine, e *promql.Engine) error {
+	c.asked++
+	said, err := q.check(m, e, mutant{})
+	switch {
+	case errors.Is(err, errTimer):
+		return nil
+	case err != nil:
+		c.err = fmt.Errorf("%s of %s at %s: %w", q.expr, assets[q.asset].Name, time.UnixMilli(q.t).Sub(epoch), err)
+		return c.err
+	}
+	c.placed++
+	c.samples += said.samples
+	c.equal += said.equal
+	if said.samples > 0 {
+		c.answered++
+	}
+	if said.failed {
+		c.failed++
+	}
+	return nil
+}
+
+func (c *count) report(t *testing.T) {
+	t.Logf("of %d expressions %d were for arrival, %d gave samples, %d an error; of %d samples %d were equal to the bit",
+		c.asked, c.placed, c.answered, c.failed, c.samples, c.equal)
+	if c.placed < c.asked*3/4 || c.answered < c.asked/4 || c.failed == 0 {
+		t.Error("that shows too little: want three quarters for arrival, a quarter with samples, and some errors")
 	}
 }

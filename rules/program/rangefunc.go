@@ -41,27 +41,32 @@ const nearby = 1.1
 // extrapolate is how much a series changed over the range, as Prometheus extrapolates it to the bounds. Counters are
 // corrected for resets and not taken below zero; perSecond divides by the length of the range.
 func extrapolate(p *points, counter, perSecond bool) (float64, bool) {
-	last := len(p.v) - 1
-	if last == 0 {
+	if len(p.v) < 2 {
 		return 0, false
 	}
-	change := p.v[last] - p.v[0]
+	change := changed(p.v, counter)
+	return change * stretch(p, change, counter, perSecond), true
+}
+
+// changed is from the first to the last sample; a counter that falls began anew at zero.
+func changed(v []float64, counter bool) float64 {
+	change := v[len(v)-1] - v[0]
 	if counter {
-		before := p.v[0]
-		for _, x := range p.v[1:] {
+		before := v[0]
+		for _, x := range v[1:] {
 			if x < before {
 				change += before
 			}
 			before = x
 		}
 	}
-	sampled := float64(p.t[last]-p.t[0]) / 1000
-	return change * stretch(p, change, sampled, counter, perSecond), true
+	return change
 }
 
-// stretch is by what the change over the sampled seconds is multiplied.
-func stretch(p *points, change, sampled float64, counter, perSecond bool) float64 {
+// stretch is by what the change between the samples is multiplied.
+func stretch(p *points, change float64, counter, perSecond bool) float64 {
 	last := len(p.v) - 1
+	sampled := float64(p.t[last]-p.t[0]) / 1000
 	toStart := float64(p.t[0]-p.start) / 1000
 	toEnd := float64(p.end-p.t[last]) / 1000
 	apart := sampled / float64(last)

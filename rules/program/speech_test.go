@@ -19,7 +19,7 @@ func (s speaker) pick(what string, of ...string) string { return rapid.SampledFr
 func (s speaker) chance(n int) bool                     { return rapid.IntRange(0, n-1).Draw(s.T, "chance") == 0 }
 
 func (s speaker) selector() string {
-	name := s.pick("name", "a", "b", "c", "total", "up", "h_bucket", `{__name__=~"a|b"}`, `{__name__=~"a|c|total", d="1"}`, "none")
+	name := s.pick("name", "a", "b", "c", "total", "up", "h_bucket", `{__name__=~"a|b"}`, `{__name__=~"a|c|total", d="1"}`, "none", `{__name__=~"swap."}`)
 	var ms []string
 	if s.pinned != "" {
 		ms = append(ms, fmt.Sprintf("instance=%q", s.pinned))

@@ -66,6 +66,9 @@ func worldOf(seed uint64) *world {
 	return w.(*world)
 }
 
+// swapping are series of which every source has one or the other.
+var swapping = []string{"swap1", "swap2"}
+
 // poolOf are the series that a source can have: names and label sets that collide once names are dropped.
 func poolOf(rnd *rand.Rand) []labels.Labels {
 	var pool []labels.Labels
@@ -87,6 +90,9 @@ func poolOf(rnd *rand.Rand) []labels.Labels {
 				pool = append(pool, labels.FromStrings("__name__", "h_bucket", "le", le, "d", fmt.Sprint(d)))
 			}
 		}
+	}
+	for _, name := range swapping {
+		pool = append(pool, labels.FromStrings("__name__", name, "d", "1"))
 	}
 	slices.SortFunc(pool, labels.Compare)
 	pool = slices.CompactFunc(pool, labels.Equal)
@@ -114,7 +120,6 @@ func (t *teller) next(rnd *rand.Rand) float64 {
 	case 3:
 		hard := []float64{
 			0, math.Copysign(0, -1), math.NaN(), math.Inf(1), math.Inf(-1), 1e300, -1e300, math.SmallestNonzeroFloat64, 3, -3,
-			math.Float64frombits(0xfff0000000000002),
 		}
 		t.v = hard[rnd.IntN(len(hard))]
 	default: // flat
@@ -176,6 +181,9 @@ func report(rnd *rand.Rand, name, kind string) (out []window.Block) {
 			Interval: time.Duration(every) * time.Second, Status: window.OK, Layout: &window.Layout{},
 		}
 		for i, l := range pool {
+			if n := slices.Index(swapping, l.Get("__name__")); n >= 0 {
+				here[i] = s/120%2 == n
+			}
 			if here[i] {
 				b.Layout.Series = append(b.Layout.Series, l)
 				b.Values = append(b.Values, tell[i].next(rnd))
@@ -216,7 +224,7 @@ func ask(e *promql.Engine, q storage.Queryable, expr string, t int64) (map[strin
 }
 
 // reading is what a program says of an asset, by labels, once through Run and once with columns where there are some.
-func reading(m *Machine, x *Expr, w *window.Window, a window.Asset, t int64, change func(*Program)) (out map[string]float64, err error) {
+func reading(m *Machine, x *Expr, w *window.Window, a window.Asset, t int64, spoil mutant) (out map[string]float64, err error) {
 	w.View(a.Name, func(v *window.View) {
 		var parts []*window.Part
 		var at []int
@@ -226,12 +234,14 @@ func reading(m *Machine, x *Expr, w *window.Window, a window.Asset, t int64, cha
 			}
 		}
 		var p *Program
-		if p, err = x.Compile(parts, x.Identity(a)); err != nil {
+		id := x.Identity(a)
+		if spoil.identity != nil {
+			id = spoil.identity(id)
+		}
+		if p, err = x.Compile(parts, id); err != nil {
 			return
 		}
-		if change != nil {
-			change(p)
-		}
+		spoil.apply(p)
 		out, err = runs(m, p, v, a, at, t)
 	})
 	return out, err
@@ -294,6 +304,9 @@ func columnOf(v *window.View, part int) column {
 		at, x, ok := v.Last(part, slot, t)
 		if !ok {
 			x = nothing
+			_, _, ok = v.Last(part, slot, c.t) // it can have ended since, as another part's
+			c.ok = c.ok && !ok
+			ok = false
 		}
 		c.values = append(c.values, x)
 		c.ok = c.ok && (!ok || at == c.t)

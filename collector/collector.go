@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -85,6 +86,9 @@ type Collector struct {
 	reloading sync.Mutex
 	// patient is how long silence may last, as configured.
 	patient atomic.Pointer[incident.Patience]
+	// pinging is how silent hosts are asked, own which addresses this host has.
+	pinging atomic.Pointer[pingTerms]
+	own     atomic.Pointer[map[netip.Addr]bool]
 	// lookback is how far back the loaded rules look, in nanoseconds.
 	lookback atomic.Int64
 }
@@ -259,8 +263,9 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 func (c *Collector) watchOver() {
 	c.setPatience(c.cfg)
 	c.silence = &silence{
-		patience: c.patience, lives: c.lives, commit: c.pipeline.Commit, down: c.setDown,
-		record: c.window.AppendRecorded, now: c.now,
+		roster: roster{lives: c.lives, changed: c.fleet.Watched, fresh: c.alive, patience: c.patience},
+		commit: c.pipeline.Commit, down: c.setDown, record: c.window.AppendRecorded, now: c.now,
+		reach: c.newReach(),
 	}
 	c.past = &hindsight{
 		store: c.store, window: c.window, facts: c.facts, gather: c.pipeline.missed, started: c.started,

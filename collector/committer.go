@@ -241,9 +241,11 @@ func (p *pipeline) write(batch []*commit) (culprit int, err error) {
 func (p *pipeline) apply(tx store.Tx, batch []*commit, did *outcome) (culprit int, err error) {
 	now := p.now()
 	var fresh []*commit
+	met := map[string]bool{}
 	for i, c := range batch {
 		known, err := tx.Decided(c.decision)
-		if err == nil && !known {
+		if err == nil && !known && !met[c.decision] { // a repeat may have caught up with what it repeats
+			met[c.decision] = true
 			fresh = append(fresh, c)
 			err = p.foresee(tx, c, now, did)
 		}

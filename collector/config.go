@@ -80,6 +80,14 @@ type Config struct {
 		AfterEnrolment policy.Duration `yaml:"after_enrolment"`
 		// Together is how long after one another hosts may fall silent for one cause.
 		Together policy.Duration `yaml:"together"`
+		// Ping is how silent hosts are asked whether they are there.
+		Ping struct {
+			// Count of echo requests for a host, 0 for none; Timeout for all of them.
+			Count   int             `yaml:"count"`
+			Timeout policy.Duration `yaml:"timeout"`
+			// Most hosts that are pinged when they fall silent at one moment.
+			Most int `yaml:"most"`
+		} `yaml:"ping"`
 	} `yaml:"silence"`
 	// Flapping is when an alert that comes and goes is told as one state.
 	Flapping struct {
@@ -112,6 +120,9 @@ func DefaultConfig() Config {
 	c.Silence.AfterGoodbye = policy.Duration(incident.DefaultPatience.AfterGoodbye)
 	c.Silence.AfterEnrolment = policy.Duration(incident.DefaultPatience.AfterEnrolment)
 	c.Silence.Together = policy.Duration(incident.DefaultPatience.Together)
+	c.Silence.Ping.Count = 3
+	c.Silence.Ping.Timeout = policy.Duration(time.Second)
+	c.Silence.Ping.Most = 64
 	c.Flapping.Changes = incident.DefaultFlapping.Changes
 	c.Flapping.Window = policy.Duration(incident.DefaultFlapping.Window)
 	c.Flapping.Stable = policy.Duration(incident.DefaultFlapping.Stable)
@@ -209,6 +220,18 @@ func (c Config) validateSilence(fault func(format string, args ...any)) {
 			fault("silence.%s: must be positive, got %v", d.key, d.d)
 		}
 	}
+	switch p := c.Silence.Ping; {
+	case p.Count == 0:
+	case p.Count < 0 || p.Count > maxPings:
+		fault("silence.ping.count: must be 0 (off) to %d, got %d", maxPings, p.Count)
+	case p.Timeout < policy.Duration(100*time.Millisecond) || time.Duration(p.Timeout) > reachBudget:
+		fault("silence.ping.timeout: must be 100ms to %v, got %v", reachBudget, time.Duration(p.Timeout))
+	case time.Duration(p.Timeout) <= time.Duration(p.Count-1)*pingEvery:
+		fault("silence.ping.timeout: must be more than %v, which %d requests take to be sent, got %v",
+			time.Duration(p.Count-1)*pingEvery, p.Count, time.Duration(p.Timeout))
+	case p.Most < 1 || p.Most > maxPinged:
+		fault("silence.ping.most: must be 1 to %d, got %d", maxPinged, p.Most)
+	}
 	switch f := c.Flapping; {
 	case f.Changes == 0:
 	case f.Changes < 2 || f.Changes > maxFlapping:
@@ -216,6 +239,17 @@ func (c Config) validateSilence(fault func(format string, args ...any)) {
 	case f.Window <= 0 || f.Stable <= 0:
 		fault("flapping.window and flapping.stable: must be positive, got %v and %v", f.Window, f.Stable)
 	}
+}
+
+// maxPings and maxPinged bound silence.ping: who is asked for long, or with many others, holds up the ticket.
+const (
+	maxPings  = 10
+	maxPinged = 1000
+)
+
+func (c Config) pinging() pingTerms {
+	p := c.Silence.Ping
+	return pingTerms{Count: p.Count, Timeout: time.Duration(p.Timeout), Most: p.Most}
 }
 
 // maxFlapping bounds flapping.changes: a ticket remembers no more of its alerts' changes than it needs.

@@ -58,6 +58,9 @@ func (g gatherer) actions(a incident.Alert, host hostFacts, heard bool, events s
 				Text: fmt.Sprintf("%s was booted at %s", a.Asset, at.UTC().Format("2006-01-02 15:04:05 UTC"))})
 		}
 	}
+	for _, line := range lookedAt(a) {
+		ev.Entries = append(ev.Entries, ticket.Entry{Text: line, Source: "watchbill", At: a.FiredAt})
+	}
 	ev.Entries = append(ev.Entries, entriesOf(events.found, isAction)...)
 	if len(ev.Entries) == 0 {
 		seen := "no restart, reboot or local remedy was seen in 24 h"

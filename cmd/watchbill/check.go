@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -153,58 +152,6 @@ func explainRules(out screen, all []rules.Explanation) {
 		fmt.Fprintln(out.w, clean(line))
 	}
 	fmt.Fprintf(out.w, "%d at arrival, %d on a timer.\n", arrival, len(all)-arrival)
-}
-
-func newTestCmd() *cobra.Command {
-	return group("test", "Run unit tests of rules", "Runs unit tests. Exits with 1 when one fails.",
-		"  watchbill test rules rules/packs/linux_test.yml", newTestRulesCmd())
-}
-
-func newTestRulesCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "rules FILE…", Short: "Run unit tests of rules, in promtool's format",
-		Long: `Runs unit tests in the format of "promtool test rules": series are written down, rules run over them, and the alerts
-and results at given times are compared. Paths of rule files in a test are relative to it.`,
-		Example: "  watchbill test rules rules/packs/linux_test.yml",
-		Args:    takesSome("FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			out := screenOf(cmd)
-			bad := false
-			for _, file := range args {
-				failures, err := runRuleTests(cmd, file)
-				switch {
-				case err != nil:
-					bad = true
-					_ = say(cmd, err)
-				case len(failures) > 0:
-					bad = true
-					for _, f := range failures {
-						fmt.Fprintln(out.w, f)
-					}
-				default:
-					fmt.Fprintf(out.w, "%s: passed\n", clean(file))
-				}
-			}
-			if bad {
-				return errSaid
-			}
-			return nil
-		},
-	}
-}
-
-func runRuleTests(cmd *cobra.Command, file string) ([]rules.Failure, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the test: %w", err)
-	}
-	open := func(name string) ([]byte, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(file), name)
-		}
-		return os.ReadFile(name)
-	}
-	return rules.RunTests(cmd.Context(), file, content, open)
 }
 
 // loadRules reads and parses rule files together; it names every file that cannot be read and every fault.

@@ -119,7 +119,7 @@ tests:
 		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", "\n" + broken + ":7: "}},
 		{"no file", []string{"check", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"watchbill: read rules: open "}},
 		{"no argument", []string{"check", "rules"}, 2, []string{"FILE is missing"}},
-		{"tests pass", []string{"test", "rules", passes}, 0, []string{"passed"}},
+		{"tests pass", []string{"test", "rules", passes}, 0, []string{passes + ": passed (1 test)"}},
 		{"tests fail", []string{"test", "rules", passes, fails}, 1, []string{passes + ": passed", "Down", "expected"}},
 		{"no test", []string{"test", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"none.yml"}},
 		{"good configuration", []string{"check", "config", config}, 0, []string{"is good"}},
@@ -129,7 +129,7 @@ tests:
 		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", "nowhere",
 			"watchbill: webhook desk: read secret_file", "watchbill: webhook pager: read secret_file"}},
 		{"values and what it names", []string{"check", "config", worstConfig}, 1, []string{"storage.path: must name", "nowhere", "webhook desk: "}},
-		{"misspelt test", []string{"test", "rules", badTest}, 1, []string{`badkey_test.yml: line 2: unknown key "intervall"`}},
+		{"misspelt test", []string{"test", "rules", badTest}, 1, []string{badTest + `:2: tests[0]: unknown key "intervall": want one of alert_rule_test`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

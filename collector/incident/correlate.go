@@ -228,6 +228,7 @@ func (r recognition) begin(service string, in Reach, w crowd) {
 			return
 		}
 	}
+	slices.SortStableFunc(w.flips, func(a, b Flip) int { return a.At.Compare(b.At) })
 	b := Begun{Reach: in, Service: service, Flips: w.flips}
 	for _, s := range w.storms {
 		b.Storms = append(b.Storms, s.ID)

@@ -149,6 +149,8 @@ type Found struct {
 	Transitions []rules.Transition
 	// Soon: something waits to be told apart, or is held up. Look again in a second, though nothing may be heard until then.
 	Soon bool
+	// Waiting are the hosts that are silent and of which it is not known yet whether it is they, their site or everything.
+	Waiting []string
 }
 
 // SupersededBy is the annotation of an alert that ended as Superseded: the key of the incident that took it over.
@@ -181,7 +183,7 @@ func Silence(s Scene, now time.Time) Found {
 	slices.SortFunc(j.out, func(a, b rules.Transition) int {
 		return cmp.Or(cmp.Compare(order(a), order(b)), strings.Compare(a.ID(), b.ID()))
 	})
-	return Found{Transitions: j.out, Soon: j.soon}
+	return Found{Transitions: j.out, Soon: j.soon, Waiting: j.waiting}
 }
 
 // order is that of transitions within one commit: what explains more comes first, what ends last.
@@ -219,6 +221,7 @@ type judgement struct {
 	broadAll bool
 	out      []rules.Transition
 	soon     bool
+	waiting  []string
 }
 
 func newJudgement(s Scene, now time.Time) *judgement {

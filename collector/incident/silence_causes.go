@@ -199,7 +199,7 @@ func (j *judgement) host(at place, l Life) {
 	case l.Excused() && (j.broad[at] || j.broadAll):
 		// It may be the broader cause that keeps it from coming back.
 	case !l.Excused() && (j.waitAll || j.wait[at]) && j.early([]Life{l}):
-		j.soon = true
+		j.soon, j.waiting = true, append(j.waiting, l.Asset)
 	default:
 		j.begin(made)
 	}

@@ -34,11 +34,12 @@ const maxFlips = 64
 // Flaps tells whether the ticket is flapping.
 func (t Ticket) Flaps() bool { return t.Flap.Count > 0 }
 
-// flipped notes one change in a ticket that does not flap, before it is seen. What ended because something else took over,
-// or its rule went, did not go down, and when it fires again it did not come up.
+// flipped notes one change in a ticket that does not flap, before it is seen. That an alert fires for the first time is no
+// change yet: one that recovers, relapses and recovers is a fault that came back, and told so. What ended because something
+// else took over, or its rule went, did not go down, and when it fires again it did not come up.
 func (t *Ticket) flipped(e Event) {
 	a := e.Alert
-	if t.Flapping.Changes == 0 || t.Flaps() || a == nil || e.Kind == StormOver {
+	if t.Flapping.Changes == 0 || t.Flaps() || e.Kind != AlertEnded && e.Kind != AlertRefired {
 		return
 	}
 	was, _ := t.alert(a.ID)

@@ -75,15 +75,15 @@ func TestFlappingIsToldOnce(t *testing.T) {
 		last  []Kind
 		text  string
 	}{
-		"settled, recovered":    {201, Done, []Kind{Settled, Resolved}, "every alert recovered, stable for 15m0s after 204 changes since 2026-03-27 17:30:00 UTC"},
-		"settled, still firing": {200, Again, []Kind{Settled}, "stable for 15m0s after 203 changes since 2026-03-27 17:30:00 UTC: DISK still fires"},
+		"settled, recovered":    {202, Done, []Kind{Settled, Resolved}, "every alert recovered, stable for 15m0s after 205 changes since 2026-03-27 17:31:00 UTC"},
+		"settled, still firing": {201, Again, []Kind{Settled}, "stable for 15m0s after 204 changes since 2026-03-27 17:31:00 UTC: DISK still fires"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFlapper(t)
-			for range 3 {
+			for range 4 {
 				f.flip(time.Minute)
 			}
-			if want := []Kind{Opened, Resolved, Reopened, FlappingBegan}; !slices.Equal(f.notices, want) || !f.ticket.State.Open() {
+			if want := []Kind{Opened, Resolved, Reopened, Resolved, FlappingBegan}; !slices.Equal(f.notices, want) || !f.ticket.State.Open() {
 				t.Fatalf("told %v, want %v; the ticket is %s", f.notices, want, f.ticket.State)
 			}
 			events, before := len(f.timeline), f.ticket
@@ -93,8 +93,8 @@ func TestFlappingIsToldOnce(t *testing.T) {
 					t.Fatal("resolved while it flaps")
 				}
 			}
-			if len(f.notices) != 4 {
-				t.Errorf("told again: %v", f.notices[4:])
+			if len(f.notices) != 5 {
+				t.Errorf("told again: %v", f.notices[5:])
 			}
 			if n := len(f.timeline) - events; n < 10 || n > 35 {
 				t.Errorf("%d events for %d changes in half an hour, want one a minute at most", n, tc.flips)
@@ -115,7 +115,7 @@ func TestFlappingIsToldOnce(t *testing.T) {
 					t.Errorf("event %d is %s, want %s", i, got[i].Kind, k)
 				}
 			}
-			if told := f.notices[4:]; len(told) != 1 || !strings.Contains(got[len(got)-1].Text, tc.text) {
+			if told := f.notices[5:]; len(told) != 1 || !strings.Contains(got[len(got)-1].Text, tc.text) {
 				t.Errorf("told %v with %q", told, got[len(got)-1].Text)
 			}
 		})
@@ -162,7 +162,7 @@ func TestFlappingForAMonthIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(f.timeline) > 300 || len(b) > 256<<10 || len(f.notices) != 4 {
+	if len(f.timeline) > 300 || len(b) > 256<<10 || len(f.notices) != 5 {
 		t.Errorf("%d events, %d bytes, %d notices", len(f.timeline), len(b), len(f.notices))
 	}
 	if f.ticket.Flap.Count < 43200 {
@@ -173,6 +173,11 @@ func TestFlappingForAMonthIsBounded(t *testing.T) {
 // What is not flapping is told change by change.
 func TestNotFlapping(t *testing.T) {
 	for name, play := range map[string]func(f *flapper){
+		"a relapse": func(f *flapper) {
+			for range 3 {
+				f.flip(time.Minute)
+			}
+		},
 		"seldom": func(f *flapper) {
 			for range 7 {
 				f.flip(11 * time.Minute)
@@ -187,7 +192,7 @@ func TestNotFlapping(t *testing.T) {
 			}
 		},
 		"a person resolved it and hears of it anew": func(f *flapper) {
-			for range 3 {
+			for range 4 {
 				f.flip(time.Minute)
 			}
 			f.keep(f.ticket.Act(Action{Resolve, "threshold raised"}, anna, f.now))

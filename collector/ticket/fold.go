@@ -37,7 +37,6 @@ func (t *Ticket) apply(e Event) error {
 		}
 		t.Opening, t.State, t.OpenedAt = *e.Opening, New, e.At
 		t.Severity, t.Priority = e.Severity, e.Priority
-		t.flipped(e)
 		t.see(e.Alert)
 	case AlertAttached, AlertEnded, AlertRefired, StormOver:
 		if e.Alert == nil {

@@ -24,6 +24,8 @@ const (
 // maxSteps bounds the steps of a subquery.
 const maxSteps = 1000
 
+const computedDuration = "durations that are computed are experimental"
+
 // covered tells why a program cannot be made of an expression, wherever its samples come from; nil when it can.
 func (o Options) covered(expr parser.Expr) (t *Timer) {
 	parser.Inspect(expr, func(n parser.Node, path []parser.Node) error {
@@ -45,6 +47,10 @@ func (o Options) uncovered(e parser.Expr, path []parser.Node) string {
 		return uncoveredSelector(n)
 	case *parser.SubqueryExpr:
 		return o.uncoveredSubquery(n, path)
+	case *parser.MatrixSelector:
+		if n.RangeExpr != nil {
+			return computedDuration
+		}
 	case *parser.AggregateExpr:
 		switch {
 		case n.Op == parser.COUNT_VALUES:
@@ -69,6 +75,8 @@ func uncoveredSelector(n *parser.VectorSelector) string {
 	switch {
 	case n.Anchored || n.Smoothed:
 		return "anchored and smoothed are experimental"
+	case n.OriginalOffsetExpr != nil:
+		return computedDuration
 	case n.Timestamp != nil && n.StartOrEnd == 0:
 		return "@ with a fixed time looks back further every day"
 	}
@@ -87,6 +95,8 @@ func uncoveredSelector(n *parser.VectorSelector) string {
 func (o Options) uncoveredSubquery(n *parser.SubqueryExpr, path []parser.Node) string {
 	every := cmp.Or(n.Step, o.Step)
 	switch {
+	case n.RangeExpr != nil || n.StepExpr != nil || n.OriginalOffsetExpr != nil:
+		return computedDuration
 	case n.Timestamp != nil && n.StartOrEnd == 0:
 		return "@ with a fixed time looks back further every day"
 	case every <= 0:

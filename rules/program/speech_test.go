@@ -201,13 +201,15 @@ func (s speaker) aggregate(depth int) string {
 	if s.pinned != "" && s.chance(2) {
 		group = ""
 	}
-	v := s.vector(depth)
-	switch s.chance(4) {
-	case true:
-		return s.pick("ranking", "topk", "bottomk", "quantile") + " " + group + " (" + s.pick("k", "1", "2", "3", "0", "0.5", "0.9", "-1", "NaN", "Inf") + ", " + v + ")"
-	default:
-		return s.pick("aggregation", "sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar") + " " + group + " (" + v + ")"
+	if s.chance(4) {
+		ranking := "quantile"
+		if !s.inside {
+			// The engine forgets the order of series in subqueries, and with it which of equal samples is first.
+			ranking, s.inside = s.pick("ranking", "topk", "bottomk", "quantile"), true
+		}
+		return ranking + " " + group + " (" + s.pick("k", "1", "2", "3", "0", "0.5", "0.9", "-1", "NaN", "Inf") + ", " + s.vector(depth) + ")"
 	}
+	return s.pick("aggregation", "sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar") + " " + group + " (" + s.vector(depth) + ")"
 }
 
 func (s speaker) labelled(depth int) string {

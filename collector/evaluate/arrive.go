@@ -15,6 +15,9 @@ import (
 	"github.com/watchbill/watchbill/rules/window"
 )
 
+// never is before all times.
+const never = math.MinInt64
+
 // Arrive evaluates the rules about one asset on what the window has of it now, as of its newest sample, and returns when
 // what changed is committed: whoever brought the samples may then be told that they are taken in. Without a newer sample
 // than last time it does nothing. The error is that of the commit: nothing has changed then, and the next call finds the
@@ -25,9 +28,9 @@ func (e *Evaluator) Arrive(ctx context.Context, name string) error {
 	a := e.assetOf(name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	newest := int64(0)
+	newest := int64(never)
 	e.opts.Window.View(name, func(v *window.View) { newest = v.Newest() })
-	if newest == 0 || newest <= a.newest {
+	if newest <= a.newest {
 		return nil
 	}
 	if err := e.judge(ctx, a, max(newest, a.at+1), nil); err != nil {
@@ -309,7 +312,7 @@ func (e *Evaluator) assetOf(name string) *asset {
 func (e *Evaluator) assetLocked(name string) *asset {
 	a := e.assets[name]
 	if a == nil {
-		a = &asset{name: name, who: window.Asset{Name: name}, place: -1}
+		a = &asset{name: name, who: window.Asset{Name: name}, place: -1, at: never, newest: never}
 		a.adopt(e.book)
 		e.assets[name] = a
 	}
@@ -326,7 +329,7 @@ func (a *asset) adopt(b *book) (gone map[string]*localState) {
 	a.shown.Lock()
 	defer a.shown.Unlock()
 	a.book, a.parts, a.bound = b, nil, nil
-	a.states, a.begun = make([]*localState, len(b.rules)), make([]int64, len(b.groups))
+	a.states, a.begun = make([]*localState, len(b.rules)), slices.Repeat([]int64{never}, len(b.groups))
 	gone = map[string]*localState{}
 	for i, s := range states {
 		if s == nil {

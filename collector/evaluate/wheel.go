@@ -100,7 +100,7 @@ func (e *Evaluator) wait(a *asset) {
 			}
 		}
 	}
-	if expires := a.newest + window.StaleAfter.Milliseconds(); a.at < expires {
+	if expires := a.newest + window.StaleAfter.Milliseconds(); a.newest != never && a.at < expires {
 		soon(expires)
 		if a.book.timed(a.bound) {
 			soon(a.at + beat + beat/2) // the next arrival should be first

@@ -43,9 +43,9 @@ func (v *View) Parts() []*Part {
 	return v.as.parts
 }
 
-// Newest is the time of the newest live block of the asset, 0 when there is none; Written parts do not count.
+// Newest is the time of the newest live block of the asset, math.MinInt64 when there is none; Written parts do not count.
 func (v *View) Newest() int64 {
-	newest := int64(0)
+	newest := int64(math.MinInt64)
 	for _, s := range v.as.sources {
 		if s.status == OK && !s.house() {
 			newest = max(newest, s.statusAt)

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +23,7 @@ import (
 var update = flag.Bool("update", false, "write the verdicts that the real promtool gives into testdata")
 
 // The corpus is testdata/promtool.txt: files of tests with their rules, and the verdict of the real promtool on each and
-// on its mutants, one letter each: p for passed, f for failed. `go test ./rules -run Promtool -update` asks promtool again.
+// on its mutants, one letter each: p for passed, f for failed, ? for left to chance. `go test ./rules -run Promtool -update` asks promtool again.
 const corpusFile = "testdata/promtool.txt"
 
 // item is one file of tests of the corpus.
@@ -83,7 +84,7 @@ func writeCorpus(t *testing.T, items []item) {
 // How many mutants of an item have kept verdicts, and how many are compared with a promtool that is there.
 const (
 	mutantsKept = 12
-	mutantsLive = 150
+	mutantsLive = 80
 )
 
 var digits = regexp.MustCompile(`[0-9]+`)
@@ -91,37 +92,43 @@ var digits = regexp.MustCompile(`[0-9]+`)
 // mutants are variations of an item, spread evenly over all there are: a number one higher, a line left out, a line twice.
 // Most break an expectation, some break the form, some change nothing.
 func (it item) mutants(most int) []item {
-	var all []item
-	change := func(file, text string) {
-		files := map[string]string{}
-		for n, body := range it.files {
-			files[n] = body
-		}
-		files[file] = text
-		all = append(all, item{name: fmt.Sprintf("%s, mutant %d", it.name, len(all)), files: files})
+	type edit struct {
+		file     string
+		from, to int
+		text     string
 	}
+	var all []edit
 	for _, file := range it.names {
 		text := it.files[file]
 		for _, at := range digits.FindAllStringIndex(text, -1) {
 			n := 0
 			if _, err := fmt.Sscan(text[at[0]:at[1]], &n); err == nil {
-				change(file, text[:at[0]]+fmt.Sprint(n+1)+text[at[1]:])
+				all = append(all, edit{file, at[0], at[1], fmt.Sprint(n + 1)})
 			}
 		}
-		lines := strings.SplitAfter(text, "\n")
-		for i := range lines {
-			change(file, strings.Join(slices.Delete(slices.Clone(lines), i, i+1), ""))
-			change(file, strings.Join(slices.Insert(slices.Clone(lines), i, lines[i]), ""))
+		at := 0
+		for line := range strings.SplitAfterSeq(text, "\n") {
+			all = append(all, edit{file, at, at + len(line), ""}, edit{file, at, at, line})
+			at += len(line)
 		}
 	}
-	if len(all) <= most {
-		return all
+	n := min(most, len(all))
+	var out []item
+	for i := range n {
+		e := all[i*len(all)/n]
+		files := maps.Clone(it.files)
+		files[e.file] = files[e.file][:e.from] + e.text + files[e.file][e.to:]
+		out = append(out, item{name: fmt.Sprintf("%s, mutant %d", it.name, i), files: files})
 	}
-	out := make([]item, 0, most)
-	for i := range most {
-		out = append(out, all[i*len(all)/most])
-	}
-	return out
+	return slices.DeleteFunc(out, item.endless)
+}
+
+// endless tells that one digit made a test of minutes one of many years.
+func (it item) endless() bool {
+	file, err := parseTests("test.yml", []byte(it.files["test.yml"]))
+	return err == nil && slices.ContainsFunc(file.Tests, func(t testGroup) bool {
+		return t.last() > 3000*time.Duration(file.EvaluationInterval)
+	})
 }
 
 // write puts an item's files into a directory and returns the test's path.
@@ -226,11 +233,8 @@ func theirs(t *testing.T, promtool string, files []string) string {
 	return verdicts.String()
 }
 
-// keep is what verdicts are kept of: an item as it is, and its mutants unless its verdict on them is left to chance.
+// keep is what verdicts are kept of: an item as it is, and its mutants.
 func (it item) keep(most int) []item {
-	if strings.HasSuffix(it.name, "(as it is)") {
-		return []item{it}
-	}
 	return append([]item{it}, it.mutants(most)...)
 }
 
@@ -248,7 +252,7 @@ func TestPromtoolVerdictsKept(t *testing.T) {
 			}
 			for i, m := range all {
 				file := m.write(t, filepath.Join(t.TempDir(), fmt.Sprint(i)))
-				if v, said := ours(t, file); v != it.verdicts[i] {
+				if v, said := ours(t, file); v != it.verdicts[i] && it.verdicts[i] != '?' {
 					t.Errorf("%s: %c, promtool says %c: %s\n%s", m.name, v, it.verdicts[i], said, written(m))
 				}
 			}
@@ -264,6 +268,15 @@ func written(it item) string {
 	return b.String()
 }
 
+// settled is a verdict that promtool gives every time; ? is for one that it leaves to chance, as with groups whose order
+// nobody gives.
+func settled(verdicts string) byte {
+	if strings.Trim(verdicts, verdicts[:1]) != "" {
+		return '?'
+	}
+	return verdicts[0]
+}
+
 func updateCorpus(t *testing.T) {
 	t.Helper()
 	path := promtool(t)
@@ -273,7 +286,10 @@ func updateCorpus(t *testing.T) {
 		for j, m := range items[i].keep(mutantsKept) {
 			files = append(files, m.write(t, filepath.Join(t.TempDir(), fmt.Sprint(j))))
 		}
-		items[i].verdicts = theirs(t, path, files)
+		items[i].verdicts = ""
+		for _, file := range files {
+			items[i].verdicts += string(settled(theirs(t, path, slices.Repeat([]string{file}, 3))))
+		}
 	}
 	writeCorpus(t, items)
 }
@@ -284,24 +300,32 @@ func TestPromtoolAgrees(t *testing.T) {
 	path := promtool(t)
 	items := append(readCorpus(t), promtoolsOwn(t)...)
 	items = append(items, packTests(t)...)
-	agreed, failed := 0, 0
+	agreed, failed, chance := 0, 0, 0
 	for _, it := range items {
-		var files []string
-		all := it.keep(mutantsLive)
-		for i, m := range all {
-			files = append(files, m.write(t, filepath.Join(t.TempDir(), fmt.Sprint(i))))
-		}
-		verdicts := theirs(t, path, files)
-		for i, m := range all {
-			if v, said := ours(t, files[i]); v != verdicts[i] {
-				t.Errorf("%s: %c, promtool says %c: %s\n%s", m.name, v, verdicts[i], said, written(m))
-				continue
+		t.Run(it.name, func(t *testing.T) {
+			if it.endless() {
+				t.Skip("more evaluations than a test needs")
 			}
-			agreed++
-		}
-		failed += strings.Count(verdicts, "f")
+			var files []string
+			all := it.keep(mutantsLive)
+			for i, m := range all {
+				files = append(files, m.write(t, filepath.Join(t.TempDir(), fmt.Sprint(i))))
+			}
+			verdicts := theirs(t, path, files)
+			failed += strings.Count(verdicts, "f")
+			for i, m := range all {
+				switch v, said := ours(t, files[i]); {
+				case v == verdicts[i]:
+					agreed++
+				case settled(theirs(t, path, slices.Repeat(files[i:i+1], 20))) == '?':
+					chance++
+				default:
+					t.Errorf("%s: %c, promtool says %c: %s\n%s", m.name, v, verdicts[i], said, written(m))
+				}
+			}
+		})
 	}
-	t.Logf("%d verdicts agree, %d of them failed", agreed, failed)
+	t.Logf("%d verdicts agree, %d of them that a test fails; %d promtool leaves to chance", agreed, failed, chance)
 }
 
 // promtoolsOwn are the files of tests that promtool is tested with, from where Go keeps the module.

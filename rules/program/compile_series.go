@@ -116,12 +116,7 @@ func (c *compiler) ranges(r *parser.MatrixSelector, do rangeFunc, arg operand) v
 func (c *compiler) subquery(q *parser.SubqueryExpr, do rangeFunc, arg operand) vector {
 	before, sticky := c.p.ops, c.p.sticky
 	c.p.ops, c.p.sticky, c.inside = nil, 0, true
-	var in vector
-	if q.Expr.Type() == parser.ValueTypeScalar {
-		in = c.vectorOf(c.scalar(q.Expr))
-	} else {
-		in = c.vector(q.Expr)
-	}
+	in := c.vector(q.Expr)
 	ops, kept := c.p.ops, c.p.sticky
 	c.p.ops, c.p.sticky, c.inside = before, max(sticky, kept), false
 	every := cmp.Or(q.Step, c.x.step)

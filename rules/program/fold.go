@@ -7,9 +7,46 @@ import (
 	"github.com/prometheus/prometheus/util/kahansum"
 )
 
+// kahan is kahansum.Inc where sums stay finite: the same numbers, but small enough for the compiler to put it into a loop.
+func kahan(x, sum, c float64) (newSum, newC float64) {
+	t := sum + x
+	if math.Abs(sum) < math.Abs(x) {
+		sum, x = x, sum
+	}
+	return t, c + ((sum - t) + x)
+}
+
+// finite tells whether v is neither infinite nor NaN; a sum that is was so all the time.
+func finite(v float64) bool { return v-v == 0 }
+
+// addUp adds values to a sum that begins with start, with Kahan's correction.
+func addUp(start float64, v []float64) (sum, c float64) {
+	sum = start
+	for _, x := range v {
+		sum, c = kahan(x, sum, c)
+	}
+	if finite(sum) {
+		return sum, c
+	}
+	sum, c = start, 0
+	for _, x := range v {
+		sum, c = kahansum.Inc(x, sum, c)
+	}
+	return sum, c
+}
+
 // average is the mean, with Kahan's correction. As long as the sum does not overflow it is the sum by the count, as in
 // Prometheus; from there on it goes from mean to mean.
 func average(v []float64) float64 {
+	if sum, c := addUp(v[0], v[1:]); finite(sum) {
+		n := float64(len(v))
+		return sum/n + c/n
+	}
+	return averageBeyond(v)
+}
+
+// averageBeyond is the mean of values whose sum overflows, or that are not all finite.
+func averageBeyond(v []float64) float64 {
 	sum, count := v[0], 1.0
 	var mean, c float64
 	incremental := false
@@ -58,10 +95,7 @@ func smallest(v []float64) float64 {
 
 // total is the sum over series, with Kahan's correction.
 func total(v []float64) float64 {
-	sum, c := v[0], 0.0
-	for _, x := range v[1:] {
-		sum, c = kahansum.Inc(x, sum, c)
-	}
+	sum, c := addUp(v[0], v[1:])
 	return sum + c
 }
 

@@ -112,8 +112,8 @@ func (o oneJoint) run(m *Machine) error {
 	return o.matchOp.run(m)
 }
 
-// finite takes what is no number out of what is aggregated.
-func finite(do func([]float64) float64) func([]float64) float64 {
+// withoutNaN takes what is no number out of what is aggregated.
+func withoutNaN(do func([]float64) float64) func([]float64) float64 {
 	return func(v []float64) float64 {
 		kept := slices.DeleteFunc(slices.Clone(v), math.IsNaN)
 		if len(kept) == 0 {
@@ -200,7 +200,7 @@ var mutants = []mutant{
 			o.rhs[i] = -1
 		}
 	})},
-	{name: "dropped NaN", op: on(func(o *aggregateOp) { o.do = finite(o.do) })},
+	{name: "dropped NaN", op: on(func(o *aggregateOp) { o.do = withoutNaN(o.do) })},
 	{name: "group_left label lost", expr: func(e parser.Expr) {
 		parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
 			if b, ok := n.(*parser.BinaryExpr); ok && b.VectorMatching != nil {

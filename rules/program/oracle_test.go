@@ -173,6 +173,38 @@ func TestProgramsAreTheEngine(t *testing.T) {
 	c.report(t)
 }
 
+// rare are expressions that are seldom drawn.
+var rare = []string{
+	`a - on () group_left () max_over_time(vector(time())[1m:15s])`, `a unless on () (hour() > 25)`, `a and on () (hour() > 2)`,
+	`vector(2) * on () group_right () a`, `a * on () group_left (q) label_replace(vector(2), "q", "x", "", "")`, `+a`, `a == a`,
+	`a + on (__name__, instance, d, m, job) a`, `{__name__=~"a|b"} + on (__name__, instance) {__name__=~"a|b"}`,
+	`sum by (instance) (a) / count by (instance) (a)`,
+	`quantile by (instance) (scalar(vector(0.5)), {__name__=~"a|b|c"})`, `histogram_quantile(0.9, rate(h_bucket[2m]))`,
+	`histogram_quantile(0.9, sum by (instance, le) (rate(h_bucket[5m])))`, `stddev without (m) ({__name__=~"a|b|c|total"})`,
+	`max_over_time(rate({__name__=~"swap."}[20s])[5m:15s])`, `sum by (instance) (rate(total[1m])) > 0.1 unless on (instance) c == 0`,
+	`label_replace({__name__=~"a|b"}, "__name__", "z", "", "")`, `min_over_time(topk by (instance) (1, total)[2m:15s])`,
+	`absent(a{instance="web1"} @ start())`, `sum by (instance) (sort_desc({__name__=~"a|b|c"}))`, `a{instance=~"web1|", site=~".+"}`,
+	`topk(2, {__name__=~"a|b", instance="web1"})`, `max({__name__=~"a|b", instance="web2"}) or vector(0)`, `a ^ -(b)`, `a atan2 b`,
+}
+
+// TestRareExpressions asks them of several worlds.
+func TestRareExpressions(t *testing.T) {
+	e, m := newEngine(), &Machine{}
+	for _, expr := range rare {
+		t.Run(expr, func(t *testing.T) {
+			for seed := range uint64(25) {
+				w := worldOf(seed)
+				for i := range 8 {
+					q := question{world: w, asset: i % 2, expr: expr, t: w.ticks[len(w.ticks)*(i+1)/8-1] + int64(i%3)*7000}
+					if _, err := q.check(m, e, mutant{}); err != nil {
+						t.Fatalf("world %d, %s at %s: %v", seed, assets[q.asset].Name, time.UnixMilli(q.t).Sub(epoch), err)
+					}
+				}
+			}
+		})
+	}
+}
+
 // TestManyProgramsAreTheEngine does so as often as -long says, with worlds that nobody else looks at.
 func TestManyProgramsAreTheEngine(t *testing.T) {
 	const perWorld = 2000

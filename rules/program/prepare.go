@@ -5,6 +5,7 @@
 package program
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -48,6 +49,9 @@ func Prepare(expr parser.Expr) (*Expr, *Timer) { return Options{}.Prepare(expr) 
 // not be changed.
 func (o Options) Prepare(expr parser.Expr) (*Expr, *Timer) {
 	x := &Expr{expr: expr, step: o.Step}
+	if of := expr.Type(); of != parser.ValueTypeVector && of != parser.ValueTypeScalar {
+		return nil, &Timer{expr, fmt.Sprintf("it gives a %s, want an instant vector or a scalar", parser.DocumentedType(of))}
+	}
 	if t := o.covered(expr); t != nil {
 		return nil, t
 	}

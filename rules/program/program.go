@@ -100,19 +100,20 @@ const (
 // Machine is the memory in which one worker runs programs, one after another; it grows to what the largest needs and is
 // then used again. The zero Machine is ready. It must not be used by two goroutines at once.
 type Machine struct {
-	view    *window.View
-	at      []int
-	t, top  int64 // times of this step and of the evaluation
-	mem     []float64
-	sticky  []int32
-	cols    []column
-	buf     window.Buffer
-	pts     points
-	sorted  []float64
-	ranks   []ranked
-	buckets promql.Buckets
-	steps   stepped
-	out     []Sample
+	view      *window.View
+	at        []int
+	t, top    int64 // times of this step and of the evaluation
+	mem       []float64
+	sticky    []int32
+	cols      []column
+	buf       window.Buffer
+	pts       points
+	sorted    []float64
+	ranks     []ranked
+	buckets   promql.Buckets
+	steps     stepped
+	abscissae abscissae
+	out       []Sample
 }
 
 // column is the newest block of a part, once somebody asked for it.
@@ -137,13 +138,18 @@ func (m *Machine) Run(p *Program, v *window.View, at []int, t int64) ([]Sample, 
 			return nil, err
 		}
 	}
+	return m.collect(p), nil
+}
+
+// collect is the samples of the result.
+func (m *Machine) collect(p *Program) []Sample {
 	m.out = m.out[:0]
 	for i, x := range m.reg(p.result) {
 		if !absent(x) {
 			m.out = append(m.out, Sample{int32(i), x})
 		}
 	}
-	return m.out, nil
+	return m.out
 }
 
 func (m *Machine) begin(p *Program) {

@@ -2,6 +2,7 @@ package program
 
 import (
 	"math"
+	"slices"
 
 	"github.com/prometheus/prometheus/util/kahansum"
 )
@@ -133,33 +134,73 @@ func predictLinear(p *points) (float64, bool) {
 
 // regression is the least-squares line through the samples; the intercept is at the given time.
 func regression(p *points, at int64) (slope, intercept float64) {
-	var sumX, cX, sumY, cY, sumXY, cXY, sumX2, cX2 float64
-	flat := true
-	for i, y := range p.v {
-		if flat && i > 0 && y != p.v[0] {
-			flat = false
-		}
-		x := float64(p.t[i]-at) / 1e3
-		sumX, cX = kahansum.Inc(x, sumX, cX)
-		sumY, cY = kahansum.Inc(y, sumY, cY)
-		sumXY, cXY = kahansum.Inc(x*y, sumXY, cXY)
-		sumX2, cX2 = kahansum.Inc(x*x, sumX2, cX2)
-	}
-	if flat {
+	if flat(p.v) {
 		if math.IsInf(p.v[0], 0) {
 			return math.NaN(), math.NaN()
 		}
 		return 0, p.v[0]
 	}
+	a := &p.m.abscissae
+	a.of(p.t, at)
+	sumY, cY, sumXY, cXY := a.sums(p.v)
 	n := float64(len(p.v))
-	sumX += cX
 	sumY += cY
 	sumXY += cXY
-	sumX2 += cX2
-	covariance := sumXY - sumX*sumY/n
-	variance := sumX2 - sumX*sumX/n
+	covariance := sumXY - a.sum*sumY/n
+	variance := a.squares - a.sum*a.sum/n
 	slope = covariance / variance
-	return slope, sumY/n - slope*sumX/n
+	return slope, sumY/n - slope*a.sum/n
+}
+
+// flat tells whether all samples are equal.
+func flat(v []float64) bool {
+	for _, x := range v[1:] {
+		if x != v[0] {
+			return false
+		}
+	}
+	return true
+}
+
+// abscissae are the times of samples, in seconds after one of them, and their sums: the same for all series of a block.
+type abscissae struct {
+	t            []int64
+	at           int64
+	x            []float64
+	sum, squares float64
+}
+
+// sums are those of the samples, and of the samples by their times, with Kahan's corrections.
+func (a *abscissae) sums(v []float64) (sum, c, products, cc float64) {
+	x := a.x[:len(v)]
+	for i, y := range v {
+		sum, c = kahan(y, sum, c)
+		products, cc = kahan(float64(x[i]*y), products, cc)
+	}
+	if finite(sum) && finite(products) {
+		return sum, c, products, cc
+	}
+	sum, c, products, cc = 0, 0, 0, 0
+	for i, y := range v {
+		sum, c = kahansum.Inc(y, sum, c)
+		products, cc = kahansum.Inc(x[i]*y, products, cc)
+	}
+	return sum, c, products, cc
+}
+
+func (a *abscissae) of(t []int64, at int64) {
+	if a.at == at && slices.Equal(a.t, t) {
+		return
+	}
+	a.t, a.at, a.x = append(a.t[:0], t...), at, a.x[:0]
+	var sum, c, squares, cc float64
+	for _, t := range t {
+		x := float64(t-at) / 1e3
+		a.x = append(a.x, x)
+		sum, c = kahansum.Inc(x, sum, c)
+		squares, cc = kahansum.Inc(x*x, squares, cc)
+	}
+	a.sum, a.squares = sum+c, squares+cc
 }
 
 func changes(p *points) (float64, bool) {
@@ -193,10 +234,7 @@ func maxOverTime(p *points) (float64, bool)   { return largest(p.v), true }
 func minOverTime(p *points) (float64, bool)   { return smallest(p.v), true }
 
 func sumOverTime(p *points) (float64, bool) {
-	var sum, c float64
-	for _, x := range p.v {
-		sum, c = kahansum.Inc(x, sum, c)
-	}
+	sum, c := addUp(0, p.v)
 	if math.IsInf(sum, 0) {
 		return sum, true
 	}

@@ -11,8 +11,9 @@ import (
 type speaker struct {
 	*rapid.T
 	pinned string
-	// inside says that a subquery is being drawn.
-	inside bool
+	// inside says that a subquery is being drawn, ordered that what is drawn is for topk or bottomk: which of equal samples
+	// these take is a matter of order, which subqueries and sorting forget.
+	inside, ordered bool
 }
 
 func (s speaker) pick(what string, of ...string) string { return rapid.SampledFrom(of).Draw(s.T, what) }
@@ -100,7 +101,7 @@ func (s speaker) leaf() string {
 
 func (s speaker) ranged(depth int) string {
 	of := s.selector() + "[" + s.length() + "]" + s.when()
-	if depth > 0 && !s.inside && s.chance(4) {
+	if depth > 0 && !s.inside && !s.ordered && s.chance(4) {
 		in := s
 		in.inside = true
 		every := s.pick("step", "15s", "7s", "1m", "")
@@ -134,8 +135,11 @@ func (s speaker) function(depth int) string {
 	case 5:
 		return "-(" + v + ")"
 	}
+	if !s.ordered && s.chance(8) {
+		return s.pick("sort", "sort", "sort_desc") + "(" + v + ")"
+	}
 	return s.pick("math", "abs", "ceil", "floor", "exp", "sqrt", "ln", "log2", "log10", "sgn", "sin", "cos", "tan", "asin", "acos",
-		"atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "rad", "deg", "sort", "sort_desc") + "(" + v + ")"
+		"atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "rad", "deg") + "(" + v + ")"
 }
 
 func (s speaker) arithmetic() string {
@@ -204,8 +208,7 @@ func (s speaker) aggregate(depth int) string {
 	if s.chance(4) {
 		ranking := "quantile"
 		if !s.inside {
-			// The engine forgets the order of series in subqueries, and with it which of equal samples is first.
-			ranking, s.inside = s.pick("ranking", "topk", "bottomk", "quantile"), true
+			ranking, s.ordered = s.pick("ranking", "topk", "bottomk", "quantile"), true
 		}
 		return ranking + " " + group + " (" + s.pick("k", "1", "2", "3", "0", "0.5", "0.9", "-1", "NaN", "Inf") + ", " + s.vector(depth) + ")"
 	}

@@ -282,12 +282,7 @@ func runColumns(m *Machine, p *Program, v *window.View, at []int, t int64) (out 
 			return nil, err
 		}
 	}
-	for i, x := range m.reg(p.result) {
-		if !absent(x) {
-			out = append(out, Sample{int32(i), x})
-		}
-	}
-	return out, nil
+	return m.collect(p), nil
 }
 
 // columnOf is the newest block of a part, if all its series have their newest sample in it.

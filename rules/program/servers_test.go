@@ -1,7 +1,6 @@
 package program
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -107,63 +106,6 @@ func compiled(tb testing.TB, v *window.View, expr string) (*Program, []int) {
 		tb.Fatal(err)
 	}
 	return p, at
-}
-
-// BenchmarkRun runs one rule about one asset of a hundred: per asset and rule.
-func BenchmarkRun(b *testing.B) {
-	w, t := servers(100)
-	for _, k := range kinds {
-		b.Run(k.name, func(b *testing.B) {
-			w.View("web7", func(v *window.View) {
-				p, at := compiled(b, v, k.expr)
-				m := &Machine{}
-				b.ReportAllocs()
-				for b.Loop() {
-					if _, err := m.Run(p, v, at, t); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.ReportMetric(float64(p.Bytes()), "B/program")
-			})
-		})
-	}
-}
-
-// BenchmarkStock runs the same rules with the stock engine over all hundred assets: per asset and rule.
-func BenchmarkStock(b *testing.B) {
-	const assets = 100
-	w, t := servers(assets)
-	e := newEngine()
-	for _, k := range kinds {
-		b.Run(k.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				q, err := e.NewInstantQuery(context.Background(), w, nil, k.expr, time.UnixMilli(t))
-				if err != nil {
-					b.Fatal(err)
-				}
-				if res := q.Exec(context.Background()); res.Err != nil {
-					b.Fatal(res.Err)
-				}
-				q.Close()
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/assets, "ns/asset")
-		})
-	}
-}
-
-// BenchmarkCompile compiles the rules for one layout: per rule.
-func BenchmarkCompile(b *testing.B) {
-	w, _ := servers(1)
-	for _, k := range kinds {
-		b.Run(k.name, func(b *testing.B) {
-			w.View("web0", func(v *window.View) {
-				for b.Loop() {
-					compiled(b, v, k.expr)
-				}
-			})
-		})
-	}
 }
 
 // TestRunsDoNotAllocate once a machine has grown to what the program needs.

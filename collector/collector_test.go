@@ -74,7 +74,7 @@ func newStage(t *testing.T, cfg Config) *stage {
 	}
 	t.Cleanup(c.Close)
 	s := &stage{Collector: c, t: t, at: time.Now().Truncate(time.Second),
-		sink: &sink{store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past, asks: &c.pipeline.asks, learn: c.pipeline.learn}}
+		sink: c.newSink()}
 	clock := func() time.Time { return s.at }
 	c.now, c.pipeline.now, c.silence.now = clock, clock, clock
 	return s

@@ -117,9 +117,7 @@ func (p *play) perform(ctx context.Context) []rules.Failure {
 	defer c.Close()
 	p.c = c
 	c.silence.instead(p.signs)
-	p.sink = &sink{
-		store: c.store, window: c.window, facts: c.facts, past: c.past, asks: &c.pipeline.asks, learn: c.pipeline.learn,
-	}
+	p.sink = c.newSink()
 	for _, m := range p.moments() {
 		p.now = p.test.StartTimestamp.From().Add(m.at)
 		if err := m.do(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -74,15 +75,20 @@ func readable(file string) bool {
 }
 
 func newCheckRulesCmd() *cobra.Command {
-	var lint bool
+	var lint, explain bool
+	interval := 15 * time.Second
 	cmd := &cobra.Command{
 		Use: "rules FILE…", Short: "Check Prometheus rule files",
 		Long: `Checks rule files together, as the collector would load them: syntax, expressions, templates, names. Every fault is
 named with its file, line, group and rule.
 
 A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. It also warns of
-what makes a poor ticket: a severity nobody knows, no service, no system, no summary. With --lint these are faults too.`,
+what makes a poor ticket: a severity nobody knows, no service, no system, no summary. With --lint these are faults too.
+
+With --explain it says of every rule where it is evaluated: at arrival, when a report of its asset comes in, or on its
+group's timer, and which part of the expression decided that.`,
 		Example: `  watchbill check rules /etc/watchbill/rules/*.yml
+  watchbill check rules --explain /etc/watchbill/rules/*.yml
   watchbill check rules --lint rules/packs/linux.yml`,
 		Args: takesSome("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -102,6 +108,9 @@ what makes a poor ticket: a severity nobody knows, no service, no system, no sum
 			if faults > 0 {
 				return errSaid
 			}
+			if explain {
+				explainRules(screenOf(cmd), rules.Explain(groups, interval))
+			}
 			n := 0
 			for _, g := range groups {
 				n += len(g.Rules)
@@ -116,7 +125,33 @@ what makes a poor ticket: a severity nobody knows, no service, no system, no sum
 		},
 	}
 	cmd.Flags().BoolVar(&lint, "lint", false, "warnings are faults")
+	cmd.Flags().BoolVar(&explain, "explain", false, "say of every rule where it is evaluated and why")
+	cmd.Flags().DurationVar(&interval, "interval", interval, "how often assets report, for --explain")
 	return cmd
+}
+
+// explainRules says of every rule where it is evaluated, with totals.
+func explainRules(out screen, all []rules.Explanation) {
+	group, arrival := "", 0
+	for _, x := range all {
+		if at := x.File + ": " + x.Group; at != group {
+			group = at
+			fmt.Fprintln(out.w, clean(group))
+		}
+		where, why := "timer", x.Why
+		if x.Arrival {
+			where = "arrival"
+			arrival++
+		} else {
+			why += ": " + x.Expr
+		}
+		line := fmt.Sprintf("  %-7s  %s", where, x.Rule)
+		if why != "" {
+			line += "  (" + why + ")"
+		}
+		fmt.Fprintln(out.w, clean(line))
+	}
+	fmt.Fprintf(out.w, "%d at arrival, %d on a timer.\n", arrival, len(all)-arrival)
 }
 
 // loadRules reads and parses rule files together; it names every file that cannot be read and every fault.

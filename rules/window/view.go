@@ -43,9 +43,9 @@ func (v *View) Parts() []*Part {
 	return v.as.parts
 }
 
-// Newest is the time of the newest live block of the asset, 0 when there is none; Written parts do not count.
+// Newest is the time of the newest live block of the asset, math.MinInt64 when there is none; Written parts do not count.
 func (v *View) Newest() int64 {
-	newest := int64(0)
+	newest := int64(math.MinInt64)
 	for _, s := range v.as.sources {
 		if s.status == OK && !s.house() {
 			newest = max(newest, s.statusAt)
@@ -95,20 +95,22 @@ func (v *View) Range(part, slot int, from, to int64, b *Buffer) ([]int64, []floa
 }
 
 // Known tells whether what a part says is known as of t to who looks back that far: its asset is heard, its sampler looks,
-// and the past is here. When it is not, Look says why.
+// the past is here, and what left will not come in a block that is still missing after the start. When it is not, Look says
+// why, or that some of it is known all the same.
 func (v *View) Known(part int, t int64, back time.Duration) bool {
-	v.Parts()
-	if len(v.as.slots[part]) == 0 {
-		return true
+	slots := v.slotsOf(part)
+	if live := v.Parts()[part].Live; live < len(slots) && (v.as.first.IsZero() || time.UnixMilli(t).Sub(v.as.first) < settle) {
+		return false
 	}
-	for _, s := range v.as.slots[part] {
-		if s != nil {
-			if last, x, ok := s.last(); ok && value.IsStaleNaN(x) && last <= t {
-				continue // it left: that is known
-			}
-			_, why := v.w.judge(s, time.UnixMilli(t), back)
-			return why == ""
+	for _, s := range slots {
+		if s == nil {
+			continue
 		}
+		if last, x, ok := s.last(); ok && value.IsStaleNaN(x) && last <= t {
+			continue // it left: that is known
+		}
+		_, why := v.w.judge(s, time.UnixMilli(t), back)
+		return why == ""
 	}
 	return true
 }
@@ -234,4 +236,31 @@ func (w *Window) Record(asset, rule string, l *Layout, t time.Time, values []flo
 // Unrecord ends what a recording rule wrote: it is loaded no more.
 func (w *Window) Unrecord(asset, rule string, t time.Time) {
 	w.Record(asset, rule, &Layout{ID: [32]byte{1}}, t, nil, false)
+}
+
+// Interval is how often the asset reports: the shortest of its sources' intervals, 0 if none said.
+func (v *View) Interval() time.Duration { return v.as.interval() }
+
+// Said is the time of the newest block of a part, and how often one is due; 0 for what the house writes.
+func (v *View) Said(part int) (t int64, every time.Duration) {
+	for _, s := range v.slotsOf(part) {
+		if s != nil && s.src != nil && !s.src.house() {
+			return s.src.newest(), s.src.interval
+		}
+	}
+	return 0, 0
+}
+
+func (v *View) slotsOf(part int) []*series {
+	v.Parts()
+	return v.as.slots[part]
+}
+
+// SetDemand tells which series rules look back on, and how far; the window keeps that much of them.
+func (w *Window) SetDemand(sels []Selector) {
+	var d time.Duration
+	for _, s := range sels {
+		d = max(d, s.Lookback)
+	}
+	w.SetLookback(d + StaleAfter)
 }

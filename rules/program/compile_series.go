@@ -73,6 +73,9 @@ func (c *compiler) load(n *parser.VectorSelector, times bool) vector {
 	for _, b := range blocks {
 		if b != nil {
 			b.slots, b.lanes = slices.Clip(b.slots), slices.Clip(b.lanes)
+			if len(b.lanes) == len(lanes) {
+				b.lanes = nil
+			}
 			o.blocks = append(o.blocks, *b)
 		}
 	}

@@ -11,8 +11,16 @@ type slot struct{ part, slot, lane int32 }
 type block struct {
 	part int32
 	// need is how many values the block must have.
-	need         int32
+	need int32
+	// slots are the series of the block, lanes those of the selector; lanes are nil where they are 0, 1, 2 …
 	slots, lanes []int32
+}
+
+func (b *block) lane(i int) int32 {
+	if b.lanes == nil {
+		return int32(i)
+	}
+	return b.lanes[i]
 }
 
 // loadOp is a vector selector: the newest sample of every series, not older than the look-back and no stale marker.
@@ -40,17 +48,11 @@ func (o *loadOp) run(m *Machine) error {
 		c := m.column(b.part)
 		if !c.ok || c.t > ref || c.t <= ref-o.lookback || int32(len(c.values)) < b.need {
 			for j, s := range b.slots {
-				out[b.lanes[j]] = o.last(m, b.part, s, ref)
+				out[b.lane(j)] = o.last(m, b.part, s, ref)
 			}
 			continue
 		}
-		if o.times {
-			o.timesOf(out, c, b)
-			continue
-		}
-		for j, s := range b.slots {
-			out[b.lanes[j]] = c.values[s]
-		}
+		b.take(out, c, o.times)
 	}
 	if len(o.rest) > 0 {
 		o.others(m, out, ref)
@@ -58,10 +60,24 @@ func (o *loadOp) run(m *Machine) error {
 	return nil
 }
 
-func (o *loadOp) timesOf(out []float64, c *column, b *block) {
-	for j, s := range b.slots {
-		if out[b.lanes[j]] = nothing; !absent(c.values[s]) {
-			out[b.lanes[j]] = float64(c.t) / 1000
+// take is what the selector reads of a block that is new enough: its values, or its time in seconds.
+func (b *block) take(out []float64, c *column, times bool) {
+	switch {
+	case times:
+		for j, s := range b.slots {
+			lane := b.lane(j)
+			if out[lane] = nothing; !absent(c.values[s]) {
+				out[lane] = float64(c.t) / 1000
+			}
+		}
+	case b.lanes == nil:
+		out, values := out[:len(b.slots)], c.values
+		for j, s := range b.slots {
+			out[j] = values[s]
+		}
+	default:
+		for j, s := range b.slots {
+			out[b.lanes[j]] = c.values[s]
 		}
 	}
 }

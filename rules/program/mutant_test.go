@@ -78,7 +78,7 @@ func (o blindLoad) run(m *Machine) error {
 	for _, b := range o.blocks {
 		for i, s := range b.slots {
 			ts, vs := m.view.Range(m.at[b.part], int(s), ref-o.lookback, ref, &m.buf)
-			if out := &m.reg(o.out)[b.lanes[i]]; absent(*out) && len(ts) > 0 && !o.times {
+			if out := &m.reg(o.out)[b.lane(i)]; absent(*out) && len(ts) > 0 && !o.times {
 				*out = vs[len(vs)-1]
 			}
 		}

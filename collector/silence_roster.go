@@ -78,7 +78,23 @@ func (r *roster) look(h *watched, now time.Time) {
 		h.site.silent++
 		return
 	}
-	r.wheel.put(h, h.Heard.Add(r.given.Of(h.Life)))
+	r.wheel.put(h, r.next(h.Life, now))
+}
+
+// lookAgain is the longest that nobody looks at a host. Its time may become shorter without anybody saying so: it is told to
+// report more often, or begins to report at all.
+const lookAgain = 30 * time.Second
+
+// next is when a host that is not silent has to be looked at.
+func (r *roster) next(l incident.Life, now time.Time) time.Time {
+	again := lookAgain
+	if l.Word != incident.Report || l.Excused() { // it is given long, until its first report
+		again = r.given.Least
+	}
+	if due := l.Heard.Add(r.given.Of(l)); due.Before(now.Add(again)) {
+		return due
+	}
+	return now.Add(again)
 }
 
 // turn looks at those who are due and at those who are silent; it tells whether somebody fell silent or was heard again.
@@ -94,7 +110,7 @@ func (r *roster) turn(now time.Time) (news bool) {
 			delete(r.silent, h)
 			h.site.silent--
 			h.said = time.Time{} // told at once when it is silent again
-			r.wheel.put(h, h.Heard.Add(r.given.Of(h.Life)))
+			r.wheel.put(h, r.next(h.Life, now))
 			news = true
 		case !h.Heard.Equal(heard): // heard, and silent again
 			news = true

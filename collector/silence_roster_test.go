@@ -110,7 +110,7 @@ func TestQuietHostsAreLeftAlone(t *testing.T) {
 	c.looked = 0
 	c.pass(t, minutes*60)
 	// Each comes due 30 s after the report it was last seen with, of which one comes in 10 s: every 20 s to 31 s.
-	if low, high := hosts*minutes*60/32, hosts*minutes*60/20; c.looked < low || c.looked > high {
+	if low, high := hosts*minutes*60/32, hosts*minutes*60/19; c.looked < low || c.looked > high {
 		t.Errorf("looked %d times in %d minutes, want %d to %d", c.looked, minutes, low, high)
 	}
 	if len(c.said) != 0 || len(c.downs) != 0 {
@@ -140,6 +140,34 @@ func TestASilentHostIsFoundInTime(t *testing.T) {
 	c.looked = 0
 	if c.pass(t, 1); c.looked > 12 {
 		t.Errorf("%d looks when all is well again", c.looked)
+	}
+}
+
+// A host that was given long is given no longer than any other once it reports: one that enrolled, said goodbye, was waited
+// for since the start, or reported less often.
+func TestAHostThatWasGivenLong(t *testing.T) {
+	for name, was := range map[string]func(l *incident.Life){
+		"enrolled":     func(l *incident.Life) { l.Word = incident.Enrolment },
+		"said goodbye": func(l *incident.Life) { l.Goodbye = "reboot" },
+		"started":      func(l *incident.Life) { l.Word, l.Interval = incident.Start, longestInterval },
+		"was slow":     func(l *incident.Life) { l.Interval = longestInterval },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCrowd(2, 2)
+			l := c.heard["s0h0"]
+			was(&l)
+			c.heard["s0h0"] = l
+			c.pass(t, 5, "s0h0")
+			l = c.order[0]
+			l.Heard = c.at
+			c.heard["s0h0"] = l // its last report
+			for len(c.said) == 0 && c.at.Sub(l.Heard) < 20*time.Minute {
+				c.pass(t, 1, "s0h0")
+			}
+			if d := c.at.Sub(l.Heard); !slices.Equal(c.said, []string{"HostSilent s0h0 fires"}) || d > 62*time.Second {
+				t.Errorf("said %v after %v", c.said, d)
+			}
+		})
 	}
 }
 

@@ -83,7 +83,7 @@ func writeCorpus(t *testing.T, items []item) {
 
 // How many mutants of an item have kept verdicts, and how many are compared with a promtool that is there.
 const (
-	mutantsKept = 12
+	mutantsKept = 6
 	mutantsLive = 80
 )
 

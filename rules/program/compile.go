@@ -35,7 +35,7 @@ func (x *Expr) Compile(parts []*window.Part, identity string) (*Program, error) 
 		v = c.vector(x.expr)
 	}
 	if c.err == nil && c.p.size > maxCells {
-		c.err = fmt.Errorf("%s would need more than %d MiB to run over %d series: make its subquery shorter", x.expr, maxCells>>17, c.total())
+		c.err = fmt.Errorf("%s would need more than %d MiB to run over %d series: make its subquery shorter, or let fewer series match each other", x.expr, maxCells>>17, c.total())
 	}
 	if c.err != nil {
 		return nil, fmt.Errorf("compile for an asset: %w", c.err)

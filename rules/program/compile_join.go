@@ -112,13 +112,16 @@ func (c *compiler) match(n *parser.BinaryExpr, l, r vector) vector {
 		}
 	}
 	j := &joining{n: n, many: many, one: one, joints: joints, of: manys, swapped: m.Card == parser.CardOneToMany}
-	j.label()
+	if !j.label() {
+		c.p.size = maxCells + 1
+		return vector{}
+	}
 	out := vector{c.room(len(j.lanes)), j.lanes}
 	if j.simple {
 		c.emit(j.pairs(l, r, out))
 	} else {
 		c.emit(&matchOp{
-			op: n.Op, bool: n.ReturnBool, many: many.span, one: one.span, out: out.span, met: c.room(len(j.lanes)),
+			op: n.Op, asBool: n.ReturnBool, many: many.span, one: one.span, out: out.span, met: c.room(len(j.lanes)),
 			joints: j.joints, swapped: j.swapped, single: m.Card == parser.CardOneToOne, fault: fmt.Errorf("%s: %w", n, ErrMatching),
 		})
 	}
@@ -139,11 +142,19 @@ type joining struct {
 
 // label finds what comes out of each joint, in the order of the side of many as the engine has it. Joints that nothing can
 // come out of go, but where more than one lane of the side of one has the same signature, which is an error whenever both
-// have samples.
-func (j *joining) label() {
+// have samples. It returns false when that are too many.
+func (j *joining) label() bool {
 	single := j.n.VectorMatching.Card == parser.CardOneToOne
-	results := make([]*set, len(j.joints))
-	numbers := make([][]int32, len(j.joints))
+	cells := 0
+	given := make([][]int32, len(j.joints))
+	for i := range j.joints {
+		given[i] = j.kinds(&j.joints[i])
+		cells += len(j.joints[i].many) * len(given[i])
+	}
+	if cells > maxCells {
+		return false
+	}
+	results, numbers := make([]*set, len(j.joints)), make([][]int32, len(j.joints))
 	j.simple = true
 	for lane, i := range j.of {
 		if i < 0 {
@@ -154,7 +165,7 @@ func (j *joining) label() {
 			results[i] = newSet(1)
 		}
 		before := len(results[i].all)
-		for _, b := range x.one {
+		for _, b := range given[i] {
 			n := results[i].number(j.result(j.many.lanes[lane], j.one.lanes[b]))
 			if int(n) == len(numbers[i]) {
 				numbers[i] = append(numbers[i], int32(len(j.lanes)))
@@ -168,6 +179,26 @@ func (j *joining) label() {
 	}
 	j.joints = slices.DeleteFunc(j.joints, func(x joint) bool { return len(x.many) == 0 && len(x.one) < 2 })
 	j.simple = j.simple && !slices.ContainsFunc(j.joints, func(x joint) bool { return len(x.one) > 1 })
+	return true
+}
+
+// kinds finds the kinds of the side of one of a joint, and gives a lane of each.
+func (j *joining) kinds(x *joint) (given []int32) {
+	include := j.n.VectorMatching.Include
+	if len(include) == 0 {
+		x.kinds = 1
+		return x.one[:1]
+	}
+	s := newSet(len(x.one))
+	for _, lane := range x.one {
+		n := s.number(labels.NewBuilder(j.one.lanes[lane]).Keep(include...).Labels())
+		if int(n) == len(given) {
+			given = append(given, lane)
+		}
+		x.kind = append(x.kind, n)
+	}
+	x.kinds = len(given)
+	return given
 }
 
 // result is what comes of a lane of many and one of the other side.
@@ -194,7 +225,7 @@ func (j *joining) result(many, one labels.Labels) labels.Labels {
 func (j *joining) pairs(l, r, out vector) op {
 	n := len(j.lanes)
 	o := &pairsOp{
-		op: j.n.Op, bool: j.n.ReturnBool, l: l.span, r: r.span, out: out.span, lhs: make([]int32, n), rhs: make([]int32, n),
+		op: j.n.Op, asBool: j.n.ReturnBool, l: l.span, r: r.span, out: out.span, lhs: make([]int32, n), rhs: make([]int32, n),
 	}
 	for _, x := range j.joints {
 		for i, lane := range x.many {

@@ -5,7 +5,7 @@ import "github.com/prometheus/prometheus/promql/parser"
 // pairsOp is a binary operator on two vectors where no lane can match more than one: arithmetic, or a comparison.
 type pairsOp struct {
 	op       parser.ItemType
-	bool     bool
+	asBool   bool
 	l, r     span
 	out      span
 	lhs, rhs []int32 // lanes, by lane of the result; nil where they are the same
@@ -28,7 +28,7 @@ func (o *pairsOp) run(m *Machine) error {
 		}
 		out[i] = nothing
 		if !absent(l[a]) && !absent(r[b]) {
-			out[i] = operate(o.op, o.bool, l[a], r[b])
+			out[i] = operate(o.op, o.asBool, l[a], r[b])
 		}
 	}
 	return nil
@@ -51,15 +51,25 @@ func (o *pairsOp) size() int { return 112 + sizeOf(o.lhs) + sizeOf(o.rhs) }
 // joint is the lanes of both sides that match each other.
 type joint struct {
 	many, one []int32
-	// out is the lane of the result for each lane of many with each of one; a row for each of many.
-	out []int32
+	// kind is what a lane of one gives to the labels of the result, by number; nil where that is the same for all.
+	kind []int32
+	// out is the lane of the result for each lane of many with each kind; a row of that many kinds for each of many.
+	out   []int32
+	kinds int
+}
+
+func (j *joint) lane(many, one int) int32 {
+	if j.kind == nil {
+		return j.out[many]
+	}
+	return j.out[many*j.kinds+int(j.kind[one])]
 }
 
 // matchOp is a binary operator on two vectors where more than one lane of a side can match one of the other: which do is
 // seen when the program runs, and too many are an error.
 type matchOp struct {
 	op        parser.ItemType
-	bool      bool
+	asBool    bool
 	many, one span
 	out       span
 	// met is as long as out, for what was matched, whether it was kept or not.
@@ -104,7 +114,7 @@ func (o *matchOp) join(out, met, many, one []float64, j *joint, r int) bool {
 		if absent(x) {
 			continue
 		}
-		to := j.out[i*len(j.one)+r]
+		to := j.lane(i, r)
 		if met[to] != 0 || matched && o.single {
 			return false
 		}
@@ -113,7 +123,7 @@ func (o *matchOp) join(out, met, many, one []float64, j *joint, r int) bool {
 		if o.swapped {
 			a, b = b, a
 		}
-		out[to] = operate(o.op, o.bool, a, b)
+		out[to] = operate(o.op, o.asBool, a, b)
 	}
 	return true
 }
@@ -150,7 +160,7 @@ func some(v []float64) bool {
 func (o *matchOp) size() int {
 	n := 120 + sizeOf(o.joints)
 	for _, j := range o.joints {
-		n += sizeOf(j.many) + sizeOf(j.one) + sizeOf(j.out)
+		n += sizeOf(j.many) + sizeOf(j.one) + sizeOf(j.kind) + sizeOf(j.out)
 	}
 	return n
 }

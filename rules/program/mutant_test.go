@@ -193,7 +193,7 @@ var mutants = []mutant{
 		}
 		return o
 	}},
-	{name: "bool forgotten, of vectors", op: on(func(o *pairsOp) { o.bool = false })},
+	{name: "bool forgotten, of vectors", op: on(func(o *pairsOp) { o.asBool = false })},
 	{name: "unless and and swapped", op: on(func(o *setOp) { o.unless = !o.unless })},
 	{name: "or adds what is there", op: on(func(o *orOp) {
 		for i := range o.rhs {

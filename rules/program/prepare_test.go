@@ -209,8 +209,8 @@ func TestHardBits(t *testing.T) {
 	}
 }
 
-// TestSubqueriesAreBounded: what would take too much memory is no program.
-func TestSubqueriesAreBounded(t *testing.T) {
+// TestProgramsAreBounded: what would take too much memory is no program.
+func TestProgramsAreBounded(t *testing.T) {
 	p := &window.Part{Name: "s"}
 	for i := range 5000 {
 		p.Series = append(p.Series, labels.FromStrings("__name__", "a", "i", string(rune(0x4e00+i)), "instance", window.OwnInstance))
@@ -221,8 +221,15 @@ func TestSubqueriesAreBounded(t *testing.T) {
 	if _, err := x.Compile([]*window.Part{p}, id); err == nil || !strings.Contains(err.Error(), "32 MiB") {
 		t.Errorf("5000 series at 1000 steps: %v", err)
 	}
-	if _, err := prepared(t, `max_over_time(a[10m:1m])`).Compile([]*window.Part{p}, id); err != nil {
-		t.Error(err)
+	x = prepared(t, `a * on (instance) group_left (i) a`)
+	if _, err := x.Compile([]*window.Part{p}, x.Identity(assets[0])); err == nil || !strings.Contains(err.Error(), "match each other") {
+		t.Errorf("5000 series that match 5000: %v", err)
+	}
+	for _, expr := range []string{`max_over_time(a[10m:1m])`, `a * on (instance) a`} {
+		x := prepared(t, expr)
+		if _, err := x.Compile([]*window.Part{p}, x.Identity(assets[0])); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

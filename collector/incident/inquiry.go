@@ -130,13 +130,24 @@ func (r Inquiry) Found(a rules.Alert) rules.Alert {
 		}
 	case name == SiteSilent || name == CollectorBlind:
 		switch answers, mute := r.count(); {
+		case answers > 0 && mute > 0:
+			said += " Some of the hosts that were pinged answer and some do not, so it is not the line alone."
 		case answers > 0:
 			said += " Hosts there can be reached, so the line is up: what they send does not arrive here. Look at firewalls on the way to this collector's port for agents."
 		case mute > 0:
 			said += " None of the hosts that were pinged answers."
 		}
 	}
-	return withAnnotations(a, b.Set("description", said+" "+strings.Join(lines, ". ")+".").Labels())
+	return withAnnotations(a, b.Set("description", said+sentences(lines)).Labels())
+}
+
+// sentences are lines as a text goes on with them.
+func sentences(lines []string) string {
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(" " + strings.ToUpper(l[:1]) + l[1:] + ".")
+	}
+	return b.String()
 }
 
 func withAnnotations(a rules.Alert, notes labels.Labels) rules.Alert {

@@ -27,7 +27,8 @@ type TestRun struct {
 	Only func(name string) bool
 	// IgnoreUnknownFields takes rule files with keys that Prometheus does not know.
 	IgnoreUnknownFields bool
-	// Evaluation makes what evaluates the rules' expressions in one test; nil is Prometheus' engine.
+	// Evaluation makes what evaluates the rules' expressions in one test; nil is both Prometheus' engine and AtArrival: a
+	// test passes when both give what is expected.
 	Evaluation func(TestBed) Evaluation
 }
 
@@ -91,8 +92,7 @@ func (r TestRun) Run(ctx context.Context) (TestReport, error) {
 			}
 			report.Warnings = files.Warnings
 		}
-		b := bench{run: r, file: &file, test: t, groups: groups}
-		report.Failures = append(report.Failures, b.perform(ctx)...)
+		report.Failures = append(report.Failures, r.perform(ctx, &file, t, groups)...)
 		report.Tests = append(report.Tests, t.title())
 		report.Warnings = append(report.Warnings, t.traps(r.File)...)
 		if err := ctx.Err(); err != nil {
@@ -103,6 +103,24 @@ func (r TestRun) Run(ctx context.Context) (TestReport, error) {
 		report.Warnings = append(report.Warnings, r.File+": no test was run: want some under tests, or another name to run")
 	}
 	return report, nil
+}
+
+// perform runs one test in every way in which its rules are evaluated.
+func (r TestRun) perform(ctx context.Context, file *testFile, t *testGroup, groups []Group) []Failure {
+	b := bench{run: r, file: file, test: t, groups: groups}
+	failures := b.perform(ctx)
+	if r.Evaluation != nil || len(Local(groups)) == 0 {
+		return failures
+	}
+	r.Evaluation = AtArrival
+	b = bench{run: r, file: file, test: t, groups: groups}
+	for _, f := range b.perform(ctx) {
+		if !slices.ContainsFunc(failures, func(x Failure) bool { return x.String() == f.String() }) {
+			f.What = "at arrival: " + f.What
+			failures = append(failures, f)
+		}
+	}
+	return failures
 }
 
 // load reads the rules and puts their groups into the order of evaluation. Groups that order does not name are evaluated

@@ -130,19 +130,7 @@ func (p *pipeline) fillIn(ctx context.Context, now time.Time) error {
 	if len(alerts) == 0 {
 		return nil
 	}
-	looking, cancel := context.WithTimeout(ctx, fillFor)
-	defer cancel()
-	found := map[string][]ticket.Evidence{}
-	for i, a := range alerts {
-		if looking.Err() != nil {
-			for _, later := range alerts[i:] {
-				p.thin.owe(later)
-			}
-			break
-		}
-		key := incident.KeyOf(a).String()
-		found[key] = append(found[key], p.evidence.omitted(looking, a, now)...)
-	}
+	found := p.lookUp(ctx, alerts, now)
 	var did outcome
 	err := p.store.Update(ctx, "", func(tx store.Tx) error {
 		did = outcome{}
@@ -169,6 +157,22 @@ func (p *pipeline) fillIn(ctx context.Context, now time.Time) error {
 	}
 	p.done(did)
 	return nil
+}
+
+// lookUp reads what was left out, by incident, for as many alerts as there is time for; the others go on waiting.
+func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time.Time) map[string][]ticket.Evidence {
+	ctx, cancel := context.WithTimeout(ctx, fillFor)
+	defer cancel()
+	found := map[string][]ticket.Evidence{}
+	for _, a := range alerts {
+		if ctx.Err() != nil {
+			p.thin.owe(a)
+			continue
+		}
+		key := incident.KeyOf(a).String()
+		found[key] = append(found[key], p.evidence.omitted(ctx, a, now)...)
+	}
+	return found
 }
 
 // omitted is what gather leaves out when it is to be lean.

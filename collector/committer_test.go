@@ -252,12 +252,15 @@ func (u unsure) Update(ctx context.Context, decision string, fn func(store.Tx) e
 func TestCommitRepeatedTakesEffectOnce(t *testing.T) {
 	s := storetest.Open(t)
 	p := newPipeline(t, unsure{s}, 500)
-	batch := prepared(t, p, flips(0, "DiskFull", noonOf), flips(1, "DiskFull", noonOf))
+	over := flips(0, "DiskFull", noonOf)
+	over[0].From, over[0].Alert.State, over[0].Alert.EndedAt, over[0].Alert.End = rules.Firing, rules.Inactive, noonOf, rules.Recovered
+	batch := prepared(t, p, flips(0, "DiskFull", noonOf), flips(1, "DiskFull", noonOf), over)
 	p.writeAll(batch)
 	if !errors.Is(batch[0].err, store.ErrDisk) {
 		t.Fatal(batch[0].err)
 	}
 	p.store = s
+	before, _ := contents(t, s)
 	again := prepared(t, p, flips(1, "DiskFull", noonOf), flips(2, "DiskFull", noonOf), flips(2, "DiskFull", noonOf), flips(0, "DiskFull", noonOf))
 	p.writeAll(again)
 	for _, c := range again {
@@ -266,8 +269,8 @@ func TestCommitRepeatedTakesEffectOnce(t *testing.T) {
 		}
 	}
 	tickets, messages := contents(t, s)
-	if len(tickets) != 3 || len(messages) != 3 {
-		t.Errorf("%d tickets, %d messages, want 3 and 3", len(tickets), len(messages))
+	if d := cmp.Diff(before, tickets[:2]); d != "" || len(tickets) != 3 || len(messages) != 4 {
+		t.Errorf("%d tickets, %d messages, want 3 and 4; what was there before changed: %s", len(tickets), len(messages), d)
 	}
 }
 

@@ -96,13 +96,19 @@ func BenchmarkStock(b *testing.B) {
 	}
 }
 
-// BenchmarkCompile compiles a rule for one layout.
+// BenchmarkCompile compiles a rule, parsed and prepared already, for one layout.
 func BenchmarkCompile(b *testing.B) {
-	w, _ := servers(1)
+	w, _ := servers(8)
 	for _, k := range kinds {
 		b.Run(k.name, func(b *testing.B) {
-			w.View("web0", func(v *window.View) {
-				measured(b, 1, func() { compiled(b, v, k.expr) })
+			w.View("web7", func(v *window.View) {
+				x, parts, _ := chosen(b, v, k.expr)
+				id := x.Identity(v.Asset())
+				measured(b, 1, func() {
+					if _, err := x.Compile(parts, id); err != nil {
+						b.Fatal(err)
+					}
+				})
 			})
 		})
 	}

@@ -22,11 +22,7 @@ func (x *Expr) Compile(parts []*window.Part, identity string) (*Program, error) 
 		return c.p, nil
 	}
 	for _, p := range parts {
-		series := make([]labels.Labels, len(p.Series))
-		for i, l := range p.Series {
-			series[i] = bare(l, identity)
-		}
-		c.series, c.live = append(c.series, series), append(c.live, p.Live)
+		c.series, c.live = append(c.series, bareAll(p.Series, identity)), append(c.live, p.Live)
 	}
 	var v vector
 	if x.expr.Type() == parser.ValueTypeScalar {

@@ -90,9 +90,23 @@ func placeholder(name string) string {
 	return ""
 }
 
-// bare is a series of a part without the own labels that the asset does not have.
+// bareAll are the series of a part without the own labels that the asset does not have; read only.
+func bareAll(series []labels.Labels, id string) []labels.Labels {
+	if hasAll(id) {
+		return series
+	}
+	out := make([]labels.Labels, len(series))
+	for i, l := range series {
+		out[i] = bare(l, id)
+	}
+	return out
+}
+
+// hasAll tells whether the asset has a customer and a site.
+func hasAll(id string) bool { return id[0] == '1' && id[1] == '1' }
+
 func bare(l labels.Labels, id string) labels.Labels {
-	if id[0] == '1' && id[1] == '1' {
+	if hasAll(id) {
 		return l
 	}
 	lb := labels.NewBuilder(l)

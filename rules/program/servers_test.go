@@ -85,7 +85,18 @@ func servers(n int) (*window.Window, int64) {
 	return w, last.UnixMilli()
 }
 
+// compiled is the program of an expression for an asset, and where its parts are.
 func compiled(tb testing.TB, v *window.View, expr string) (*Program, []int) {
+	x, parts, at := chosen(tb, v, expr)
+	p, err := x.Compile(parts, x.Identity(v.Asset()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p, at
+}
+
+// chosen is an expression, the parts of an asset that it reads, and where they are.
+func chosen(tb testing.TB, v *window.View, expr string) (x *Expr, parts []*window.Part, at []int) {
 	e, err := newParser().ParseExpr(expr)
 	if err != nil {
 		tb.Fatal(err)
@@ -94,18 +105,12 @@ func compiled(tb testing.TB, v *window.View, expr string) (*Program, []int) {
 	if timer != nil {
 		tb.Fatal(timer.Why)
 	}
-	var parts []*window.Part
-	var at []int
 	for i, p := range v.Parts() {
 		if x.Reads(p, v.Asset()) {
 			parts, at = append(parts, p), append(at, i)
 		}
 	}
-	p, err := x.Compile(parts, x.Identity(v.Asset()))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return p, at
+	return x, parts, at
 }
 
 // TestRunsDoNotAllocate once a machine has grown to what the program needs.

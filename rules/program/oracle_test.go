@@ -76,10 +76,7 @@ func (q question) check(m *Machine, e *promql.Engine, spoil mutant) (said, error
 	}
 	want = about(want, x, a)
 	if err := sameSamples(got, want); err != nil || spoil.name != "" {
-		if strings.Contains(q.expr, "k ") && sameValues(got, want) {
-			err = nil // topk and bottomk take any of equal samples
-		}
-		return said{}, err
+		return said{}, q.excuse(err, got, want)
 	}
 	s := said{samples: len(want)}
 	for l, v := range want {
@@ -88,6 +85,21 @@ func (q question) check(m *Machine, e *promql.Engine, spoil mutant) (said, error
 		}
 	}
 	return s, q.fleet(m, e, x, a, want)
+}
+
+// excuse lets pass what another order of series explains: topk and bottomk take any of equal samples; and where series with
+// several names become one when these go, what is added up in another order loses other digits.
+func (q question) excuse(err error, got, want map[string]float64) error {
+	tolerance := 1e-12
+	if strings.Contains(q.expr, "__name__") && strings.Contains(q.expr, "std") {
+		tolerance = 1e-6
+	}
+	near := func(a, b float64) bool { return within(tolerance, a, b) }
+	switch {
+	case strings.Contains(q.expr, "k ") && sameValues(got, want), maps.EqualFunc(got, want, near):
+		return nil
+	}
+	return err
 }
 
 // sameValues tells whether the values are the same, whatever they are called.
@@ -194,6 +206,8 @@ var rare = []string{
 	`label_replace({__name__=~"a|b"}, "__name__", "z", "", "")`, `min_over_time(topk by (instance) (1, total)[2m:15s])`,
 	`absent(a{instance="web1"} @ start())`, `sum by (instance) (sort_desc({__name__=~"a|b|c"}))`, `a{instance=~"web1|", site=~".+"}`,
 	`topk(2, {__name__=~"a|b", instance="web1"})`, `max({__name__=~"a|b", instance="web2"}) or vector(0)`, `a ^ -(b)`, `a atan2 b`,
+	`absent((a{instance="web1"}))`, `timestamp((a)) - time()`, `sum by (instance) (((a)))`, `rate((total[2m]))`, `timestamp(a @ end())`,
+	`max_over_time((a @ end())[1m:15s])`, `max_over_time(timestamp(a)[1m:15s] @ end() offset 30s)`, `(a > 1) + on (instance, d) group_left (m, job) b`,
 }
 
 // TestRareExpressions asks them of several worlds.

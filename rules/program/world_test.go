@@ -310,9 +310,11 @@ func columnOf(v *window.View, part int) column {
 }
 
 // same tells whether two values are equal, or as near as another order of addition may bring them.
-func same(a, b float64) bool {
+func same(a, b float64) bool { return within(1e-12, a, b) }
+
+func within(tolerance, a, b float64) bool {
 	if math.IsNaN(a) || math.IsNaN(b) {
 		return math.IsNaN(a) && math.IsNaN(b)
 	}
-	return a == b || math.Abs(a-b) <= 1e-12*max(math.Abs(a), math.Abs(b))
+	return a == b || math.Abs(a-b) <= tolerance*max(math.Abs(a), math.Abs(b))
 }

@@ -121,11 +121,11 @@ func New(o Options) *Evaluator {
 
 // Load replaces the groups, at once and together, after evaluations under way have ended. A rule that is still there by
 // Origin.ID keeps its alerts; those of rules that are not end as rules.RuleGone with the next commit. The window is told
-// how far back to keep.
+// what rules look back on.
 func (e *Evaluator) Load(groups []rules.Group) {
 	e.turn.Lock()
 	defer e.turn.Unlock()
-	e.opts.Window.SetLookback(rules.Lookback(groups))
+	e.opts.Window.SetDemand(rules.Demand(groups))
 	local := rules.Local(groups)
 	e.mu.Lock()
 	defer e.mu.Unlock()

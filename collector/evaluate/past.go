@@ -84,6 +84,7 @@ func (e *Evaluator) apart(w *window.Window, c Committer) *Evaluator {
 	groups := e.local
 	e.mu.Unlock()
 	made.Load(groups)
+	w.SetLookback(rules.Lookback(groups)) // curves show series that no rule looks back on, too
 	return made
 }
 

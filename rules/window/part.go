@@ -60,7 +60,7 @@ func (a Asset) Labels(lbls labels.Labels) labels.Labels {
 }
 
 // build is Labels with memory that can be used again.
-func (a Asset) build(sb *labels.ScratchBuilder, lbls labels.Labels) labels.Labels {
+func (a *Asset) build(sb *labels.ScratchBuilder, lbls labels.Labels) labels.Labels {
 	sb.Reset()
 	lbls.Range(func(l labels.Label) {
 		if v := a.own(l.Value); v != "" {

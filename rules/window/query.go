@@ -119,7 +119,7 @@ func (q *querier) Close() error {
 
 // Select is storage.Querier's.
 func (q *querier) Select(_ context.Context, sorted bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
-	sel := selection{q: q, find: newFinder(ms), mint: q.mint, maxt: q.maxt, limit: math.MaxInt}
+	sel := &selection{q: q, find: newFinder(ms), mint: q.mint, maxt: q.maxt, limit: math.MaxInt}
 	if hints != nil {
 		if hints.Limit > 0 {
 			sel.limit = hints.Limit
@@ -177,6 +177,8 @@ type selection struct {
 	t     []int64
 	v     []float64
 	buf   Buffer
+	// builder makes labels when they are asked for.
+	builder labels.ScratchBuilder
 }
 
 // asset takes in the series of an asset; false when there are enough.
@@ -251,7 +253,7 @@ func (x *selection) slot(a *Asset, s *source, slot int32, hide func(int64) bool)
 		x.views = make([]view, 0, min(max(16, 2*cap(x.views)), 1024))
 	}
 	x.views = append(x.views, view{
-		asset: a, of: s.part.Series[slot], id: id, slabs: slabs, mint: x.mint, maxt: x.maxt,
+		asset: a, with: &x.builder, of: s.part.Series[slot], id: id, slabs: slabs, mint: x.mint, maxt: x.maxt,
 		t: x.t[from:len(x.t):len(x.t)], v: x.v[from:len(x.v):len(x.v)],
 	})
 	x.all = append(x.all, &x.views[len(x.views)-1])

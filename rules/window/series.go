@@ -13,6 +13,7 @@ import (
 // view is a series as it stood when it was selected: slabs, opened when it is read, and the samples behind them.
 type view struct {
 	asset      *Asset
+	with       *labels.ScratchBuilder // shared by all of a selection
 	of         labels.Labels
 	lbls       labels.Labels
 	id         uint64
@@ -25,7 +26,7 @@ type view struct {
 // Labels are made when they are asked for.
 func (v *view) Labels() labels.Labels {
 	if v.lbls.IsEmpty() {
-		v.lbls = v.asset.Labels(v.of)
+		v.lbls = v.asset.build(v.with, v.of)
 	}
 	return v.lbls
 }

@@ -27,6 +27,8 @@ type facts struct {
 	hosts map[string]hostFacts
 	// paces are how often hosts reported when the collector stopped, for those that were not heard yet.
 	paces map[string]time.Duration
+	// before are the reports of hosts that were not heard yet which the window took up from the last stop.
+	before map[string]spans
 }
 
 func newFacts() *facts {
@@ -55,7 +57,11 @@ func (f *facts) known(asset string) (hostFacts, bool) {
 func (f *facts) learn(r ingest.Report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	h, _ := f.known(r.Asset.Name)
+	h, heard := f.known(r.Asset.Name)
+	if !heard {
+		h.reports = f.before[r.Asset.Name]
+		delete(f.before, r.Asset.Name)
+	}
 	defer func() { f.hosts[r.Asset.Name] = h }()
 	h.Heard = r.ReceivedAt
 	if r.Replayed {

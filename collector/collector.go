@@ -89,6 +89,8 @@ type Collector struct {
 	// pinging is how silent hosts are asked, own which addresses this host has.
 	pinging atomic.Pointer[pingTerms]
 	own     atomic.Pointer[map[netip.Addr]bool]
+	// keepWindow is true when a stop is to leave the window to the next start.
+	keepWindow atomic.Bool
 	// lookback is how far back the loaded rules look, in nanoseconds.
 	lookback atomic.Int64
 }
@@ -247,6 +249,8 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 	if err := c.openRules(ctx, groups); err != nil {
 		return err
 	}
+	c.loadWindow()
+	c.keepWindow.Store(true)
 	c.past.reviews = evaluate.NewReviews(evaluate.ReviewOptions{
 		Live: c.evaluator, Tell: c.past.told, Logger: c.log.With("part", "review"), Registerer: c.reg,
 		Now: func() time.Time { return c.now() },
@@ -389,11 +393,16 @@ func (c *Collector) unready() []string {
 	return nil
 }
 
-// Close closes what New opened. Call it when Run has returned.
+// Close leaves the window to the next start and closes what New opened. Call it when Run has returned.
 func (c *Collector) Close() {
 	for _, l := range []net.Listener{c.web, c.agents} {
 		if l != nil {
 			l.Close() // Run's servers have closed it already
+		}
+	}
+	if c.keepWindow.Swap(false) {
+		if err := c.saveWindow(); err != nil {
+			c.log.Error("agents will have to send again what rules look back on", "err", err)
 		}
 	}
 	if c.history != nil {

@@ -32,6 +32,8 @@ type facts struct {
 	paces map[string]time.Duration
 	// sharing is how many hosts report from an address.
 	sharing map[netip.Addr]int
+	// before are the reports of hosts that were not heard yet which the window took up from the last stop.
+	before map[string]spans
 }
 
 func newFacts() *facts {
@@ -91,7 +93,11 @@ func (f *facts) known(asset string) (hostFacts, bool) {
 func (f *facts) learn(r ingest.Report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	h, _ := f.known(r.Asset.Name)
+	h, heard := f.known(r.Asset.Name)
+	if !heard {
+		h.reports = f.before[r.Asset.Name]
+		delete(f.before, r.Asset.Name)
+	}
 	defer func() { f.hosts[r.Asset.Name] = h }()
 	h.Heard = r.ReceivedAt
 	if r.From.IsValid() {

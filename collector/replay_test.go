@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -262,6 +264,11 @@ func restartRound(t *testing.T, rnd *rand.Rand) (known, unknown int) {
 		r := minutely(at, began, uint64(step+1), value)
 		if rnd.IntN(300) == 0 {
 			shaken.Close()
+			if rnd.IntN(2) == 0 { // it was no orderly stop
+				if err := os.Remove(filepath.Join(cfg.Storage.Path, windowSnapshot)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			shaken, restarted = newStage(t, cfg), true
 			shaken.started = at
 			replay = slices.Clone(told)

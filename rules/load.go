@@ -52,19 +52,6 @@ func Lookback(groups []Group) time.Duration {
 	return d + window.StaleAfter
 }
 
-// Demand are the selectors of all rules, each with how far back it reaches from the evaluation: what the window has to keep.
-func Demand(groups []Group) (out []window.Selector) {
-	for _, g := range groups {
-		for _, r := range g.Rules {
-			for _, s := range r.direct {
-				s.Lookback += r.QueryOffset
-				out = append(out, s)
-			}
-		}
-	}
-	return out
-}
-
 // connect gives every rule the selectors of the rules whose series it reads, directly or through others, and what they
 // look back: whether a recorded series, or ALERTS, can be known is a question about what it is made of.
 func connect(groups []Group) {

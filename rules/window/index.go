@@ -1,107 +1,132 @@
 package window
 
 import (
+	"slices"
+	"sync"
+
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// index finds series by metric name and by instance, the two labels that nearly every selector has.
+// index finds, by metric name, the parts that have it, and the sources that have such a part. It changes only when an
+// asset's shape does.
 type index struct {
-	name, instance map[string][]*series
-	size           int
+	mu     sync.RWMutex
+	shapes map[*Part]*shape
+	names  map[string][]*shape
 }
 
-func newIndex() index {
-	return index{name: map[string][]*series{}, instance: map[string][]*series{}}
+// shape is a part that is in use.
+type shape struct {
+	part  *Part
+	users []*source
+	// names are its metrics, and at where it stands in their lists.
+	names []string
+	at    []int32
 }
 
-func (x *index) add(s *series) {
-	n, i := s.lbls.Get(model.MetricNameLabel), s.lbls.Get(instanceLabel)
-	s.named, s.placed = len(x.name[n]), len(x.instance[i])
-	x.name[n] = append(x.name[n], s)
-	x.instance[i] = append(x.instance[i], s)
-	x.size++
+func newIndex() index { return index{shapes: map[*Part]*shape{}, names: map[string][]*shape{}} }
+
+// add takes in a source with its part.
+func (x *index) add(s *source) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.put(s, s.part)
 }
 
-func (x *index) remove(s *series) {
-	n, i := s.lbls.Get(model.MetricNameLabel), s.lbls.Get(instanceLabel)
-	cutOut(x.name, n, s.named, func(moved *series, at int) { moved.named = at })
-	cutOut(x.instance, i, s.placed, func(moved *series, at int) { moved.placed = at })
-	x.size--
+// remove lets go of a source.
+func (x *index) remove(s *source) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.take(s)
 }
 
-func cutOut(m map[string][]*series, key string, at int, move func(*series, int)) {
-	list := m[key]
-	end := len(list) - 1
-	list[at] = list[end]
-	move(list[at], at)
-	list[end] = nil
-	if end == 0 {
-		delete(m, key)
+// move is called before a source's part becomes another.
+func (x *index) move(s *source, to *Part) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.take(s)
+	x.put(s, to)
+}
+
+func (x *index) put(s *source, p *Part) {
+	sh := x.shapes[p]
+	if sh == nil {
+		sh = &shape{part: p, names: make([]string, len(p.Series))}
+		x.shapes[p] = sh
+		for i, lbls := range p.Series {
+			sh.names[i] = lbls.Get(model.MetricNameLabel)
+		}
+		slices.Sort(sh.names)
+		sh.names = slices.Clip(slices.Compact(sh.names))
+		sh.at = make([]int32, len(sh.names))
+		for i, n := range sh.names {
+			sh.at[i] = int32(len(x.names[n]))
+			x.names[n] = append(x.names[n], sh)
+		}
+	}
+	s.at = int32(len(sh.users))
+	sh.users = append(sh.users, s)
+}
+
+func (x *index) take(s *source) {
+	sh := x.shapes[s.part]
+	last := sh.users[len(sh.users)-1]
+	sh.users[s.at], last.at = last, s.at
+	sh.users[len(sh.users)-1] = nil
+	if sh.users = sh.users[:len(sh.users)-1]; len(sh.users) > 0 {
 		return
 	}
-	m[key] = list[:end]
+	delete(x.shapes, s.part)
+	for i, n := range sh.names {
+		list := x.names[n]
+		end := list[len(list)-1]
+		k, _ := slices.BinarySearch(end.names, n)
+		list[sh.at[i]], end.at[k] = end, sh.at[i]
+		list[len(list)-1] = nil
+		if x.names[n] = list[:len(list)-1]; len(list) == 1 {
+			delete(x.names, n)
+		}
+	}
 }
 
-// lists are the shortest known lists that together hold every series the matchers can match.
-func (x *index) lists(ms []*labels.Matcher) [][]*series {
-	best, n := [][]*series(nil), x.size+1
-	try := func(m map[string][]*series, values ...string) {
-		var lists [][]*series
-		sum := 0
-		for _, v := range values {
-			if l := m[v]; len(l) > 0 {
-				lists = append(lists, l)
-				sum += len(l)
-			}
-		}
-		if sum < n {
-			best, n = lists, sum
-		}
-	}
+// matching are the shapes in which there may be series that the matchers match; the caller holds mu.
+func (x *index) matching(ms []*labels.Matcher) []*shape {
 	for _, m := range ms {
-		var by map[string][]*series
-		switch m.Name {
-		case model.MetricNameLabel:
-			by = x.name
-		case instanceLabel:
-			by = x.instance
-		default:
-			continue
-		}
-		switch {
-		case m.Type == labels.MatchEqual:
-			try(by, m.Value)
-		case m.Type == labels.MatchRegexp && len(m.SetMatches()) > 0:
-			try(by, m.SetMatches()...)
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual && m.Value != "" {
+			return x.names[m.Value]
 		}
 	}
-	if n <= x.size {
-		return best
-	}
-	all := make([][]*series, 0, len(x.name))
-	for _, l := range x.name {
-		all = append(all, l)
+	all := make([]*shape, 0, len(x.shapes))
+	for _, sh := range x.shapes {
+		all = append(all, sh)
 	}
 	return all
 }
 
-// each calls fn for every series that the matchers match, until fn returns false.
-func (x *index) each(ms []*labels.Matcher, fn func(*series) bool) {
-	for _, list := range x.lists(ms) {
-		for _, s := range list {
-			if matches(s.lbls, ms) && !fn(s) {
-				return
-			}
+// assets are those that have series that the matchers may match, once each.
+func (x *index) assets(ms []*labels.Matcher) (list []*asset) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	shapes := x.matching(ms)
+	n := 0
+	for _, sh := range shapes {
+		n += len(sh.users)
+	}
+	list = make([]*asset, 0, n)
+	for _, sh := range shapes {
+		for _, s := range sh.users {
+			list = append(list, s.asset)
 		}
 	}
-}
-
-func matches(lbls labels.Labels, ms []*labels.Matcher) bool {
-	for _, m := range ms {
-		if !m.Matches(lbls.Get(m.Name)) {
-			return false
-		}
+	same := func(o *shape) bool { return o.part.Name == shapes[0].part.Name }
+	if slices.ContainsFunc(shapes, func(o *shape) bool { return !same(o) }) { // an asset has a source but once
+		seen := make(map[*asset]bool, len(list))
+		list = slices.DeleteFunc(list, func(as *asset) bool {
+			was := seen[as]
+			seen[as] = true
+			return was
+		})
 	}
-	return true
+	return list
 }

@@ -2,7 +2,6 @@ package window
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -58,8 +57,8 @@ type Standing struct {
 // least every two minutes.
 const settle = 5 * time.Minute
 
-// found is what one selector finds.
-type found struct {
+// finding is what one selector finds.
+type finding struct {
 	live, left bool
 	// over: a recorded series ended. That is what recording rules do when their expression does not hold; whether it can
 	// be known that it does not is up to the selectors behind it.
@@ -72,12 +71,10 @@ type found struct {
 // whole unknown: what an expression joins with data nobody has is not known. A selector that finds series which left,
 // and none that is live, means gone.
 func (w *Window) Look(q Question) Standing {
-	w.catchUp()
-	defer w.mu.RUnlock()
-	all := found{newest: math.MinInt64}
+	all := finding{newest: never}
 	missing := false
 	for _, sel := range q.Selectors {
-		f := w.find(q, sel)
+		f := w.seek(q, sel)
 		all.newest = max(all.newest, f.newest)
 		switch {
 		case f.live:
@@ -91,7 +88,7 @@ func (w *Window) Look(q Question) Standing {
 		}
 	}
 	st := Standing{State: Live}
-	if all.newest != math.MinInt64 {
+	if all.newest != never {
 		st.Newest = time.UnixMilli(all.newest).UTC()
 	}
 	switch {
@@ -113,12 +110,16 @@ func (w *Window) Look(q Question) Standing {
 func (w *Window) filling(q Question) string {
 	instance := q.Labels.Get(instanceLabel)
 	if instance == "" {
-		if w.started.IsZero() || q.At.Sub(w.started) < settle {
+		if started := w.since(); started.IsZero() || q.At.Sub(started) < settle {
 			return "the window is still filling after the start"
 		}
 		return ""
 	}
-	as := w.assets[instance]
+	as := w.find(instance)
+	if as != nil {
+		as.mu.RLock()
+		defer as.mu.RUnlock()
+	}
 	switch {
 	case as == nil || as.first.IsZero():
 		return fmt.Sprintf("%s has not been heard of since the start", instance)
@@ -130,107 +131,134 @@ func (w *Window) filling(q Question) string {
 	return ""
 }
 
-// find looks at the series of one selector that are compatible with the alert.
-func (w *Window) find(q Question, sel Selector) found {
-	f := found{newest: math.MinInt64}
-	at := q.At.UnixMilli()
-	look := func(s *series) bool {
-		if !compatible(s.lbls, q.Labels) {
-			return true
-		}
-		t, v, ok := s.lastAt(at)
-		if ok && !value.IsStaleNaN(v) {
-			f.newest = max(f.newest, t)
-		}
-		gone, why := w.judge(s, q.At, sel.Lookback)
-		switch {
-		case why != "":
-			f.unknown = why
-		case gone && s.written():
-			f.over = true
-		case gone:
-			f.left = true
-		default:
-			f.live = true
-		}
-		return true
-	}
+// seek looks at the series of one selector that are compatible with the alert.
+func (w *Window) seek(q Question, sel Selector) finding {
+	f := finding{newest: never}
 	instance := q.Labels.Get(instanceLabel)
 	if instance == "" {
-		w.index.each(sel.Matchers, look)
-		return f
+		find := newFinder(sel.Matchers)
+		for _, as := range w.assetsOf(sel.Matchers) {
+			w.seekIn(as, q, sel, find, &f)
+		}
+	} else if as := w.find(instance); as != nil {
+		w.seekIn(as, q, sel, newFinder(sel.Matchers), &f)
 	}
-	for _, place := range []string{instance, ""} { // a series without an instance is compatible too
-		for _, s := range w.index.instance[place] {
-			if matches(s.lbls, sel.Matchers) {
-				look(s)
+	r := &w.recorded
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	lists := [2][]*source{r.instance[instance], r.instance[""]} // a series without an instance is compatible too
+	if instance == "" {
+		lists = [2][]*source{r.list(sel.Matchers)}
+	}
+	for _, list := range lists {
+		for _, s := range list {
+			if lbls := s.part.Series[0]; matches(lbls, sel.Matchers) && (&Asset{}).compatible(lbls, q.Labels) {
+				f.add(w, s, 0, q.At, sel.Lookback)
 			}
 		}
 	}
 	return f
 }
 
-func compatible(lbls, alert labels.Labels) bool {
-	ok := true
-	lbls.Range(func(l labels.Label) {
-		if l.Name == model.MetricNameLabel || l.Name == labels.AlertName {
-			return
-		}
-		if v := alert.Get(l.Name); v != "" && v != l.Value {
-			ok = false
-		}
-	})
-	return ok
+// seekIn looks at the series of one asset.
+func (w *Window) seekIn(as *asset, q Question, sel Selector, find *finder, f *finding) {
+	as.read(w)
+	defer as.mu.RUnlock()
+	for _, s := range as.order {
+		find.each(&as.Asset, s.part, func(slot int32) bool {
+			if as.compatible(s.part.Series[slot], q.Labels) {
+				f.add(w, s, slot, q.At, sel.Lookback)
+			}
+			return true
+		})
+	}
 }
 
+// add looks at one series.
+func (f *finding) add(w *Window, s *source, slot int32, at time.Time, lookback time.Duration) {
+	t, v, ok := s.lastAt(slot, at.UnixMilli())
+	if !ok && s.asset != nil && s.newest() == never {
+		return // nothing of it was kept
+	}
+	if ok && !value.IsStaleNaN(v) {
+		f.newest = max(f.newest, t)
+	}
+	gone, why := w.judge(s, slot, at, lookback)
+	switch {
+	case why != "":
+		f.unknown = why
+	case gone && s.written():
+		f.over = true
+	case gone:
+		f.left = true
+	default:
+		f.live = true
+	}
+}
+
+// written tells whether the house writes it itself.
+func (s *source) written() bool { return s.asset == nil || s.part.Written() }
+
 // judge says whether one series has left, or why nobody can say.
-func (w *Window) judge(s *series, now time.Time, lookback time.Duration) (gone bool, unknown string) {
+func (w *Window) judge(s *source, slot int32, now time.Time, lookback time.Duration) (gone bool, unknown string) {
 	at, back := now.UnixMilli(), lookback.Milliseconds()
 	if lookback > w.opts.MaxLookback {
 		return false, fmt.Sprintf("the rule looks back %v, the window at most %v", lookback, w.opts.MaxLookback)
 	}
 	if s.written() {
-		return w.judgeWritten(s, at, back)
+		return w.judgeWritten(s, slot, at, back)
 	}
 	as := s.asset
 	if why := as.silent(now); why != "" {
 		return false, why
 	}
-	switch src := s.src; {
-	case src.status == Failed:
-		return false, fmt.Sprintf("%s of %s failed: %s", src.name, as.Name, src.reason)
-	case src.interval > 0 && at-src.newest() > 3*src.interval.Milliseconds():
-		return false, fmt.Sprintf("%s of %s is missing since %s", src.name, as.Name, clock(src.newest()))
+	switch {
+	case s.status == Failed:
+		return false, fmt.Sprintf("%s of %s failed: %s", s.part.Name, as.Name, s.more.reason)
+	case s.interval > 0 && at-s.newest() > 3*s.interval.Milliseconds():
+		return false, fmt.Sprintf("%s of %s is missing since %s", s.part.Name, as.Name, clock(s.newest()))
 	}
-	if _, v, ok := s.lastAt(at); ok && value.IsStaleNaN(v) {
+	_, v, ok := s.lastAt(slot, at)
+	switch complete := max(as.complete, s.since(slot)); {
+	case ok && value.IsStaleNaN(v):
 		return true, ""
-	}
-	if back > 0 && at-back < as.complete {
-		return false, fmt.Sprintf("the window of %s is complete since %s, the rule looks back %v", as.Name, clock(as.complete), lookback)
+	case back > 0 && at-back < complete:
+		return false, fmt.Sprintf("the window of %s is complete since %s, the rule looks back %v", as.Name, clock(complete), lookback)
+	case !ok && at <= s.lost:
+		return false, fmt.Sprintf("the window of %s keeps %s since %s, and is asked about %s", as.Name, s.part.Name, clock(s.lost), clock(at))
 	}
 	return false, ""
 }
 
+// since is since when what is looked back on of a slot is kept; never when that was always so.
+func (s *source) since(slot int32) int64 {
+	if all := s.seldom().since; all != nil {
+		return all[slot]
+	}
+	return never
+}
+
 // judgeWritten is judge for series that the house writes itself. They stand on their own: up is there to tell silence.
-func (w *Window) judgeWritten(s *series, at, back int64) (gone bool, unknown string) {
-	name := s.lbls.Get(model.MetricNameLabel)
-	t, v, ok := s.lastAt(at)
+func (w *Window) judgeWritten(s *source, slot int32, at, back int64) (gone bool, unknown string) {
+	name := s.part.Series[slot].Get(model.MetricNameLabel)
+	t, v, ok := s.lastAt(slot, at)
 	switch {
 	case ok && value.IsStaleNaN(v):
 		return true, ""
 	case !ok || at-t >= StaleAfter.Milliseconds():
 		return false, fmt.Sprintf("%s was last written at %s", name, clock(t))
 	}
-	if s.doubted != 0 && (s.doubted > at-back || t <= s.doubted) {
-		return false, fmt.Sprintf("%s was made of what was not known until %s", name, clock(s.doubted))
+	if doubted := s.seldom().doubted; doubted != 0 && (doubted > at-back || t <= doubted) {
+		return false, fmt.Sprintf("%s was made of what was not known until %s", name, clock(doubted))
 	}
-	complete := w.started.UnixMilli()
+	complete := w.since().UnixMilli()
 	if s.asset != nil {
 		complete = s.asset.complete
 		if !s.asset.known {
 			complete = at
 		}
 	}
+	complete = max(complete, s.since(slot))
 	if back > 0 && at-back < complete {
 		return false, fmt.Sprintf("%s is complete since %s, the rule looks back to %s", name, clock(complete), clock(at-back))
 	}

@@ -3,6 +3,7 @@ package window
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/teststorage"
 )
 
@@ -95,13 +97,7 @@ func copied(t *testing.T, w *Window) storage.Queryable {
 		v float64
 	}
 	var all []sample
-	for _, list := range w.index.name {
-		for _, s := range list {
-			for i := range s.t {
-				all = append(all, sample{s.lbls, s.t[i], s.v[i]})
-			}
-		}
-	}
+	eachSample(t, w, func(l labels.Labels, at int64, v float64) { all = append(all, sample{l, at, v}) })
 	slices.SortStableFunc(all, func(a, b sample) int { return int(a.t - b.t) })
 	app := db.AppenderV2(t.Context())
 	for _, s := range all {
@@ -113,6 +109,24 @@ func copied(t *testing.T, w *Window) storage.Queryable {
 		t.Fatal(err)
 	}
 	return db
+}
+
+// eachSample reads everything that a query can.
+func eachSample(t testing.TB, w *Window, fn func(l labels.Labels, at int64, v float64)) {
+	t.Helper()
+	q, err := w.Querier(math.MinInt64, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	set := q.Select(t.Context(), true, nil)
+	var it chunkenc.Iterator
+	for set.Next() {
+		for it = set.At().Iterator(it); it.Next() != chunkenc.ValNone; {
+			at, v := it.At()
+			fn(set.At().Labels(), at, v)
+		}
+	}
 }
 
 func compare(t *testing.T, what string, ask func(storage.Queryable) (promql.Query, error), w, db storage.Queryable) {

@@ -2,6 +2,7 @@ package window
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -18,6 +19,15 @@ type Part struct {
 	Series []labels.Labels
 	// Live is how many of them are in the newest block. Those behind it left; what they were is still looked back on.
 	Live int
+
+	kind string
+	// ids tell series apart without their labels; order are the slots by id; twice says that two of them are one series.
+	ids   []uint64
+	order []int32
+	twice bool
+	bytes int64
+	// plans are what the windows that it is in keep of its series.
+	plans atomic.Pointer[[]*plan]
 }
 
 // What parts are called that the house writes: `up` of one job, and what a recording rule made.
@@ -35,34 +45,59 @@ const (
 )
 
 // Written tells whether the house writes it.
-func (p *Part) Written() bool {
-	return strings.HasPrefix(p.Name, UpPart) || strings.HasPrefix(p.Name, RecordedPart)
-}
+func (p *Part) Written() bool { return strings.HasPrefix(p.Name, UpPart) || p.house() }
+
+// house tells whether it is what a recording rule of an asset made.
+func (p *Part) house() bool { return strings.HasPrefix(p.Name, RecordedPart) }
+
+// find is the slot of a series; ok is false when it is not in the part.
+func (p *Part) find(id uint64) (slot int32, ok bool) { return findID(p.ids, p.order, id) }
 
 // Labels puts the asset's own labels where they stand as OwnInstance, OwnCustomer and OwnSite.
 func (a Asset) Labels(lbls labels.Labels) labels.Labels {
-	lb := labels.NewBuilder(lbls)
+	var sb labels.ScratchBuilder
+	return a.build(&sb, lbls)
+}
+
+// build is Labels with memory that can be used again.
+func (a *Asset) build(sb *labels.ScratchBuilder, lbls labels.Labels) labels.Labels {
+	sb.Reset()
 	lbls.Range(func(l labels.Label) {
-		switch l.Value {
-		case OwnInstance:
-			lb.Set(l.Name, a.Name)
-		case OwnCustomer:
-			lb.Set(l.Name, a.Customer)
-		case OwnSite:
-			lb.Set(l.Name, a.Site)
+		if v := a.own(l.Value); v != "" {
+			sb.Add(l.Name, v)
 		}
 	})
-	return lb.Labels()
+	return sb.Labels()
+}
+
+// own is what a label's value stands for.
+func (a *Asset) own(v string) string {
+	if len(v) == 0 || v[0] != '\xff' {
+		return v
+	}
+	switch v {
+	case OwnInstance:
+		return a.Name
+	case OwnCustomer:
+		return a.Customer
+	case OwnSite:
+		return a.Site
+	}
+	return v
 }
 
 // owned are the labels of a block's series with the asset's own and the job added.
-func owned(lbls labels.Labels, job string) labels.Labels {
-	lb := labels.NewBuilder(lbls)
+func owned(lb *labels.Builder, lbls labels.Labels, job string) labels.Labels {
+	lb.Reset(lbls)
 	lb.Set("job", job).Set(instanceLabel, OwnInstance).Set("customer", OwnCustomer).Set("site", OwnSite)
 	return lb.Labels()
 }
 
-func upPart(job string) *Part {
-	lbls := labels.FromStrings(model.MetricNameLabel, "up", "job", job)
-	return &Part{Name: UpPart + job, Series: []labels.Labels{owned(lbls, job)}, Live: 1}
+// up is the part of `up` of one job.
+func (x *parts) up(job string) *Part {
+	lb := labels.NewBuilder(labels.EmptyLabels())
+	return x.one(&Part{
+		Name: UpPart + job, kind: job, Live: 1,
+		Series: []labels.Labels{owned(lb, labels.FromStrings(model.MetricNameLabel, "up"), job)},
+	})
 }

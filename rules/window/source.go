@@ -1,389 +1,352 @@
 package window
 
 import (
-	"fmt"
-	"maps"
 	"math"
 	"slices"
-	"sort"
 	"time"
+	"unsafe"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 )
 
-// source is one block kind of one asset over time.
+// source is one block kind of one asset over time: the newest two blocks whole, row by row, and behind them, of the series
+// that some rule looks back on, columns as far as it looks. Labels, look-backs and places are the part's and its plan's,
+// which all assets of the shape share; `up` of one job and a recorded series are sources of one series.
 type source struct {
-	name, kind string
-	asset      *asset
-	// log is the ok blocks that are in the window, by time.
-	log []entry
-	gen uint64 // of the newest change
-	// shapes are the layouts in use, resolved to series; cur is that of the newest block.
-	shapes map[[32]byte]*shape
-	cur    *shape
+	asset *asset // nil for what timers record
+	part  *Part
+	plan  *plan
+	// layout is the newest block's where that is known, for the next one will most often have the same.
+	layout *Layout
+	// t are the times of the newest rows and rows their values, one for each slot of the part.
+	t     []int64
+	rows  []float64
+	bands []band
+	// lost is the time of the newest row that is not in rows any more.
+	lost int64
 	// status is the newest live word, at that block's time.
-	status   Status
 	statusAt int64
-	reason   string
 	interval time.Duration
+	more     *more
+	at       int32 // its place in the index
+	status   Status
+}
+
+// more is what few sources have, or not for long.
+type more struct {
+	reason string
 	// held are late blocks newer than everything live: they wait, so that they are never the newest word.
 	held []Block
-	// late are blocks that belong between those of log, by time; they are put there when somebody wants to read.
+	// late are blocks that belong between those that are here, by time; they are put there when somebody wants to read.
 	late []lateBlock
-	// left are series that are not in cur, until their last sample is too old.
-	left []*series
+	// pick are the places in the layout of the live slots, nil when all are there; turned is the asset's count of
+	// changes when series were refused.
+	pick   []int32
+	turned uint64
+	// left are when the series behind the live ones left.
+	left []int64
+	// since is, by slot, since when a series is kept as far as it is looked back on; nil when that is all.
+	since []int64
+	// moved are samples of series that were another source's before.
+	moved []moved
+	// doubted is the time of the newest row that was made of what is not known; zero for none.
+	doubted int64
 }
 
-// shape is a layout with this asset's series, one per slot; a slot is nil where the series was refused.
-type shape struct {
-	layout *Layout
-	slots  []*series
-	columns
+// moved is what another source knew of a series.
+type moved struct {
+	id uint64
+	t  []int64
+	v  []float64
 }
 
-// entry is one applied block.
-type entry struct {
-	t   int64
-	gen uint64
-	sh  *shape
+// rarely is what few sources have, to be changed.
+func (s *source) rarely() *more {
+	if s.more == nil {
+		s.more = &more{}
+	}
+	return s.more
 }
 
-// newest is the time of the newest ok block, or the smallest time.
+// nothing is what most sources have of it.
+var nothing more
+
+func (s *source) seldom() *more {
+	if s.more == nil {
+		return &nothing
+	}
+	return s.more
+}
+
+func staleMarker() float64 { return math.Float64frombits(value.StaleNaN) }
+
+// newest is the time of the newest ok block, or never.
 func (s *source) newest() int64 {
-	if n := len(s.log); n > 0 {
-		return s.log[n-1].t
+	if n := len(s.t); n > 0 {
+		return s.t[n-1]
 	}
-	return math.MinInt64
+	newest := int64(never)
+	for i := range s.bands { // a fork may have columns only
+		if b := &s.bands[i]; len(b.t) > 0 {
+			newest = max(newest, b.t[len(b.t)-1])
+		} else if n := len(b.slabs); n > 0 {
+			newest = max(newest, b.slabs[n-1].last)
+		}
+	}
+	return newest
 }
 
-// at is the index of the first log entry at or after t, and whether it is at t.
-func (s *source) at(t int64) (int, bool) {
-	i := sort.Search(len(s.log), func(i int) bool { return s.log[i].t >= t })
-	return i, i < len(s.log) && s.log[i].t == t
+// reach is how far back anything of it is kept, in ms: late blocks are taken as far back.
+func (s *source) reach() int64 {
+	reach := int64(0)
+	for i := range s.bands {
+		reach = max(reach, s.bands[i].lane.keep)
+	}
+	return reach
 }
 
-// apply takes one block. It reports whether the block is the newest live word about its source.
-func (s *source) apply(w *Window, b *Block, done *Applied) bool {
-	t, newest := b.At.UnixMilli(), s.newest()
-	if b.Status == Failed {
-		return s.fail(b, b.Reason, done)
-	}
-	_, have := s.at(t)
-	switch {
-	case have, s.hasLate(t):
-		done.Duplicate++
-		return false
-	case newest != math.MinInt64 && t < newest-w.keep:
-		done.Old++
-		return false
-	case b.Late && t > newest:
-		s.hold(w, b, done)
-		return false
-	case t < newest && b.Late:
-		done.New++
-		s.putLate(w, b)
-		return false
-	}
-	sh, values, why := s.read(w, b)
-	if why != "" {
-		return s.fail(b, why, done)
-	}
-	done.New++
-	if t < newest {
-		s.fillIn(w, t, w.gen, sh, values)
-		return false
-	}
-	s.release(w, t)
-	s.write(w, t, sh, values)
-	if t < s.statusAt { // a failure was reported since
-		return false
-	}
-	s.status, s.statusAt, s.reason = OK, t, ""
-	s.setInterval(b)
-	return true
+// row is the i-th of the newest rows.
+func (s *source) row(i int) []float64 {
+	n := len(s.part.Series)
+	return s.rows[i*n : (i+1)*n]
 }
 
-func (s *source) setInterval(b *Block) {
-	if b.Interval > 0 {
-		s.interval = b.Interval
+// last is the newest row; nil when there is none.
+func (s *source) last() []float64 {
+	if len(s.t) == 0 {
+		return nil
 	}
+	return s.row(len(s.t) - 1)
 }
 
-// fail notes that the source cannot be known from this block on.
-func (s *source) fail(b *Block, reason string, done *Applied) bool {
-	t := b.At.UnixMilli()
-	if b.Late || (s.status != 0 && t <= s.statusAt) {
-		done.Duplicate++
-		return false
+// maxRows bounds the newest rows while a query is open that has seen none but the oldest.
+const maxRows = 64
+
+// push makes a row at t, newer than all, to be filled and then filed.
+func (s *source) push(w *Window, t int64) []float64 {
+	for len(s.t) >= 2 && s.spare(w) {
+		s.drop(0)
 	}
-	done.Failed++
-	s.status, s.statusAt, s.reason = Failed, t, reason
-	s.setInterval(b)
-	return true
+	n := len(s.part.Series)
+	if len(s.t) < 2 && cap(s.t) > 4 { // a query took long, and is over
+		s.t, s.rows = slices.Clone(s.t), slices.Clone(s.rows)
+	}
+	s.t = append(room(s.t, 1), t)
+	s.rows = room(s.rows, n)[:len(s.rows)+n]
+	return s.last()
 }
 
-// read is what a block says: its series and their values, or why it says nothing.
-func (s *source) read(w *Window, b *Block) (*shape, []float64, string) {
-	t := b.At.UnixMilli()
-	switch b.Status {
-	case OK:
-		if b.Layout == nil || len(b.Layout.Series) != len(b.Values) {
-			return nil, nil, fmt.Sprintf("block not understood: %d values do not fit its shape", len(b.Values))
-		}
-		return s.shapeOf(w, b.Layout), b.Values, ""
-	case Unchanged:
-		i, _ := s.at(t)
-		if i == 0 {
-			return nil, nil, "said to be unchanged, and what it was before is not known here"
-		}
-		if s.status == Failed && t > s.statusAt {
-			return nil, nil, s.reason
-		}
-		prev := s.log[i-1]
-		values := make([]float64, len(prev.sh.slots))
-		for j, x := range prev.sh.slots {
-			if x != nil {
-				values[j], _ = x.exactly(prev.t)
-			}
-		}
-		return prev.sh, values, ""
-	}
-	return nil, nil, fmt.Sprintf("block not understood: status %d", b.Status)
-}
-
-// write appends a block that is newer than all before it.
-func (s *source) write(w *Window, t int64, sh *shape, values []float64) {
-	if s.cur != nil && s.cur != sh {
-		stay := sh.set()
-		for _, x := range s.cur.slots {
-			if x != nil && !stay[x] {
-				w.samples += x.put(t, staleMarker())
-				s.left = append(s.left, x)
-			}
-		}
-	}
-	if sh.full(t) {
-		s.prune(w)
-		w.samples += sh.renew(sh.slots, t, values)
-	} else {
-		w.samples += sh.write(sh.slots, t, values)
-	}
-	if s.cur != sh {
-		s.asset.parts = nil
-	}
-	s.cur, s.gen = sh, w.gen
-	s.log = append(s.log, entry{t, w.gen, sh})
-}
-
-// fillIn puts a block between those that are there. A series that is in it but not in the next one ended there; one
-// that was in the one before but is not in it was away.
-func (s *source) fillIn(w *Window, t int64, gen uint64, sh *shape, values []float64) {
-	i, _ := s.at(t)
-	if i > 0 {
-		w.markMissing(s.log[i-1].sh, sh, t)
-	}
-	for j, x := range sh.slots {
-		if x != nil {
-			w.samples += x.put(t, values[j])
-		}
-	}
-	if next := s.log[i]; next.sh != sh {
-		w.markMissing(sh, next.sh, next.t)
-		current := s.cur.set()
-		for _, x := range sh.slots {
-			if x != nil && !current[x] {
-				s.left = append(s.left, x)
-			}
-		}
-		s.asset.parts = nil
-	}
-	s.gen = max(s.gen, gen)
-	// Queries may run over the log's memory no longer than the lock is held: insert in place.
-	s.log = slices.Insert(s.log, i, entry{t, gen, sh})
-}
-
-// markMissing puts stale markers at t on the series of one shape that are not in the other.
-func (w *Window) markMissing(from, to *shape, t int64) {
-	if from == to {
-		return
-	}
-	stay := to.set()
-	for _, x := range from.slots {
-		if x != nil && !stay[x] {
-			w.samples += x.put(t, staleMarker())
-		}
-	}
-}
-
-func (sh *shape) set() map[*series]bool {
-	m := make(map[*series]bool, len(sh.slots))
-	for _, x := range sh.slots {
-		m[x] = true
-	}
-	return m
-}
-
-// hold keeps a late block until a newer live one comes.
-func (s *source) hold(w *Window, b *Block, done *Applied) {
-	i, have := slices.BinarySearchFunc(s.held, b.At, func(h Block, t time.Time) int { return h.At.Compare(t) })
-	if have {
-		done.Duplicate++
-		return
-	}
-	if len(s.held) >= w.opts.MaxHeld {
-		w.refused["MaxHeld"]++
-		if i == 0 {
-			return
-		}
-		s.held = s.held[1:]
-		i--
-	}
-	done.Held++
-	s.held = slices.Insert(s.held, i, *b)
-}
-
-// release puts the held blocks that are older than the live block at t into their places.
-func (s *source) release(w *Window, t int64) {
-	n := 0
-	for ; n < len(s.held) && s.held[n].At.UnixMilli() < t; n++ {
-		b := &s.held[n]
-		at := b.At.UnixMilli()
-		if at < t-w.keep {
-			continue
-		}
-		if sh, values, why := s.read(w, b); why == "" {
-			s.write(w, at, sh, values)
-		}
-	}
-	if n > 0 {
-		s.held = slices.Clone(s.held[n:])
-	}
-}
-
-// shapeOf resolves a layout to this asset's series.
-func (s *source) shapeOf(w *Window, l *Layout) *shape {
-	if s.cur != nil && s.cur.layout == l {
-		return s.cur
-	}
-	named := l.ID != [32]byte{}
-	if sh := s.shapes[l.ID]; named && sh != nil {
-		return sh
-	}
-	sh := &shape{layout: l, slots: make([]*series, len(l.Series))}
-	seen := make(map[*series]bool, len(l.Series))
-	lb := labels.NewBuilder(labels.EmptyLabels())
-	var buf []byte
-	for i, lbls := range l.Series {
-		a := s.asset
-		full := lbls
-		if s.house() {
-			full = a.Asset.Labels(lbls)
-		} else {
-			lb.Reset(lbls)
-			lb.Set("job", s.kind).Set("instance", a.Name).Set("customer", a.Customer).Set("site", a.Site)
-			full = lb.Labels()
-		}
-		buf = full.Bytes(buf)
-		x := a.series[string(buf)]
-		switch {
-		case x == nil:
-			x = w.add(a, s, full, string(buf))
-		case x.src != s && x.src != nil && x.ended(): // it moved from one sampler to another
-			x.src = s
-		}
-		if x == nil || x.src != s || seen[x] {
-			if x != nil {
-				w.refused["series of two blocks"]++
-			}
-			continue
-		}
-		seen[x] = true
-		sh.slots[i] = x
-	}
-	if named {
-		s.shapes[l.ID] = sh
-	}
-	return sh
-}
-
-// tidy prunes when it is worth it: what is older than the look-back goes when there is an eighth more of it.
-func (s *source) tidy(w *Window) {
-	n := len(s.log)
-	if n > 0 && (s.log[0].t < s.log[n-1].t-w.keep-w.keep/8 || n > w.opts.MaxSamples) {
-		s.prune(w)
-	}
-}
-
-// prune forgets what no rule looks back to.
-func (s *source) prune(w *Window) {
-	newest := s.newest()
-	if newest == math.MinInt64 {
-		return
-	}
-	cut := newest - w.keep
-	for _, x := range s.cur.slots {
-		if x == nil || len(x.t) == 0 || (x.t[0] >= cut && len(x.t) <= w.opts.MaxSamples) {
-			continue
-		}
-		n, full := x.prune(cut, w.opts.MaxSamples)
-		w.samples -= n
-		if full {
-			w.refused["MaxSamples"]++
-			s.asset.raise(x.t[0])
-		}
-	}
-	n := 0
-	for n < len(s.log)-1 && s.log[n].t < cut {
-		n++
-	}
-	s.log = s.log[n:]
-	if n > 0 {
-		s.pruneLeft(w, cut)
-	}
-}
-
-// pruneLeft removes series that left and whose last sample is older than cut, and the shapes that knew them.
-func (s *source) pruneLeft(w *Window, cut int64) {
-	used := map[*shape]bool{s.cur: true}
-	for _, e := range s.log {
-		used[e.sh] = true
-	}
-	for id, sh := range s.shapes {
-		if !used[sh] {
-			delete(s.shapes, id)
-		}
-	}
-	if len(s.left) > 0 {
-		s.asset.parts = nil
-	}
-	s.left = slices.DeleteFunc(s.left, func(x *series) bool {
-		t, v, ok := x.last()
-		if x.src != s || (ok && !value.IsStaleNaN(v)) {
-			return true // it came back, here or elsewhere
-		}
-		if ok && t >= cut {
-			return false
-		}
-		if s.asset.series[x.key] == x && !s.asset.handOver(x) {
-			w.drop(x)
-		}
-		return true
+// spare tells whether the oldest row can go: nobody who asks now needs it, nor a query that is still open.
+func (s *source) spare(w *Window) bool {
+	return len(s.t) >= maxRows || s.asset == nil || slices.ContainsFunc(s.t[1:], func(t int64) bool {
+		return !s.asset.hidden(s, t, w.readers.oldest.Load())
 	})
 }
 
-// handOver gives a series that left its source to another one that still reports it, if there is one. Where another
-// source's earlier shapes know it they are forgotten, to be resolved anew: a series that is dropped must not be written.
-func (a *asset) handOver(x *series) bool {
-	for _, src := range a.sources {
-		if src == x.src {
-			continue
+// room is s with room for n more elements.
+func room[T any](s []T, n int) []T {
+	if cap(s)-len(s) >= n {
+		return s
+	}
+	return append(make([]T, 0, len(s)+n), s...)
+}
+
+// drop forgets one of the newest rows.
+func (s *source) drop(i int) {
+	n := len(s.part.Series)
+	s.lost = max(s.lost, s.t[i])
+	s.t = slices.Delete(s.t, i, i+1)
+	s.rows = s.rows[:i*n+copy(s.rows[i*n:], s.rows[(i+1)*n:])]
+}
+
+// file puts the newest row into the columns.
+func (s *source) file(w *Window) {
+	t, row := s.t[len(s.t)-1], s.last()
+	for i := range s.bands {
+		b := &s.bands[i]
+		if full := b.add(t, row, w.opts.MaxSamples); full {
+			w.refuse("MaxSamples")
+			if from, ok := b.oldest(); ok && s.asset != nil {
+				s.asset.raise(from)
+			}
 		}
-		if src.cur != nil && slices.Contains(src.cur.slots, x) {
-			x.src = src
+	}
+	if s.more != nil {
+		s.age(w, t)
+	}
+}
+
+// age forgets what few sources have, once it is old.
+func (s *source) age(w *Window, now int64) {
+	m := s.more
+	if m.since != nil {
+		young := false
+		for i, since := range m.since {
+			young = young || since > now-s.keep(int32(i))
+		}
+		if !young {
+			m.since = nil
+		}
+	}
+	m.moved = slices.DeleteFunc(m.moved, func(x moved) bool {
+		slot, ok := s.part.find(x.id)
+		return !ok || x.t[len(x.t)-1] < now-s.holds(slot)
+	})
+	for i, at := range m.left {
+		if hold := s.holds(int32(s.part.Live + i)); at < now-hold-hold/8 {
+			s.forgetLeft(w, now)
+			break
+		}
+	}
+}
+
+// keep is how far back a slot is looked at, in ms, 0 for the newest only.
+func (s *source) keep(slot int32) int64 {
+	if at := s.plan.at[slot]; at.lane >= 0 {
+		return s.plan.lanes[at.lane].keep
+	}
+	return 0
+}
+
+// holds is for how long it is remembered that a series left: as long as it is looked back on, and long enough for
+// everybody to notice.
+func (s *source) holds(slot int32) int64 { return max(s.keep(slot), rawFor) }
+
+// put writes a value of a source of one series at t, which is newer than all.
+func (s *source) put(w *Window, t int64, v float64) {
+	s.push(w, t)[0] = v
+	s.file(w)
+}
+
+// has tells whether there is a row at t.
+func (s *source) has(t int64) bool {
+	if slices.Contains(s.t, t) {
+		return true
+	}
+	for i := range s.bands {
+		if s.bands[i].has(t) {
 			return true
 		}
-		maps.DeleteFunc(src.shapes, func(_ [32]byte, sh *shape) bool { return slices.Contains(sh.slots, x) })
 	}
 	return false
+}
+
+// lastOf is the newest sample of a slot; ok is false when there is none.
+func (s *source) lastOf(slot int32) (t int64, v float64, ok bool) { return s.lastAt(slot, forever) }
+
+// lastAt is the newest sample of a slot at or before t, which may be a stale marker.
+func (s *source) lastAt(slot int32, t int64) (int64, float64, bool) {
+	at, v, ok := s.ownAt(slot, t)
+	if s.more == nil || len(s.more.moved) == 0 || ok && !value.IsStaleNaN(v) {
+		return at, v, ok
+	}
+	var b Buffer
+	ts, vs := s.collect(slot, never, t, nil, &b)
+	if n := len(ts); n > 0 {
+		return ts[n-1], vs[n-1], true
+	}
+	return 0, 0, false
+}
+
+func (s *source) ownAt(slot int32, t int64) (int64, float64, bool) {
+	for i := len(s.t) - 1; i >= 0; i-- {
+		if s.t[i] <= t {
+			return s.t[i], s.rows[i*len(s.part.Series)+int(slot)], true
+		}
+	}
+	if at := s.plan.at[slot]; at.lane >= 0 {
+		return s.bands[at.lane].lastAt(at.pos, t, new(decoder))
+	}
+	return 0, 0, false
+}
+
+// gather appends what there is of a slot in [mint, maxt].
+func (s *source) gather(slot int32, mint, maxt int64, c *decoder, t []int64, v []float64) ([]int64, []float64) {
+	if at := s.plan.at[slot]; at.lane >= 0 {
+		return s.bands[at.lane].gather(at.pos, mint, maxt, c, t, v)
+	}
+	for i, at := range s.t {
+		if mint <= at && at <= maxt {
+			t, v = append(t, at), append(v, s.rows[i*len(s.part.Series)+int(slot)])
+		}
+	}
+	return t, v
+}
+
+// collect is the samples of a slot in [mint, maxt] but those that are hidden, where a stale marker stands once for a
+// series that went, put into the buffer.
+func (s *source) collect(slot int32, mint, maxt int64, hide func(int64) bool, b *Buffer) ([]int64, []float64) {
+	b.t, b.v = s.gather(slot, mint, maxt, &b.decoder, b.t[:0], b.v[:0])
+	b.t, b.v = tidySamples(b.t, b.v, 0, hide)
+	if s.more != nil {
+		for _, x := range s.more.moved {
+			if x.id == s.part.ids[slot] {
+				b.mix(x, mint, maxt)
+			}
+		}
+	}
+	return b.t, b.v
+}
+
+// mix puts samples from before into their places.
+func (b *Buffer) mix(x moved, mint, maxt int64) {
+	for i, t := range x.t {
+		if at, have := slices.BinarySearch(b.t, t); !have && mint <= t && t <= maxt {
+			b.t, b.v = slices.Insert(b.t, at, t), slices.Insert(b.v, at, x.v[i])
+		}
+	}
+}
+
+// tidySamples takes from t and v, from an index on, what is hidden and stale markers with no sample before them.
+func tidySamples(t []int64, v []float64, from int, hide func(int64) bool) ([]int64, []float64) {
+	n, live := from, false
+	for i := from; i < len(t); i++ {
+		if hide != nil && hide(t[i]) {
+			continue
+		}
+		stale := value.IsStaleNaN(v[i])
+		if stale && !live {
+			continue
+		}
+		t[n], v[n], live = t[i], v[i], !stale
+		n++
+	}
+	return t[:n], v[:n]
+}
+
+// samples is how many it holds.
+func (s *source) samples() int {
+	n := 0
+	for slot := range s.part.Series {
+		if at := s.plan.at[slot]; at.lane >= 0 {
+			n += s.bands[at.lane].rows()
+		} else {
+			n += len(s.t)
+		}
+	}
+	for _, x := range s.seldom().moved {
+		n += len(x.t)
+	}
+	return n
+}
+
+// bytes is the memory it takes, parts and layouts not counted.
+func (s *source) bytes() int64 {
+	n := int64(unsafe.Sizeof(*s)) + 8*int64(cap(s.t)+cap(s.rows)) + int64(cap(s.bands))*int64(unsafe.Sizeof(band{}))
+	for i := range s.bands {
+		n += s.bands[i].bytes()
+	}
+	if m := s.more; m != nil {
+		n += int64(unsafe.Sizeof(*m)) + 8*int64(cap(m.left)+cap(m.since)) + 4*int64(cap(m.pick))
+		for _, x := range m.moved {
+			n += int64(unsafe.Sizeof(x)) + 8*int64(cap(x.t)+cap(x.v))
+		}
+		for i := range m.held {
+			n += int64(unsafe.Sizeof(m.held[i])) + 8*int64(len(m.held[i].Values))
+		}
+		for i := range m.late {
+			n += int64(unsafe.Sizeof(m.late[i])) + 8*int64(len(m.late[i].Values))
+		}
+	}
+	return n
 }

@@ -1,13 +1,16 @@
 package window
 
 import (
+	"hash/maphash"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/prometheus/model/labels"
 )
 
-// StaleAfter is how long the last sample of a series stands for it, as in Prometheus. The window keeps at least this.
+// StaleAfter is how long the last sample of a series stands for it, as in Prometheus.
 const StaleAfter = 5 * time.Minute
 
 // slack is kept beyond the look-back: evaluations run a little behind the newest sample.
@@ -16,7 +19,7 @@ const slack = time.Minute
 // Options are the window's bounds; zero values are the defaults given. What exceeds a bound is refused and counted in
 // Stats.Refused, under the name of the option to raise.
 type Options struct {
-	// MaxLookback bounds SetLookback (8 days): a rule that looks back further is unknown for good.
+	// MaxLookback bounds SetLookback and SetDemand (8 days): a rule that looks back further is unknown for good.
 	MaxLookback time.Duration
 	// MaxSeries bounds the series of all assets together (5,000,000), MaxAssetSeries those of one asset (20,000).
 	MaxSeries, MaxAssetSeries int
@@ -49,53 +52,160 @@ func (o Options) withDefaults() Options {
 }
 
 // Window is the samples of the fleet, as far back as some rule looks. It is a storage.Queryable for the PromQL engine.
-// All methods may be called concurrently; none of them blocks on a reader.
+// All methods may be called concurrently. Each asset has a lock of its own: a report waits for nobody but readers of its
+// asset, and they for nobody else's reports.
 type Window struct {
-	opts Options
-
-	mu     sync.RWMutex
-	keep   int64 // how far back samples stay, in ms
-	gen    uint64
-	assets map[string]*asset
-	index  index
-	// recorded are the series of recording rules, by their labels.
-	recorded map[string]*series
-	swept    int64
-	// started is when the first report was received.
-	started time.Time
-	samples int
-	refused map[string]uint64
-	// behind are the sources with late blocks that are not in their places.
-	behind map[*source]bool
-	// parts guards what views made of assets; shared are the parts they made.
-	parts  sync.Mutex
-	shared map[string]*Part
+	opts   Options
+	demand atomic.Pointer[demand]
+	gen    atomic.Uint64
+	shards [64]shard
+	series atomic.Int64
+	// started is when the first report was received, in ms; forever before.
+	started  atomic.Int64
+	readers  readers
+	parts    *parts
+	index    index
+	recorded recorded
+	mu       sync.Mutex // guards refused
+	refused  map[string]uint64
 }
 
-// New makes an empty window.
-func New(o Options) *Window {
-	return &Window{
-		opts: o.withDefaults(), keep: (StaleAfter + slack).Milliseconds(),
-		assets: map[string]*asset{}, index: newIndex(), recorded: map[string]*series{}, refused: map[string]uint64{},
-		behind: map[*source]bool{}, shared: map[string]*Part{},
+// shard is the assets of some names.
+type shard struct {
+	mu     sync.RWMutex
+	assets map[string]*asset
+}
+
+// New makes an empty window. Until it is told what rules look back on it keeps all series for StaleAfter.
+func New(o Options) *Window { return newWindow(o.withDefaults(), newParts()) }
+
+func newWindow(o Options, p *parts) *Window {
+	w := &Window{opts: o, parts: p, index: newIndex(), refused: map[string]uint64{}}
+	w.readers.oldest.Store(nobody)
+	w.started.Store(forever)
+	w.recorded = newRecorded()
+	w.demand.Store(p.same(&demand{every: (StaleAfter + slack).Milliseconds()}))
+	for i := range w.shards {
+		w.shards[i].assets = map[string]*asset{}
+	}
+	return w
+}
+
+func (w *Window) shard(name string) *shard {
+	return &w.shards[maphash.String(w.parts.seed, name)%uint64(len(w.shards))]
+}
+
+// refuse counts what was not taken.
+func (w *Window) refuse(why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused[why]++
+}
+
+// count counts series of an asset, nil for what timers record.
+func (w *Window) count(as *asset, n int) {
+	w.series.Add(int64(n))
+	if as != nil {
+		as.series += n
 	}
 }
 
-// asset is one asset's part of the window.
+// asset is one asset's part of the window; mu guards all but its name, customer and site.
 type asset struct {
 	Asset
-	sources map[string]*source
-	series  map[string]*series
-	up      map[string]*series // by job
+	mu sync.RWMutex
+	// gone says that the window has let go of it.
+	gone bool
+	// gen is that of the change under way, or of the last.
+	gen     uint64
+	sources []*source // by name
+	ups     []*source // by job
+	series  int
+	// turns counts the changes of parts.
+	turns uint64
 	// first and received are when the first and the newest report came in, by the collector's clock.
 	first, received time.Time
 	down            bool
-	// complete is the time (ms) since when every report of this asset is here.
-	complete int64
-	known    bool // complete is set
-	// parts and slots are what views see of the series; nil when they have to be made anew.
+	// behind says that some source has late blocks that are not in their places.
+	behind bool
+	// complete is the time (ms) since when every report of this asset is here; known says that it is set, resumed that
+	// it is from a snapshot and the next live report begins anew.
+	complete       int64
+	known, resumed bool
+	// marks are rows that queries which are open may not see.
+	marks []rowMark
+	// parts and order are what views see of it; nil when they have to be made anew.
 	parts []*Part
-	slots [][]*series
+	order []*source
+}
+
+// find is the asset of a name, nil when there is none.
+func (w *Window) find(name string) *asset {
+	x := w.shard(name)
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.assets[name]
+}
+
+// each calls fn with every asset, locked.
+func (w *Window) each(fn func(*asset)) {
+	for i := range w.shards {
+		x := &w.shards[i]
+		x.mu.RLock()
+		list := slices.Collect(maps.Values(x.assets))
+		x.mu.RUnlock()
+		for _, as := range list {
+			as.mu.Lock()
+			if !as.gone {
+				fn(as)
+			}
+			as.mu.Unlock()
+		}
+	}
+}
+
+// change locks an asset to be changed; the caller calls changed.
+func (w *Window) change(a Asset) *asset {
+	for {
+		as := w.find(a.Name)
+		if as == nil {
+			x := w.shard(a.Name)
+			x.mu.Lock()
+			if as = x.assets[a.Name]; as == nil {
+				as = &asset{Asset: a}
+				x.assets[a.Name] = as
+			}
+			x.mu.Unlock()
+		}
+		as.mu.Lock()
+		if as.gone {
+			as.mu.Unlock()
+			continue
+		}
+		if as.Asset != a {
+			w.forget(as)
+			as.mu.Unlock()
+			continue
+		}
+		as.begin(w)
+		return as
+	}
+}
+
+// begin is a change that queries see as one.
+func (a *asset) begin(w *Window) {
+	a.gen = w.gen.Add(1)
+	if oldest := w.readers.oldest.Load(); len(a.marks) > 0 {
+		a.marks = slices.DeleteFunc(a.marks, func(m rowMark) bool { return m.gen <= oldest })
+	}
+}
+
+// changed ends a change.
+func (a *asset) changed() {
+	if a.parts == nil {
+		a.arrange()
+	}
+	a.mu.Unlock()
 }
 
 // Applied counts what Apply did with the blocks of one call.
@@ -112,15 +222,13 @@ type Applied struct {
 // all of it or nothing. It is idempotent by (asset, source, block time). Blocks of an asset that changed its customer
 // or site begin anew. Blocks are not kept but for late ones; their layouts are.
 func (w *Window) Apply(a Asset, received time.Time, blocks []Block) Applied {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.gen++
-	as := w.assetOf(a)
+	as := w.change(a)
+	defer as.changed()
 	var done Applied
 	var word int64 // the newest new live block
 	for i := range blocks {
 		b := &blocks[i]
-		src := as.source(b)
+		src := as.source(w, b.Source, b.Kind)
 		live := src.apply(w, b, &done)
 		if !b.Late && received.After(as.received) {
 			as.received = received
@@ -132,99 +240,65 @@ func (w *Window) Apply(a Asset, received time.Time, blocks []Block) Applied {
 	if word != 0 {
 		as.heard(w, word, received)
 	}
-	for i := range blocks {
-		as.sources[blocks[i].Source].tidy(w)
-	}
 	return done
 }
 
-func (w *Window) assetOf(a Asset) *asset {
-	as := w.assets[a.Name]
-	if as != nil && as.Asset != a {
-		w.forget(as)
-		as = nil
+// source is the asset's source of a name, made when it is new.
+func (a *asset) source(w *Window, name, kind string) *source {
+	i, have := slices.BinarySearchFunc(a.sources, name, func(s *source, name string) int {
+		return strings.Compare(s.part.Name, name)
+	})
+	if !have {
+		a.sources = slices.Insert(a.sources, i, w.newSource(a, w.parts.one(&Part{Name: name, kind: kind})))
+		a.parts, a.order = nil, nil
 	}
-	if as == nil {
-		as = &asset{Asset: a, sources: map[string]*source{}, series: map[string]*series{}, up: map[string]*series{}}
-		w.assets[a.Name] = as
-	}
-	return as
-}
-
-func (a *asset) source(b *Block) *source {
-	src := a.sources[b.Source]
-	if src == nil {
-		src = &source{name: b.Source, asset: a, shapes: map[[32]byte]*shape{}}
-		a.sources[b.Source] = src
-	}
-	src.kind = b.Kind
-	return src
-}
-
-// add makes a series and puts it into the index; nil when a bound is reached.
-func (w *Window) add(as *asset, src *source, lbls labels.Labels, key string) *series {
-	if w.index.size >= w.opts.MaxSeries {
-		w.refused["MaxSeries"]++
-		return nil
-	}
-	if as != nil && len(as.series) >= w.opts.MaxAssetSeries {
-		w.refused["MaxAssetSeries"]++
-		return nil
-	}
-	s := &series{lbls: lbls, key: key, src: src, asset: as}
-	w.index.add(s)
-	if as != nil {
-		as.series[key] = s
+	s := a.sources[i]
+	if s.part.kind != kind { // another job label, so other series; see resolve
+		if s.layout = nil; len(s.part.Series) == 0 {
+			s.become(w, w.parts.one(&Part{Name: name, kind: kind}))
+		}
 	}
 	return s
 }
 
-func (w *Window) drop(s *series) {
-	w.samples -= len(s.t)
-	w.index.remove(s)
-	if s.asset != nil {
-		delete(s.asset.series, s.key)
-		return
+func (w *Window) newSource(as *asset, p *Part) *source {
+	s := &source{asset: as, part: p, plan: p.plan(w.demand.Load()), lost: never}
+	s.bands = make([]band, len(s.plan.lanes))
+	for i, l := range s.plan.lanes {
+		s.bands[i].lane = l
 	}
-	delete(w.recorded, s.key)
+	w.index.add(s)
+	w.count(as, len(p.Series))
+	return s
 }
+
+// all are the asset's sources, `up` too.
+func (a *asset) all() []*source { return append(slices.Clone(a.sources), a.ups...) }
 
 // Forget removes an asset and all it ever reported, at once and without stale markers; what is unknown is ignored.
 func (w *Window) Forget(name string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if as := w.assets[name]; as != nil {
-		w.forget(as)
-	}
-}
-
-func (w *Window) forget(as *asset) {
-	for _, src := range as.sources {
-		delete(w.behind, src)
-	}
-	for _, s := range as.series {
-		w.drop(s)
-	}
-	delete(w.assets, as.Name)
-}
-
-// SetLookback tells how far back the longest rule looks; the window keeps StaleAfter at least and Options.MaxLookback
-// at most. After a rise every asset is complete only since what was kept until now.
-func (w *Window) SetLookback(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	d = min(max(d, StaleAfter), w.opts.MaxLookback)
-	keep := (d + slack).Milliseconds()
-	if keep > w.keep {
-		for _, as := range w.assets {
-			for _, src := range as.sources {
-				if len(src.log) > 0 {
-					as.raise(src.newest() - w.keep)
-				}
-			}
+	if as := w.find(name); as != nil {
+		as.mu.Lock()
+		defer as.mu.Unlock()
+		if !as.gone {
+			w.forget(as)
 		}
 	}
-	w.keep = keep
+}
+
+// forget lets go of an asset; the caller holds its lock.
+func (w *Window) forget(as *asset) {
+	as.gone = true
+	x := w.shard(as.Name)
+	x.mu.Lock()
+	if x.assets[as.Name] == as {
+		delete(x.assets, as.Name)
+	}
+	x.mu.Unlock()
+	for _, s := range as.all() {
+		w.index.remove(s)
+	}
+	w.series.Add(-int64(as.series))
 }
 
 // raise moves complete-since up to t; it never moves it down.
@@ -234,12 +308,23 @@ func (a *asset) raise(t int64) {
 	}
 }
 
+// replan keeps what the window's demand asks for.
+func (a *asset) replan(w *Window) {
+	a.catchUp(w)
+	for _, s := range a.all() {
+		s.replan(w)
+	}
+}
+
 // CompleteSince is the time since when every report of the asset is here; ok is false while none is.
 func (w *Window) CompleteSince(name string) (at time.Time, ok bool) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	as := w.assets[name]
-	if as == nil || !as.known {
+	as := w.find(name)
+	if as == nil {
+		return time.Time{}, false
+	}
+	as.mu.RLock()
+	defer as.mu.RUnlock()
+	if !as.known {
 		return time.Time{}, false
 	}
 	return time.UnixMilli(as.complete).UTC(), true
@@ -248,9 +333,9 @@ func (w *Window) CompleteSince(name string) (at time.Time, ok bool) {
 // SetCompleteSince says that every report of the asset since t is here: after a backlog was filled in, or because
 // there was nothing before t. Without it an asset is complete since its first live block. Unknown assets are ignored.
 func (w *Window) SetCompleteSince(name string, t time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if as := w.assets[name]; as != nil {
+	if as := w.find(name); as != nil {
+		as.mu.Lock()
 		as.complete, as.known = t.UnixMilli(), true
+		as.mu.Unlock()
 	}
 }

@@ -124,26 +124,47 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// checkBooks compares what the window counts with what is there.
+// checkBooks compares what the window counts with what is there, and what finds its series with its series.
 func checkBooks(t testing.TB, w *Window) {
 	t.Helper()
-	w.catchUp()
-	w.mu.RUnlock()
-	samples, series := 0, 0
-	for _, list := range w.index.name {
-		for i, s := range list {
-			samples += len(s.t)
-			series++
-			if s.named != i || w.index.instance[s.lbls.Get("instance")][s.placed] != s {
-				t.Errorf("the index has lost %v", s.lbls)
+	samples, series, users := 0, 0, 0
+	w.eachRead(func(as *asset) {
+		seen := map[uint64]bool{}
+		for _, s := range as.all() {
+			users++
+			if sh := w.index.shapes[s.part]; sh == nil || sh.users[s.at] != s {
+				t.Errorf("the index has lost %s of %s", s.part.Name, as.Name)
 			}
-			if !slices.IsSorted(s.t) || len(s.t) != len(s.v) {
-				t.Errorf("%v is not in order: %v", s.lbls, s.t)
+			for slot, id := range s.part.ids {
+				series++
+				if seen[id] {
+					t.Errorf("%v is there twice", s.part.Series[slot])
+				}
+				seen[id] = true
+				ts, vs := s.gather(int32(slot), never, forever, new(decoder), nil, nil)
+				samples += len(ts)
+				if !slices.IsSorted(ts) || len(ts) != len(vs) {
+					t.Errorf("%v is not in order: %v", s.part.Series[slot], ts)
+				}
+			}
+			for _, x := range s.seldom().moved {
+				samples += len(x.t)
+			}
+			if len(s.seldom().left) != len(s.part.Series)-s.part.Live {
+				t.Errorf("%s of %s has %d series that left, and of %d it is known when", s.part.Name, as.Name,
+					len(s.part.Series)-s.part.Live, len(s.seldom().left))
 			}
 		}
+	})
+	for _, s := range w.recorded.all {
+		series, samples = series+1, samples+s.samples()
 	}
-	if st := w.Stats(); st.Samples != samples || st.Series != series {
-		t.Errorf("stats say %d samples of %d series; there are %d of %d", st.Samples, st.Series, samples, series)
+	for _, sh := range w.index.shapes {
+		users -= len(sh.users)
+	}
+	if st := w.Stats(); st.Samples != samples || st.Series != series || users != 0 {
+		t.Errorf("stats say %d samples of %d series; there are %d of %d, and %d sources not in the index",
+			st.Samples, st.Series, samples, series, users)
 	}
 }
 
@@ -195,13 +216,8 @@ func TestUp(t *testing.T) {
 
 func TestRetention(t *testing.T) {
 	w, ab, a := New(Options{MaxLookback: 20 * time.Minute}), layout(t, "a", "b"), layout(t, "a")
-	keep := func() (n int) {
-		w.Last(func(lbls labels.Labels, _ time.Time, _ float64) {
-			if lbls.Get("__name__") == "a" {
-				n = len(w.assets["web1"].series[string(lbls.Bytes(nil))].t)
-			}
-		})
-		return n
+	keep := func() int {
+		return len(strings.Fields(dump(t, w, "a")))
 	}
 	w.Apply(web1, at(0), []Block{ok(ab, 0, 1, 1)})
 	for i := 1; i <= 100; i++ {
@@ -334,6 +350,9 @@ func TestQueriesSeeReportsWholeAndOnce(t *testing.T) {
 		a, b := times(t, q, "a"), times(t, q, "b")
 		if !slices.Equal(a, b) {
 			t.Fatalf("one query saw two states: up to %d and %d", a[len(a)-1], b[len(b)-1])
+		}
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -106,7 +106,11 @@ func (v *review) curves(t rules.Transition) []Curve {
 		end = v.last.At
 	}
 	q, err := v.window.Querier(t.Alert.ActiveAt.Add(-curveBefore).UnixMilli(), end.UnixMilli())
-	if r == nil || err != nil {
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = q.Close() }()
+	if r == nil {
 		return nil
 	}
 	var out []Curve

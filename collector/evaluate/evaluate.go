@@ -144,7 +144,7 @@ func made(o Options) *Evaluator {
 
 // Load replaces the groups, at once and together, after evaluations under way have ended. A rule that is still there by
 // Origin.ID keeps its alerts; those of rules that are not end as rules.RuleGone with the next commit. The window is told
-// how far back to keep.
+// what rules look back on.
 func (e *Evaluator) Load(groups []rules.Group) {
 	e.load(groups, newBook(groups))
 }

@@ -63,6 +63,8 @@ type localState struct {
 	at      int64
 	// recorded tells that a recording rule has written.
 	recorded bool
+	// blind tells of a rule that is not evaluated at every arrival that it was not since what it reads is known.
+	blind bool
 }
 
 // held is a lane that holds, with its alert.
@@ -122,6 +124,9 @@ func (w *turn) judge(a *asset, v *window.View, i int, t int64) (int, *recording)
 				samples, err = w.machine.Run(b.use.prog, v, b.at, at)
 			}
 		}
+		if s := a.states[i]; s != nil && s.at != 0 {
+			s.blind = !b.known(v, r, at)
+		}
 		if !r.Alerting() {
 			if rec := w.record(a, v, r, b, samples, err, at); rec != nil {
 				return i + 1, rec
@@ -148,7 +153,7 @@ func (a *asset) spaced(r *localRule, t int64) bool {
 	}
 	s := a.stateOf(r)
 	if s.at == 0 {
-		s.at = t
+		s.at, s.blind = t, true
 	}
 	if t/every == s.at/every {
 		return false

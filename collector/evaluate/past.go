@@ -91,7 +91,9 @@ func (e *Evaluator) apart(w *window.Window, c Committer) *Evaluator {
 	e.mu.Lock()
 	all, b := e.all, e.book
 	e.mu.Unlock()
-	out.load(rules.Local(all), b)
+	local := rules.Local(all)
+	out.load(local, b)
+	w.SetLookback(rules.Lookback(local)) // curves show series that no rule looks back on, too
 	return out
 }
 

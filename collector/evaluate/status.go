@@ -229,11 +229,15 @@ func later(a, b time.Time) time.Time {
 // failed.
 func (e *Evaluator) localFaults() (unknown map[string]int, failed string) {
 	unknown = map[string]int{}
-	for _, a := range e.notable() {
+	for _, a := range e.everyAsset() {
 		a.shown.Lock()
 		for i, s := range a.states {
-			if s != nil && len(s.unknown) > 0 {
-				unknown[a.book.rules[i].Origin.ID] += len(s.unknown)
+			if s == nil {
+				continue
+			}
+			unknown[a.book.rules[i].Origin.ID] += len(s.unknown)
+			if s.blind {
+				unknown[a.book.rules[i].Origin.ID]++
 			}
 		}
 		if a.err != nil {
@@ -247,12 +251,12 @@ func (e *Evaluator) localFaults() (unknown map[string]int, failed string) {
 // reportLocal is the status of a rule of the book over all assets; the caller holds mu.
 func (e *Evaluator) reportLocal(r *rules.Rule, alerts []Standing, unknown int) RuleStatus {
 	st := RuleStatus{Rule: r, Health: Good, Alerts: alerts, Unknown: unknown, LastEvaluation: e.arrived.lastOf(r.Origin.Group)}
-	for _, name := range slices.Sorted(maps.Keys(e.failing[r.Origin.ID])) {
-		st.Health, st.LastError = Bad, fmt.Sprintf("%s: %v", name, e.failing[r.Origin.ID][name])
-		if n := len(e.failing[r.Origin.ID]); n > 1 {
+	if failing := e.failing[r.Origin.ID]; len(failing) > 0 {
+		first := slices.Min(slices.Collect(maps.Keys(failing)))
+		st.Health, st.LastError = Bad, fmt.Sprintf("%s: %v", first, failing[first])
+		if n := len(failing); n > 1 {
 			st.LastError += fmt.Sprintf(", and %d assets more", n-1)
 		}
-		break
 	}
 	if st.LastEvaluation.IsZero() && st.Health == Good {
 		st.Health = NotYet

@@ -57,7 +57,9 @@ func (p *plainBlocks) samples(name string, since int64) (out []string) {
 	return out
 }
 
-func plainSample(t int64, v float64) string { return fmt.Sprintf("%d=%x", t-epoch.UnixMilli(), math.Float64bits(v)) }
+func plainSample(t int64, v float64) string {
+	return fmt.Sprintf("%d=%x", t-epoch.UnixMilli(), math.Float64bits(v))
+}
 
 // demanded are random selectors: nothing, or how far back, for each of the names.
 func demanded(t *testing.T, chance *rand.Rand, names []string) (sels []Selector, backs map[string]time.Duration) {

@@ -36,6 +36,14 @@ func (b *band) rows() int {
 	return n
 }
 
+// times are those of all rows.
+func (b *band) times() (t []int64) {
+	for i := range b.slabs {
+		t = b.slabs[i].times(t)
+	}
+	return append(t, b.t...)
+}
+
 // oldest is the time of the oldest row; ok is false when there is none.
 func (b *band) oldest() (t int64, ok bool) {
 	if len(b.slabs) > 0 {

@@ -16,7 +16,7 @@ func (s *source) apply(w *Window, b *Block, done *Applied) bool {
 	case s.has(t), s.hasLate(t):
 		done.Duplicate++
 		return false
-	case newest != never && t < newest-max(s.reach(), rawFor):
+	case newest != never && t < newest-s.reach():
 		done.Old++
 		return false
 	case b.Late && t > newest:
@@ -174,7 +174,7 @@ func (s *source) release(w *Window, t int64) {
 	n := 0
 	for ; n < len(held) && held[n].At.UnixMilli() < t; n++ {
 		b := &held[n]
-		if b.At.UnixMilli() < t-max(s.reach(), rawFor) {
+		if b.At.UnixMilli() < t-s.reach() || s.has(b.At.UnixMilli()) {
 			continue
 		}
 		if s.understand(b) == "" {

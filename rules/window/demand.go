@@ -1,6 +1,8 @@
 package window
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"slices"
 	"time"
 
@@ -14,6 +16,8 @@ type demand struct {
 	every int64
 	named map[string][]want // by metric name
 	any   []want            // of no one metric name
+	// longest is how far back anything is kept, in ms.
+	longest int64
 }
 
 // want is one selector that looks back.
@@ -27,7 +31,7 @@ type want struct {
 func (w *Window) SetLookback(d time.Duration) {
 	keep := w.reach(max(d, StaleAfter))
 	was := w.demand.Load()
-	w.demanded(&demand{every: keep})
+	w.demanded(&demand{every: keep, longest: keep})
 	if was.every == 0 || keep <= was.every {
 		return
 	}
@@ -59,6 +63,7 @@ func (w *Window) SetDemand(sels []Selector) {
 				x.matchers = append(x.matchers, m)
 			}
 		}
+		d.longest = max(d.longest, x.keep)
 		if name == "" {
 			d.any = append(d.any, x)
 		} else {
@@ -145,6 +150,29 @@ type lane struct {
 }
 
 func (l *lane) find(id uint64) (int32, bool) { return findID(l.ids, l.order, id) }
+
+// bytes tells demands apart between processes.
+func (d *demand) bytes() []byte {
+	var lines []string
+	line := func(name string, x want) {
+		text := fmt.Sprintf("%q %d", name, x.keep)
+		for _, m := range x.matchers {
+			text += " " + m.String()
+		}
+		lines = append(lines, text)
+	}
+	for name, list := range d.named {
+		for _, x := range list {
+			line(name, x)
+		}
+	}
+	for _, x := range d.any {
+		line("", x)
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256(fmt.Append(nil, d.every, slices.Compact(lines)))
+	return sum[:]
+}
 
 // maxPlans is how many demands a part remembers its plans for: that of the window and those of forks.
 const maxPlans = 4

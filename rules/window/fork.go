@@ -66,7 +66,7 @@ func (f *fork) recorded(from *Window) {
 // copy is a source as it was before the cut, in the new window; nil when it had not spoken yet.
 func (f *fork) copy(s *source, as *asset) *source {
 	made := &source{
-		asset: as, part: s.part, plan: s.plan, lost: s.lost,
+		asset: as, part: s.part, plan: s.plan, lost: s.lost, floor: s.floor, was: s.was,
 		status: s.status, statusAt: s.statusAt, interval: s.interval,
 	}
 	n, _ := slices.BinarySearch(s.t, f.cut)

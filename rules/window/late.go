@@ -3,6 +3,7 @@ package window
 import (
 	"cmp"
 	"slices"
+	"sync"
 )
 
 // lateBlock is a late block and when it came in.
@@ -21,6 +22,7 @@ func (s *source) putLate(w *Window, b *Block) {
 	m := s.rarely()
 	m.late = slices.Insert(m.late, i, lateBlock{*b, s.asset.gen})
 	s.asset.behind = true
+	w.late.add(s.asset)
 	if len(m.late) >= maxLate {
 		s.place(w)
 	}
@@ -49,6 +51,34 @@ func (a *asset) read(w *Window) {
 	}
 }
 
+// lateAssets are those that have late blocks which are not in their places: there may be series in them that nobody can
+// find yet.
+type lateAssets struct {
+	mu  sync.Mutex
+	all map[*asset]bool
+}
+
+func (x *lateAssets) add(as *asset) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.all == nil {
+		x.all = map[*asset]bool{}
+	}
+	x.all[as] = true
+}
+
+// catchUp puts all late blocks into their places; who looks for series of more than one asset calls it first.
+func (w *Window) catchUp() {
+	w.late.mu.Lock()
+	all := w.late.all
+	w.late.all = nil
+	w.late.mu.Unlock()
+	for as := range all {
+		as.read(w)
+		as.mu.RUnlock()
+	}
+}
+
 // catchUp puts all late blocks of the asset into their places.
 func (a *asset) catchUp(w *Window) {
 	for _, s := range a.sources {
@@ -73,9 +103,14 @@ func (s *source) place(w *Window) {
 	s.more.late = nil
 	newest := s.newest()
 	late = slices.DeleteFunc(late, func(b lateBlock) bool {
-		return b.At.UnixMilli() < newest-max(s.reach(), rawFor)
+		return b.At.UnixMilli() < newest-s.reach()
 	})
-	s.makeSlots(w, late)
+	s.makeSlots(w, late, newest)
+	kept := rawFor
+	for i := range s.bands {
+		kept = max(kept, s.bands[i].lane.keep)
+	}
+	late = slices.DeleteFunc(late, func(b lateBlock) bool { return b.At.UnixMilli() < newest-kept })
 	rows := make([]lateRow, len(late))
 	for i := range late {
 		b := &late[i]
@@ -108,15 +143,21 @@ func (s *source) dense(w *Window, b *Block) []float64 {
 	}
 	base := w.parts.base(s.part.Name, b.Kind, b.Layout)
 	for i := len(base.ids) - 1; i >= 0; i-- { // of two of one series the first is it
-		if slot, ok := s.part.find(base.ids[i]); ok {
-			row[slot] = b.Values[i]
+		slot, ok := s.part.find(base.ids[i])
+		if !ok {
+			continue
+		}
+		row[slot] = b.Values[i]
+		if n := int(slot) - s.part.Live; n >= 0 { // it left later than was known
+			s.more.left[n] = max(s.more.left[n], b.At.UnixMilli())
 		}
 	}
 	return row
 }
 
-// makeSlots sees to it that the part has all series of late blocks that the source may have: as series that left.
-func (s *source) makeSlots(w *Window, late []lateBlock) {
+// makeSlots sees to it that the part has all series of late blocks that are looked back on as far, or that somebody may
+// miss yet, and that the source may have: as series that left.
+func (s *source) makeSlots(w *Window, late []lateBlock, newest int64) {
 	var seen map[*Layout]int64
 	for i := range late {
 		if b := &late[i]; b.Status == OK && b.Layout != s.layout {
@@ -134,9 +175,14 @@ func (s *source) makeSlots(w *Window, late []lateBlock) {
 		}
 		delete(seen, l)
 		base := w.parts.base(s.part.Name, late[i].Kind, l)
+		p := base.plan(s.plan.demand)
 		fresh, made := 0, []int32(nil)
 		for at, id := range base.ids {
-			if _, have := s.part.find(id); have {
+			keep := rawFor
+			if lane := p.at[at].lane; lane >= 0 {
+				keep = max(keep, p.lanes[lane].keep)
+			}
+			if _, have := s.part.find(id); have || t < newest-keep {
 				continue
 			}
 			if why := s.admit(w, id, &fresh); why != "" {

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,15 +29,15 @@ func (w *Window) Load(from io.Reader, now time.Time) (assets int, err error) {
 		return 0, fmt.Errorf("load the window's snapshot: %w", err)
 	}
 	for _, as := range l.assets {
-		if w.adopt(as) {
+		if w.adopt(as, bytes.Equal(l.demand, w.demand.Load().bytes())) {
 			assets++
 		}
 	}
 	return assets, nil
 }
 
-// adopt takes in an asset that was made apart.
-func (w *Window) adopt(as *asset) bool {
+// adopt takes in an asset that was made apart; same says that what is demanded is what it was made under.
+func (w *Window) adopt(as *asset, same bool) bool {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	if w.series.Load()+int64(as.series) > int64(w.opts.MaxSeries) {
@@ -52,7 +53,10 @@ func (w *Window) adopt(as *asset) bool {
 	x.assets[as.Name] = as
 	for _, s := range as.all() {
 		w.index.add(s)
-		s.replan(w)
+		floor := s.floor
+		if s.replan(w); same {
+			s.floor = floor
+		}
 	}
 	w.series.Add(int64(as.series))
 	as.arrange()
@@ -67,6 +71,7 @@ type load struct {
 	assets []*asset
 	seen   int
 	in     []byte // what is left of a payload
+	demand []byte // which demand the snapshot was made under
 }
 
 func (l *load) all(from io.Reader) error {
@@ -125,6 +130,9 @@ var errShort = errors.New("what is in it makes no sense")
 
 func (l *load) take(kind byte) error {
 	switch kind {
+	case pieceDemand:
+		l.demand = l.bytes(len(l.in))
+		return nil
 	case pieceShape:
 		return l.shape()
 	case pieceAsset:
@@ -198,7 +206,7 @@ func (l *load) source(as *asset) *source {
 		return nil
 	}
 	p := l.shapes[at]
-	s := &source{asset: as, part: p, status: Status(l.number()), statusAt: l.number()}
+	s := &source{asset: as, part: p, status: Status(l.number()), statusAt: l.number(), floor: never}
 	s.interval, s.lost = time.Duration(l.number()), l.number()
 	m := more{reason: l.text()}
 	for range len(p.Series) - p.Live {

@@ -136,6 +136,7 @@ func (w *Window) seek(q Question, sel Selector) finding {
 	f := finding{newest: never}
 	instance := q.Labels.Get(instanceLabel)
 	if instance == "" {
+		w.catchUp()
 		find := newFinder(sel.Matchers)
 		for _, as := range w.assetsOf(sel.Matchers) {
 			w.seekIn(as, q, sel, find, &f)

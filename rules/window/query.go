@@ -99,6 +99,7 @@ func (a *asset) hides(s *source, gen uint64) func(int64) bool {
 // Querier reads [mint, maxt] (ms, both included) as of now: reports that come in while it is open are not seen, so all
 // selectors of one query agree. Only Forget shows at once. Close it: until then what it may not see is remembered.
 func (w *Window) Querier(mint, maxt int64) (storage.Querier, error) {
+	w.catchUp()
 	return &querier{w: w, mint: max(mint, never+1), maxt: min(maxt, forever), gen: w.readers.enter(w)}, nil
 }
 

@@ -168,13 +168,14 @@ func (s *source) become(w *Window, next *Part) {
 		}
 	}
 	p := next.plan(s.plan.demand)
+	s.doubtNew(next, p, from)
 	bands := make([]band, len(p.lanes))
 	for i, l := range p.lanes {
 		if k := slices.IndexFunc(s.bands, func(b band) bool { return b.lane.keep == l.keep }); k >= 0 {
 			bands[i] = s.bands[k]
 			bands[i].remap(l)
 		} else {
-			bands[i] = band{lane: l}
+			bands[i] = s.absent(l)
 		}
 	}
 	s.rows, s.bands, s.plan = rows, bands, p
@@ -184,6 +185,44 @@ func (s *source) become(w *Window, next *Part) {
 	if s.asset != nil {
 		s.asset.turns++
 		s.asset.parts, s.asset.order = nil, nil
+	}
+}
+
+// absent is a band of series that were in none of the blocks that are here. Of blocks of which nothing else is kept, the
+// time is not known either: a series that was in late blocks only may be seen to have ended a little later than it did.
+func (s *source) absent(l *lane) band {
+	b := band{lane: l}
+	t := slices.Clone(s.t)
+	for i := range s.bands {
+		t = union(t, s.bands[i].times())
+	}
+	if len(t) > 0 {
+		from, _ := slices.BinarySearch(t, t[len(t)-1]-l.keep)
+		t = t[from:]
+		b.fill(t, slices.Repeat([]float64{staleMarker()}, len(t)*len(l.ids)))
+	}
+	return b
+}
+
+// doubtNew notes of series that come what they were may have been forgotten; from says which were there.
+func (s *source) doubtNew(next *Part, p *plan, from []int32) {
+	newest := s.newest()
+	if s.floor == never || newest == never {
+		return
+	}
+	for slot, was := range from {
+		if was >= 0 || p.at[slot].lane < 0 {
+			continue
+		}
+		keep := p.lanes[p.at[slot].lane].keep
+		if s.floor <= newest-keep || s.was != nil && s.was.keep(next.Series[slot]) >= keep {
+			continue
+		}
+		m := s.rarely()
+		if m.since == nil {
+			m.since = slices.Repeat([]int64{never}, len(from))
+		}
+		m.since[slot] = s.floor
 	}
 }
 
@@ -240,6 +279,12 @@ func (s *source) replan(w *Window) {
 	if young || was.seldom().since != nil {
 		s.rarely().since = since
 	}
+	if newest != never {
+		aged := was.floor == never || was.floor <= newest-p.demand.longest
+		if s.floor, s.was = newest-rawFor, nil; aged {
+			s.was = was.plan.demand
+		}
+	}
 	for i, l := range p.lanes {
 		s.bands[i] = was.regroup(l)
 	}
@@ -256,10 +301,11 @@ func (s *source) regroup(l *lane) band {
 	var t []int64
 	var c decoder
 	for i := range s.bands {
-		if b := &s.bands[i]; slices.ContainsFunc(l.ids, func(id uint64) bool { _, ok := b.lane.find(id); return ok }) {
-			ts, _ := b.gather(0, never, forever, &c, nil, nil)
-			t = union(t, ts)
-		}
+		t = union(t, s.bands[i].times())
+	}
+	if len(t) > 0 {
+		from, _ := slices.BinarySearch(t, t[len(t)-1]-l.keep)
+		t = t[max(0, from-1):]
 	}
 	t = union(t, s.t)
 	v := make([]float64, len(l.ids)*len(t))
@@ -270,8 +316,9 @@ func (s *source) regroup(l *lane) band {
 		}
 		ts, vs := s.gather(slot, never, forever, &c, nil, nil)
 		for i, at := range ts {
-			k, _ := slices.BinarySearch(t, at)
-			column[k] = vs[i]
+			if k, ok := slices.BinarySearch(t, at); ok {
+				column[k] = vs[i]
+			}
 		}
 	}
 	b := band{lane: l}

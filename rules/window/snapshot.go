@@ -14,14 +14,17 @@ import (
 // A snapshot is a line of pieces: what it is, shapes each before the first asset that has it, assets, and how many there
 // were of both, so that a piece that is missing is noticed.
 //
+// The first says what was demanded.
+//
 //	magic, version │ kind, length, payload, CRC-32C of all three │ …
 const (
 	snapshotMagic   = "wb window"
 	snapshotVersion = 1
 
-	pieceShape = 'S'
-	pieceAsset = 'A'
-	pieceEnd   = 'E'
+	pieceDemand = 'D'
+	pieceShape  = 'S'
+	pieceAsset  = 'A'
+	pieceEnd    = 'E'
 
 	// maxPiece bounds one piece, in bytes: an asset of 20,000 series with eight days of them takes less.
 	maxPiece = 1 << 30
@@ -38,6 +41,8 @@ func (w *Window) Snapshot(to io.Writer) error {
 	if _, err := to.Write(head); err != nil {
 		return fmt.Errorf("write the window's snapshot: %w", err)
 	}
+	x.out = w.demand.Load().bytes()
+	x.piece(pieceDemand)
 	w.eachRead(func(as *asset) { x.asset(as) })
 	x.out = binary.AppendUvarint(binary.AppendUvarint(x.out[:0], uint64(len(x.shapes))), uint64(x.assets))
 	x.piece(pieceEnd)

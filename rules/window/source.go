@@ -24,6 +24,10 @@ type source struct {
 	bands []band
 	// lost is the time of the newest row that is not in rows any more.
 	lost int64
+	// floor is since when is known, of a series that comes, whether it was there before: it may have been forgotten when
+	// was was demanded, which is nil when nobody knows what was.
+	floor int64
+	was   *demand
 	// status is the newest live word, at that block's time.
 	statusAt int64
 	interval time.Duration
@@ -96,14 +100,9 @@ func (s *source) newest() int64 {
 	return newest
 }
 
-// reach is how far back anything of it is kept, in ms: late blocks are taken as far back.
-func (s *source) reach() int64 {
-	reach := int64(0)
-	for i := range s.bands {
-		reach = max(reach, s.bands[i].lane.keep)
-	}
-	return reach
-}
+// reach is how far back late blocks are taken, in ms: as far as any series is looked back on, for who knows which of them
+// are in the blocks to come.
+func (s *source) reach() int64 { return max(rawFor, s.plan.demand.longest) }
 
 // row is the i-th of the newest rows.
 func (s *source) row(i int) []float64 {

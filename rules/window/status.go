@@ -174,7 +174,7 @@ type Stats struct {
 
 // Stats looks at every asset, for a moment each: cheap enough for every scrape.
 func (w *Window) Stats() Stats {
-	st := Stats{Series: int(w.series.Load()), Lookback: time.Duration(w.demand.Load().longest()) * time.Millisecond}
+	st := Stats{Series: int(w.series.Load()), Lookback: time.Duration(w.demand.Load().longest) * time.Millisecond}
 	w.eachRead(func(as *asset) {
 		st.Assets++
 		st.Bytes += as.bytes()
@@ -198,20 +198,6 @@ func (w *Window) Stats() Stats {
 	defer w.mu.Unlock()
 	st.Refused = maps.Clone(w.refused)
 	return st
-}
-
-// longest is how far back anything is kept, in ms.
-func (d *demand) longest() int64 {
-	longest := d.every
-	for _, list := range d.named {
-		for _, x := range list {
-			longest = max(longest, x.keep)
-		}
-	}
-	for _, x := range d.any {
-		longest = max(longest, x.keep)
-	}
-	return longest
 }
 
 // bytes is the memory behind an asset; parts are not in it, for others have them too.

@@ -66,6 +66,7 @@ type Window struct {
 	parts    *parts
 	index    index
 	recorded recorded
+	late     lateAssets
 	mu       sync.Mutex // guards refused
 	refused  map[string]uint64
 }
@@ -84,7 +85,7 @@ func newWindow(o Options, p *parts) *Window {
 	w.readers.oldest.Store(nobody)
 	w.started.Store(forever)
 	w.recorded = newRecorded()
-	w.demand.Store(p.same(&demand{every: (StaleAfter + slack).Milliseconds()}))
+	w.demand.Store(p.same(&demand{every: rawFor, longest: rawFor}))
 	for i := range w.shards {
 		w.shards[i].assets = map[string]*asset{}
 	}
@@ -262,7 +263,7 @@ func (a *asset) source(w *Window, name, kind string) *source {
 }
 
 func (w *Window) newSource(as *asset, p *Part) *source {
-	s := &source{asset: as, part: p, plan: p.plan(w.demand.Load()), lost: never}
+	s := &source{asset: as, part: p, plan: p.plan(w.demand.Load()), lost: never, floor: never}
 	s.bands = make([]band, len(s.plan.lanes))
 	for i, l := range s.plan.lanes {
 		s.bands[i].lane = l

@@ -176,7 +176,7 @@ func (w *Window) AppendRecorded(lbls labels.Labels, t time.Time, v float64) bool
 func (x *recorded) add(w *Window, lbls labels.Labels, key string) *source {
 	p := &Part{Series: []labels.Labels{lbls}, Live: 1, ids: []uint64{0}}
 	p.complete()
-	s := &source{part: p, plan: p.plan(w.demand.Load()), lost: never}
+	s := &source{part: p, plan: p.plan(w.demand.Load()), lost: never, floor: never}
 	s.bands = make([]band, len(s.plan.lanes))
 	for i, l := range s.plan.lanes {
 		s.bands[i].lane = l

@@ -56,7 +56,11 @@ func (h *hindsight) before(ctx context.Context, r ingest.Report) error {
 	}
 	away := !heard || r.ReceivedAt.Sub(host.Heard) > ingest.LateAfter(host.Interval)
 	if away && (r.Waiting > 0 || !h.wants(r.Asset.Name).IsZero()) {
-		h.open(r.Asset, r.MadeAt, past(r))
+		since := r.MadeAt
+		if gap := h.gaps.unjudged(r.Asset.Name); !gap.IsZero() && gap.Before(since) { // the window may have it from the last stop
+			since = gap
+		}
+		h.open(r.Asset, since, past(r))
 	}
 	return nil
 }

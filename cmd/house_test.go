@@ -37,7 +37,8 @@ var mayImport = map[string][]string{
 	"agent/push":   {"agent/wire", "agent/spool"},
 	"agent/enroll": {"agent/wire"},
 
-	"rules":          {"rules/window"},
+	"rules":          {"rules/program", "rules/window"},
+	"rules/program":  {"rules/window"},
 	"rules/window":   {},
 	"rules/packs":    {},
 	"rules/policies": {},
@@ -45,7 +46,7 @@ var mayImport = map[string][]string{
 	"collector":                 {"collector/*", "rules", "rules/*", "agent/wire"},
 	"collector/fleet":           {},
 	"collector/ingest":          {"agent/wire", "collector/fleet", "rules/window", "collector/incident"},
-	"collector/evaluate":        {"rules", "rules/window"},
+	"collector/evaluate":        {"rules", "rules/program", "rules/window"},
 	"collector/history":         {"rules/window"},
 	"collector/incident":        {"rules"},
 	"collector/sla":             {},
@@ -79,7 +80,7 @@ var inTests = map[string][]string{
 }
 
 // pureRooms take data and the time, and give decisions: no clock, no I/O, no goroutines, no chance.
-var pureRooms = []string{"rules", "rules/window", "collector/incident", "collector/sla", "collector/ticket", "collector/route"}
+var pureRooms = []string{"rules", "rules/program", "rules/window", "collector/incident", "collector/sla", "collector/ticket", "collector/route"}
 
 // impure are the packages, with all below them, that a pure room does not import; pureAfterAll the exceptions.
 var (

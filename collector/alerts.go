@@ -7,9 +7,6 @@ import (
 	"github.com/watchbill/watchbill/rules"
 )
 
-// ownCustomer is whom an alert concerns that is about nobody's asset: the operator.
-const ownCustomer = "operator"
-
 // alertOf is a rule's alert as incidents see it: with the asset, customer and site it is about. What the labels do not
 // say the fleet says of their instance.
 func (p *pipeline) alertOf(t rules.Transition) incident.Alert {
@@ -26,7 +23,7 @@ func (p *pipeline) alertOf(t rules.Transition) incident.Alert {
 		a.Customer, a.Site = as.Customer, as.Site
 	}
 	if a.Customer == "" {
-		a.Customer = ownCustomer
+		a.Customer = incident.OwnCustomer
 	}
 	return a
 }

@@ -23,6 +23,8 @@ type sink struct {
 	// asks is what evidence is wanted of agents; learn brings what came to its tickets.
 	asks  *asks
 	learn func(ctx context.Context, asset string) error
+	// arrive judges what a report brought and returns when what that changed is committed.
+	arrive func(ctx context.Context, asset string) error
 	// turns are those of reports at what they all change.
 	turns turns
 }
@@ -30,7 +32,8 @@ type sink struct {
 // crowded is how long agents stay away, up to twice as long, when too many come at once.
 const crowded = 5 * time.Second
 
-// Apply implements ingest.Sink: events, and that a late report has to be judged, are durable before the window sees it.
+// Apply implements ingest.Sink: events, and that a late report has to be judged, are durable before the window sees it, and
+// what the rules make of it is before it returns.
 func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 	err := s.keepEvents(ctx, r)
 	if err == nil {
@@ -41,10 +44,7 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 		err = s.learn(ctx, r.Asset.Name)
 	}
 	if err != nil {
-		if errors.Is(err, store.ErrFull) {
-			return &ingest.Later{Text: err.Error(), After: 10 * time.Second}
-		}
-		return err
+		return notKept(err)
 	}
 	inTime := s.turns.do(func() {
 		s.facts.learn(r)
@@ -59,7 +59,15 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 	if s.history != nil {
 		s.history.Append(r.Asset, r.Blocks)
 	}
-	return nil
+	return notKept(s.arrive(ctx, r.Asset.Name))
+}
+
+// notKept is what an agent is told when something of its report could not be made durable.
+func notKept(err error) error {
+	if errors.Is(err, store.ErrFull) {
+		return &ingest.Later{Text: err.Error(), After: 10 * time.Second}
+	}
+	return err
 }
 
 // keepEvents stores the events of a report, each known for good by asset, epoch and ID.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -87,6 +88,9 @@ type Collector struct {
 	patient atomic.Pointer[incident.Patience]
 	// keepWindow is true when a stop is to leave the window to the next start.
 	keepWindow atomic.Bool
+	// pinging is how silent hosts are asked, own which addresses this host has.
+	pinging atomic.Pointer[pingTerms]
+	own     atomic.Pointer[map[netip.Addr]bool]
 	// lookback is how far back the loaded rules look, in nanoseconds.
 	lookback atomic.Int64
 }
@@ -263,14 +267,21 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 func (c *Collector) watchOver() {
 	c.setPatience(c.cfg)
 	c.silence = &silence{
-		patience: c.patience, lives: c.lives, commit: c.pipeline.Commit, down: c.window.SetDown,
-		record: c.window.AppendRecorded, now: c.now,
+		roster: roster{lives: c.lives, changed: c.fleet.Watched, fresh: c.alive, patience: c.patience},
+		commit: c.pipeline.Commit, down: c.setDown, record: c.window.AppendRecorded, now: c.now,
+		reach: c.newReach(),
 	}
 	c.past = &hindsight{
 		store: c.store, window: c.window, facts: c.facts, gather: c.pipeline.missed, started: c.started,
 		now:      func() time.Time { return c.now() },
 		lookback: func() time.Duration { return time.Duration(c.lookback.Load()) },
 	}
+}
+
+// setDown says that an asset is not heard of, and has the rules about that judged.
+func (c *Collector) setDown(a window.Asset, at time.Time) {
+	c.window.SetDown(a, at)
+	c.evaluator.Stir(a.Name)
 }
 
 func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
@@ -304,11 +315,18 @@ func (c *Collector) setRules(groups []rules.Group) {
 	c.lookback.Store(int64(rules.Lookback(groups)))
 }
 
+func (c *Collector) newSink() *sink {
+	return &sink{
+		store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past,
+		asks: &c.pipeline.asks, learn: c.pipeline.learn, arrive: c.evaluator.Arrive,
+	}
+}
+
 func (c *Collector) openIngest(ctx context.Context) error {
 	in, err := ingest.New(ingest.Options{
 		Registry: c.fleet, Keeper: store.Keeper(c.store), Logger: c.log.With("part", "ingest"), Registerer: c.reg,
 		Quotas: c.cfg.Quotas, Backlog: c.cfg.Backlog, Door: c.cfg.Agents.Door,
-		Sink:        &sink{store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past, asks: &c.pipeline.asks, learn: c.pipeline.learn},
+		Sink:        c.newSink(),
 		Ask:         func(asset string) []*wire.BundleRequest { return c.pipeline.asks.ask(asset, c.now()) },
 		Incarnation: c.incarnation, Room: c.past.reviews.Room, Since: c.past.wants, Agents: c.expected,
 		KeepFor: func() time.Duration {

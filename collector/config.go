@@ -12,6 +12,7 @@ import (
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/policy"
+	"github.com/watchbill/watchbill/rules"
 )
 
 // Config is what a collector runs with. Its YAML is strict: an unknown key is an error with its line.
@@ -59,6 +60,8 @@ type Config struct {
 		// Packs loads the shipped rules.
 		Packs bool     `yaml:"packs"`
 		Files []string `yaml:"files"`
+		// Missing is what missing series do to alerts of rules that do not say so themselves: freeze or resolve.
+		Missing rules.Missing `yaml:"missing"`
 	} `yaml:"rules"`
 	Evaluation struct {
 		// Interval of groups that name none.
@@ -75,7 +78,24 @@ type Config struct {
 		AfterGoodbye policy.Duration `yaml:"after_goodbye"`
 		// AfterEnrolment is what an agent may take to its first report.
 		AfterEnrolment policy.Duration `yaml:"after_enrolment"`
+		// Together is how long after one another hosts may fall silent for one cause.
+		Together policy.Duration `yaml:"together"`
+		// Ping is how silent hosts are asked whether they are there.
+		Ping struct {
+			// Count of echo requests for a host, 0 for none; Timeout for all of them.
+			Count   int             `yaml:"count"`
+			Timeout policy.Duration `yaml:"timeout"`
+			// Most hosts that are pinged when they fall silent at one moment.
+			Most int `yaml:"most"`
+		} `yaml:"ping"`
 	} `yaml:"silence"`
+	// Flapping is when an alert that comes and goes is told as one state.
+	Flapping struct {
+		// Changes of one alert within Window are flapping, until Stable has brought none; 0 switches it off.
+		Changes int             `yaml:"changes"`
+		Window  policy.Duration `yaml:"window"`
+		Stable  policy.Duration `yaml:"stable"`
+	} `yaml:"flapping"`
 	// Receivers are told about every ticket.
 	Receivers []notify.Receiver `yaml:"receivers"`
 }
@@ -92,12 +112,20 @@ func DefaultConfig() Config {
 	c.Quotas = ingest.DefaultQuotas()
 	c.Backlog = ingest.DefaultBacklog()
 	c.Rules.Packs = true
+	c.Rules.Missing = rules.Freeze
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
 	c.History.Retention = policy.Duration(2 * time.Hour)
 	c.Silence.Intervals = incident.DefaultPatience.Intervals
 	c.Silence.Least = policy.Duration(incident.DefaultPatience.Least)
 	c.Silence.AfterGoodbye = policy.Duration(incident.DefaultPatience.AfterGoodbye)
 	c.Silence.AfterEnrolment = policy.Duration(incident.DefaultPatience.AfterEnrolment)
+	c.Silence.Together = policy.Duration(incident.DefaultPatience.Together)
+	c.Silence.Ping.Count = 3
+	c.Silence.Ping.Timeout = policy.Duration(time.Second)
+	c.Silence.Ping.Most = 64
+	c.Flapping.Changes = incident.DefaultFlapping.Changes
+	c.Flapping.Window = policy.Duration(incident.DefaultFlapping.Window)
+	c.Flapping.Stable = policy.Duration(incident.DefaultFlapping.Stable)
 	return c
 }
 
@@ -167,6 +195,9 @@ func (c Config) Validate() error {
 	if c.History.Retention < 0 {
 		fault("history.retention: must be zero (off) or positive")
 	}
+	if !c.Rules.Missing.Valid() {
+		fault("rules.missing: want %s or %s, got %q", rules.Freeze, rules.Resolve, c.Rules.Missing)
+	}
 	c.validateSilence(fault)
 	if err := notify.Validate(c.Receivers); err != nil {
 		errs = append(errs, err)
@@ -183,17 +214,56 @@ func (c Config) validateSilence(fault func(format string, args ...any)) {
 		d   policy.Duration
 	}{
 		{"least", c.Silence.Least}, {"after_goodbye", c.Silence.AfterGoodbye}, {"after_enrolment", c.Silence.AfterEnrolment},
+		{"together", c.Silence.Together},
 	} {
 		if d.d <= 0 {
 			fault("silence.%s: must be positive, got %v", d.key, d.d)
 		}
 	}
+	switch p := c.Silence.Ping; {
+	case p.Count == 0:
+	case p.Count < 0 || p.Count > maxPings:
+		fault("silence.ping.count: must be 0 (off) to %d, got %d", maxPings, p.Count)
+	case p.Timeout < policy.Duration(100*time.Millisecond) || time.Duration(p.Timeout) > reachBudget:
+		fault("silence.ping.timeout: must be 100ms to %v, got %v", reachBudget, time.Duration(p.Timeout))
+	case time.Duration(p.Timeout) <= time.Duration(p.Count-1)*pingEvery:
+		fault("silence.ping.timeout: must be more than %v, which %d requests take to be sent, got %v",
+			time.Duration(p.Count-1)*pingEvery, p.Count, time.Duration(p.Timeout))
+	case p.Most < 1 || p.Most > maxPinged:
+		fault("silence.ping.most: must be 1 to %d, got %d", maxPinged, p.Most)
+	}
+	switch f := c.Flapping; {
+	case f.Changes == 0:
+	case f.Changes < 2 || f.Changes > maxFlapping:
+		fault("flapping.changes: must be 0 (off) or 2 to %d, got %d", maxFlapping, f.Changes)
+	case f.Window <= 0 || f.Stable <= 0:
+		fault("flapping.window and flapping.stable: must be positive, got %v and %v", f.Window, f.Stable)
+	}
+}
+
+// maxPings and maxPinged bound silence.ping: who is asked for long, or with many others, holds up the ticket.
+const (
+	maxPings  = 10
+	maxPinged = 1000
+)
+
+func (c Config) pinging() pingTerms {
+	p := c.Silence.Ping
+	return pingTerms{Count: p.Count, Timeout: time.Duration(p.Timeout), Most: p.Most}
+}
+
+// maxFlapping bounds flapping.changes: a ticket remembers no more of its alerts' changes than it needs.
+const maxFlapping = 20
+
+func (c Config) flapping() incident.Flapping {
+	f := c.Flapping
+	return incident.Flapping{Changes: f.Changes, Window: time.Duration(f.Window), Stable: time.Duration(f.Stable)}
 }
 
 func (c Config) patience() incident.Patience {
 	return incident.Patience{
 		Intervals: c.Silence.Intervals, Least: time.Duration(c.Silence.Least), AfterGoodbye: time.Duration(c.Silence.AfterGoodbye),
-		AfterEnrolment: time.Duration(c.Silence.AfterEnrolment),
+		AfterEnrolment: time.Duration(c.Silence.AfterEnrolment), Together: time.Duration(c.Silence.Together),
 	}
 }
 

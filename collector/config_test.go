@@ -9,9 +9,12 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/watchbill/watchbill/rules"
 )
 
 // Every path in the configuration is relative to its file, wherever the collector was started.
@@ -109,5 +112,25 @@ func writeCertificate(t *testing.T, dir string) {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What missing series do to alerts is one of two words, and reaches every rule that does not say so itself.
+func TestRulesMissing(t *testing.T) {
+	c := DefaultConfig()
+	groups, err := LoadRules(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if groups[0].Rules[0].Resolves() {
+		t.Error("alerts resolve when nothing is known, by default")
+	}
+	c.Rules.Missing = rules.Resolve
+	if groups, err = LoadRules(c); err != nil || !groups[0].Rules[0].Resolves() {
+		t.Errorf("rules.missing: resolve does not reach the rules: %v", err)
+	}
+	c.Rules.Missing = "ignore"
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), `rules.missing: want freeze or resolve, got "ignore"`) {
+		t.Errorf("error %v", err)
 	}
 }

@@ -46,36 +46,22 @@ type failing struct {
 	Since          time.Time
 }
 
-// gatherAll gathers evidence for every alert of ts that begins to fire, by alert ID, within evidenceBudget.
-func (p *pipeline) gatherAll(ctx context.Context, ts []rules.Transition, now time.Time) map[string][]ticket.Evidence {
-	ctx, cancel := context.WithTimeout(ctx, evidenceBudget)
-	defer cancel()
-	var fresh []rules.Transition
-	for _, t := range ts {
-		if t.Alert.State == rules.Firing && t.From != rules.Firing {
-			fresh = append(fresh, t)
-		}
-	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	around := newNearby(append(p.evidence.standing(), fresh...), p.alertOf)
-	out := map[string][]ticket.Evidence{}
-	for _, t := range fresh {
-		out[t.ID()] = p.evidence.gather(ctx, p.alertOf(t), around, now)
-	}
-	return out
-}
-
-// gather fills the five parts for one alert; around is all that fires, the alerts of the same moment included.
-func (g gatherer) gather(ctx context.Context, a incident.Alert, around nearby, now time.Time) []ticket.Evidence {
+// gather fills the five parts for one alert; around is all that fires, the alerts of the same moment included. When it is
+// to be lean, it leaves out what has to be read from the disk, and says so.
+func (g gatherer) gather(ctx context.Context, a incident.Alert, around nearby, lean bool, now time.Time) []ticket.Evidence {
 	host, heard := g.facts.host(a.Asset)
+	seen := seenEvents{why: "events are " + leftOut}
+	if !lean {
+		seen = g.events(ctx, a.Asset, now)
+	} else if a.Asset == "" {
+		seen = seenEvents{}
+	}
 	out := []ticket.Evidence{
 		g.when(a, now),
-		g.symptoms(ctx, a, host, around, now),
+		g.symptoms(ctx, a, host, around, lean, now),
 		g.users(a, host, heard),
-		g.errors(ctx, a, host, heard, now),
-		g.actions(ctx, a, host, heard, now),
+		g.errors(a, host, heard, seen),
+		g.actions(a, host, heard, seen, now),
 	}
 	for i := range out {
 		out[i].Salt = newSalt()
@@ -119,7 +105,7 @@ func (g gatherer) clock(customer string) func(time.Time) string {
 }
 
 // symptoms is what is wrong, as the rule, the last hour and everything else that fires nearby show it.
-func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts, around nearby, now time.Time) ticket.Evidence {
+func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts, around nearby, lean bool, now time.Time) ticket.Evidence {
 	ev := ticket.Evidence{Part: ticket.PartSymptoms}
 	add := func(text, source string, at time.Time) {
 		if text != "" {
@@ -132,7 +118,11 @@ func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts
 		add(fmt.Sprintf("%s: %s; value %s since %s", a.Name, oneLine(a.Expr), readable(float64(a.Value)),
 			a.ActiveAt.UTC().Format("15:04:05 UTC")), a.Source, a.FiredAt)
 	}
-	if a.Expr != "" {
+	switch {
+	case a.Expr == "":
+	case lean:
+		add("the curve of the last hour is "+leftOut, "watchbill", now)
+	default:
 		ev.Entries = append(ev.Entries, g.curves(ctx, a, now)...)
 	}
 	ev.Entries = append(ev.Entries, elsewhere(a, around, now))

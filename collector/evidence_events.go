@@ -12,7 +12,7 @@ import (
 )
 
 // errors is what else reports a failure: units, samplers, events.
-func (g gatherer) errors(ctx context.Context, a incident.Alert, host hostFacts, heard bool, now time.Time) ticket.Evidence {
+func (g gatherer) errors(a incident.Alert, host hostFacts, heard bool, seen seenEvents) ticket.Evidence {
 	ev := ticket.Evidence{Part: ticket.PartErrors}
 	var clean []string
 	switch t, ok := host.Tables["failed_units"]; {
@@ -28,11 +28,10 @@ func (g gatherer) errors(ctx context.Context, a incident.Alert, host hostFacts, 
 		ev.Entries = append(ev.Entries, ticket.Entry{Text: fmt.Sprintf("sampler %s fails: %s", f.Source, f.Reason),
 			Source: "agent on " + a.Asset, At: f.Since})
 	}
-	events, why := g.events(ctx, a.Asset, now)
-	if why != "" {
-		clean = append(clean, why)
+	if seen.why != "" {
+		clean = append(clean, seen.why)
 	}
-	ev.Entries = append(ev.Entries, entriesOf(events, isError)...)
+	ev.Entries = append(ev.Entries, entriesOf(seen.found, isError)...)
 	for _, kind := range []string{"kernel_messages", "log_files"} {
 		if t, ok := host.Tables[kind]; ok && len(t.Rows) == 0 && t.NoneBecause != "" {
 			clean = append(clean, strings.ReplaceAll(kind, "_", " ")+": "+t.NoneBecause)
@@ -41,7 +40,7 @@ func (g gatherer) errors(ctx context.Context, a incident.Alert, host hostFacts, 
 	if heard {
 		clean = append(clean, "every sampler works")
 	}
-	if why == "" && (heard || len(events) > 0) {
+	if seen.why == "" && (heard || len(seen.found) > 0) {
 		clean = append(clean, "no error event came in 24 h")
 	}
 	if len(ev.Entries) == 0 {
@@ -51,7 +50,7 @@ func (g gatherer) errors(ctx context.Context, a incident.Alert, host hostFacts, 
 }
 
 // actions is what was already done about it, by machines and, through earlier tickets, by people.
-func (g gatherer) actions(ctx context.Context, a incident.Alert, host hostFacts, heard bool, now time.Time) ticket.Evidence {
+func (g gatherer) actions(a incident.Alert, host hostFacts, heard bool, events seenEvents, now time.Time) ticket.Evidence {
 	ev := ticket.Evidence{Part: ticket.PartActions}
 	if inv := host.Inventory; inv != nil && !inv.BootedAt.IsZero() {
 		if at := inv.BootedAt; now.Sub(at) < eventsBack {
@@ -59,14 +58,16 @@ func (g gatherer) actions(ctx context.Context, a incident.Alert, host hostFacts,
 				Text: fmt.Sprintf("%s was booted at %s", a.Asset, at.UTC().Format("2006-01-02 15:04:05 UTC"))})
 		}
 	}
-	events, why := g.events(ctx, a.Asset, now)
-	ev.Entries = append(ev.Entries, entriesOf(events, isAction)...)
+	for _, line := range lookedAt(a) {
+		ev.Entries = append(ev.Entries, ticket.Entry{Text: line, Source: "watchbill", At: a.FiredAt})
+	}
+	ev.Entries = append(ev.Entries, entriesOf(events.found, isAction)...)
 	if len(ev.Entries) == 0 {
 		seen := "no restart, reboot or local remedy was seen in 24 h"
 		if !heard && a.Asset != "" {
 			seen = "whether anything was restarted is unknown: " + unheard(heard, "")
 		}
-		ev.None = "none, because " + or(why, seen) + "; nobody has written any down yet"
+		ev.None = "none, because " + or(events.why, seen) + "; nobody has written any down yet"
 	}
 	return ev
 }
@@ -86,27 +87,34 @@ func withHistory(ev []ticket.Evidence, past []ticket.Ticket) []ticket.Evidence {
 			}
 			entries = append(entries, ticket.Entry{Text: text, Source: "tickets", At: t.UpdatedAt})
 		}
-		if out[i].Entries = entries; len(entries) > 0 {
-			out[i].None = ""
-		} else {
-			out[i].None += "; no earlier ticket of this incident"
+		none := ""
+		if len(entries) == 0 {
+			none = out[i].None + "; no earlier ticket of this incident"
 		}
+		out[i] = ticket.Evidence{Part: out[i].Part, Entries: entries, None: none, Salt: out[i].Salt} // encoded anew
 	}
 	return out
 }
 
-func (g gatherer) events(ctx context.Context, asset string, now time.Time) (found []store.HostEvent, why string) {
+// seenEvents are the newest events of an asset; why says why they are not known.
+type seenEvents struct {
+	found []store.HostEvent
+	why   string
+}
+
+func (g gatherer) events(ctx context.Context, asset string, now time.Time) seenEvents {
 	if asset == "" {
-		return nil, ""
+		return seenEvents{}
 	}
+	var found []store.HostEvent
 	err := g.store.View(ctx, func(tx store.Tx) (err error) {
 		found, err = tx.Events(asset, now.Add(-eventsBack), eventsRead)
 		return err
 	})
 	if err != nil {
-		return nil, "the events could not be read: " + err.Error()
+		return seenEvents{why: "the events could not be read: " + err.Error()}
 	}
-	return found, ""
+	return seenEvents{found: found}
 }
 
 // entriesOf are the newest events of some kinds, of which there are maxEvents at most.

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -9,9 +10,11 @@ import (
 
 // hostFacts is what a host last said of itself beside its samples: soft state, told again by the agent after a start.
 type hostFacts struct {
-	Heard     time.Time
-	Interval  time.Duration
-	Goodbye   string
+	Heard    time.Time
+	Interval time.Duration
+	Goodbye  string
+	// From is the address its last report came from.
+	From      netip.Addr
 	Inventory *ingest.Inventory
 	// Tables by kind.
 	Tables map[string]ingest.Table
@@ -29,10 +32,43 @@ type facts struct {
 	paces map[string]time.Duration
 	// before are the reports of hosts that were not heard yet which the window took up from the last stop.
 	before map[string]spans
+	// sharing is how many hosts report from an address.
+	sharing map[netip.Addr]int
 }
 
 func newFacts() *facts {
-	return &facts{hosts: map[string]hostFacts{}, paces: map[string]time.Duration{}}
+	return &facts{hosts: map[string]hostFacts{}, paces: map[string]time.Duration{}, sharing: map[netip.Addr]int{}}
+}
+
+// sign is the last sign of life of a host.
+type sign struct {
+	heard    time.Time
+	interval time.Duration
+	goodbye  string
+	from     netip.Addr
+	// alone: no other host reports from that address.
+	alone bool
+}
+
+// sign is the last sign of life of a host; false when it was not heard since the start.
+func (f *facts) sign(asset string) (sign, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	h, ok := f.hosts[asset]
+	return sign{h.Heard, h.Interval, h.Goodbye, h.From, f.sharing[h.From] == 1}, ok
+}
+
+// moved notes where a host reports from. The caller holds mu.
+func (f *facts) moved(from, to netip.Addr) {
+	if from == to {
+		return
+	}
+	if f.sharing[from]--; f.sharing[from] <= 0 {
+		delete(f.sharing, from)
+	}
+	if to.IsValid() {
+		f.sharing[to]++
+	}
 }
 
 // expect says how often a host that was not heard yet reports; zero when nobody knows.
@@ -64,6 +100,10 @@ func (f *facts) learn(r ingest.Report) {
 	}
 	defer func() { f.hosts[r.Asset.Name] = h }()
 	h.Heard = r.ReceivedAt
+	if r.From.IsValid() {
+		f.moved(h.From, r.From)
+		h.From = r.From
+	}
 	if r.Replayed {
 		// The past comes in order, acknowledged or not: a process that is the next to be heard of was the next there was.
 		m := markOf(r)

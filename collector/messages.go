@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/ticket"
@@ -16,11 +17,13 @@ type audience struct {
 	// receivers are their names, url is where people look at tickets; empty when nobody said.
 	receivers []string
 	url       string
+	// flapping is when the alerts of tickets that open from now on are taken to flap.
+	flapping incident.Flapping
 }
 
 // tell says who is told from now on.
 func (p *pipeline) tell(cfg Config) {
-	a := &audience{url: cfg.Web.ExternalURL}
+	a := &audience{url: cfg.Web.ExternalURL, flapping: cfg.flapping()}
 	for _, r := range cfg.Receivers {
 		a.receivers = append(a.receivers, r.Name)
 	}

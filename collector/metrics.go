@@ -16,6 +16,9 @@ type metrics struct {
 	resolve          prometheus.Histogram
 	sampleToCommit   prometheus.Histogram
 	commit           prometheus.Histogram
+	together         prometheus.Histogram
+	apart            prometheus.Counter
+	storms           prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -33,9 +36,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		sampleToCommit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_alert_sample_to_commit_seconds",
 			Help: "From the first bad sample to the durable ticket, for alerts without for.", Buckets: quick}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_commit_duration_seconds",
-			Help: "One transaction of alert transitions with their tickets and messages, evidence not counted.", Buckets: quick}),
+			Help: "From a commit of alert transitions to its durability, with tickets and messages, evidence not counted.", Buckets: quick}),
+		together: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_commit_callers",
+			Help: "How many commits shared one transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
+		apart: prometheus.NewCounter(prometheus.CounterOpts{Name: "watchbill_commits_failed_apart_total",
+			Help: "Commits that failed and were taken out of the transaction they shared, so that the others went on."}),
+		storms: prometheus.NewCounter(prometheus.CounterOpts{Name: "watchbill_storms_total",
+			Help: "Storms that began: many incidents at the same time, told as one."}),
 	}
-	reg.MustRegister(m.opened, m.resolved, m.acknowledge, m.resolve, m.sampleToCommit, m.commit)
+	reg.MustRegister(m.opened, m.resolved, m.acknowledge, m.resolve, m.sampleToCommit, m.commit, m.together, m.apart, m.storms)
 	return m
 }
 

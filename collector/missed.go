@@ -104,12 +104,13 @@ func (p *pipeline) told(tx store.Tx, e evaluate.Episode) (bool, error) {
 // missed fills the five parts for what a review found.
 func (g gatherer) missed(ctx context.Context, a incident.Alert, u evaluate.Unseen, now time.Time) []ticket.Evidence {
 	host, heard := g.facts.host(a.Asset)
+	seen := g.events(ctx, a.Asset, now)
 	out := []ticket.Evidence{
 		g.missedTime(a, u, now),
 		g.missedSymptoms(u, now),
 		g.users(a, host, heard),
-		g.errors(ctx, a, host, heard, now),
-		g.actions(ctx, a, host, heard, now),
+		g.errors(a, host, heard, seen),
+		g.actions(a, host, heard, seen, now),
 	}
 	for i := range out {
 		out[i].Salt = newSalt()

@@ -26,6 +26,7 @@ const (
 // lives are the hosts with an active agent. One that was not heard yet since the start is given the start as its sign of
 // life: nobody listened before. What it was taken for when the collector stopped, it is still.
 func (c *Collector) lives() []incident.Life {
+	c.learnOwnAddresses()
 	var out []incident.Life
 	listening := time.Unix(0, c.listening.Load())
 	before := c.silence.before()
@@ -37,18 +38,26 @@ func (c *Collector) lives() []incident.Life {
 			Asset: a.Asset, Customer: a.Customer, Site: a.Site, Heard: listening, Word: incident.Start,
 			Interval: cmp.Or(a.Interval, longestInterval),
 		}
-		h, heard := c.facts.host(a.Asset)
 		switch {
-		case heard:
-			l.Heard, l.Word, l.Goodbye, l.Interval = h.Heard, incident.Report, h.Goodbye, cmp.Or(h.Interval, l.Interval)
 		case a.EnrolledAt.After(listening), before[a.Asset] == incident.AgentNotSeen:
 			l.Heard, l.Word = a.EnrolledAt, incident.Enrolment
 		case before[a.Asset] == incident.AgentStopped:
 			l.Goodbye = "before the collector was started anew"
 		}
-		out = append(out, l)
+		out = append(out, c.alive(l))
 	}
 	return out
+}
+
+// alive is a host with its newest sign of life, when there was one since the start.
+func (c *Collector) alive(l incident.Life) incident.Life {
+	h, heard := c.facts.sign(l.Asset)
+	if !heard {
+		return l
+	}
+	l.Heard, l.Word, l.Goodbye, l.Interval = h.heard, incident.Report, h.goodbye, cmp.Or(h.interval, l.Interval)
+	l.Own = h.alone && c.ownAddress(h.from)
+	return l
 }
 
 // patience is how long silence may last now in a fleet of so many hosts: the more there are, the longer the time over which
@@ -61,8 +70,9 @@ func (c *Collector) patience(hosts int) incident.Patience {
 
 // setPatience puts what a configuration says of silence into force.
 func (c *Collector) setPatience(cfg Config) {
-	p := cfg.patience()
+	p, asks := cfg.patience(), cfg.pinging()
 	c.patient.Store(&p)
+	c.pinging.Store(&asks)
 }
 
 // keepIntervals keeps with the fleet how often agents report, where that has changed. What is not kept, for want of a

@@ -20,7 +20,7 @@ import (
 
 // pipeline is the only glue between the pure rooms and the store:
 //
-//	transitions ─► evidence (reads) ─► one transaction: alert states, tickets, evidence, messages ─► wake the outbox
+//	transitions ─► evidence (reads) ─► queue ─► one transaction: alert states, storms, tickets, evidence, messages ─► wake
 //
 // It saves before it sends, and whoever waits for it is told only after the commit.
 type pipeline struct {
@@ -28,6 +28,9 @@ type pipeline struct {
 	fleet    *fleet.Registry
 	policy   policy.Set
 	evidence gatherer
+	// commits are those that wait to be written together; thin is the evidence that was left out while many came.
+	commits committer
+	thin    thin
 	// asks is what evidence is wanted of agents.
 	asks asks
 	// audience is replaced on reload.
@@ -40,38 +43,30 @@ type pipeline struct {
 	now     func() time.Time
 }
 
-// Commit makes alert transitions durable with everything they cause: tickets opened, attached, reopened or resolved,
-// their evidence, and the messages to send.
-func (p *pipeline) Commit(ctx context.Context, at time.Time, ts []rules.Transition) error {
-	if len(ts) == 0 {
-		return nil
-	}
-	now := p.now()
-	found := p.gatherAll(ctx, ts, now)
-	var did outcome
-	began := time.Now()
-	err := p.store.Update(ctx, decisionID(at, ts), func(tx store.Tx) error {
-		did = outcome{} // the closure may run more than once
-		for _, t := range ts {
-			if err := p.transition(tx, t, found[t.ID()], now, &did); err != nil {
-				return fmt.Errorf("alert %s: %w", t.ID(), err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("commit %d alert transitions: %w", len(ts), err)
-	}
-	p.metrics.commit.Observe(time.Since(began).Seconds())
-	p.done(did)
-	p.wantAll(ctx, ts, now)
-	return nil
-}
-
 // outcome is what one transaction did to tickets, for metrics and the log.
 type outcome struct {
 	changes []ticket.Change
 	alerts  []incident.Alert
+
+	// together: several commits share the transaction, which keeps the storms at its end. binding: it is about to bind
+	// tickets to storms.
+	together, binding bool
+	// last is the newest ticket of incidents, as far as they were looked at; flips are those that will open one, in the
+	// order of their commits, and into the storms that those that belong to one are part of.
+	last  map[string]newest
+	flips []incident.Flip
+	into  map[string]ticket.Link
+	// storms are those that were looked at, by ID; changed are to be kept.
+	storms  map[string]*incident.Storm
+	changed map[string]bool
+	// begun are the IDs of those that began.
+	begun []string
+}
+
+// newest is an incident's open ticket, or its last when none is open; ok is false when it never had one.
+type newest struct {
+	ticket.Ticket
+	ok bool
 }
 
 func (p *pipeline) done(did outcome) {
@@ -86,13 +81,18 @@ func (p *pipeline) done(did outcome) {
 	for _, a := range did.alerts {
 		p.metrics.committed(a, now)
 	}
+	for _, id := range did.begun {
+		p.metrics.storms.Inc()
+		s := did.storms[id]
+		p.log.Warn("storm", "number", s.Number, "service", s.Service, "where", s.Reach.String(), "assets", s.Assets)
+	}
 	if len(did.changes) > 0 {
 		p.wake()
 	}
 }
 
 // transition is one alert's change inside a transaction.
-func (p *pipeline) transition(tx store.Tx, t rules.Transition, ev []ticket.Evidence, now time.Time, did *outcome) error {
+func (p *pipeline) transition(tx store.Tx, t change, now time.Time, did *outcome) error {
 	if t.Alert.State == rules.Inactive {
 		if err := tx.DeleteAlert(t.ID()); err != nil {
 			return err
@@ -100,38 +100,76 @@ func (p *pipeline) transition(tx store.Tx, t rules.Transition, ev []ticket.Evide
 	} else if err := tx.PutAlert(store.AlertState{Origin: t.Origin, Alert: t.Alert}); err != nil {
 		return err
 	}
-	a := p.alertOf(t)
 	switch {
-	case t.Alert.State == rules.Firing && t.From != rules.Firing:
-		did.alerts = append(did.alerts, a)
-		return p.fire(tx, a, ev, now, did)
+	case t.fires():
+		did.alerts = append(did.alerts, t.alert)
+		return p.fire(tx, t.alert, t.evidence, now, did)
 	case t.Alert.State == rules.Inactive: // from pending too: it may have fired before its rule's for was lengthened
-		return p.end(tx, a, now, did)
+		return p.end(tx, t.alert, now, did)
 	}
 	return nil
 }
 
 // fire brings a firing alert to the ticket of its incident.
 func (p *pipeline) fire(tx store.Tx, a incident.Alert, ev []ticket.Evidence, now time.Time, did *outcome) error {
+	if explained, err := p.explained(tx, a); explained || err != nil {
+		return err
+	}
 	key := incident.KeyOf(a).String()
-	last, ok, err := tx.LastTicket(key)
+	last, err := did.newest(tx, key)
 	if err != nil {
 		return err
 	}
-	if open, isOpen, err := tx.OpenTicket(key); err != nil {
-		return err
-	} else if isOpen {
-		last, ok = open, true
-	}
-	switch incident.Judge(lastOf(last, ok), now) {
-	case incident.Attach, incident.Reopen:
+	switch incident.Judge(lastOf(last.Ticket, last.ok), now) {
+	case incident.Attach:
 		c, err := last.Fire(a, p.terms(), ev, now)
 		return p.append(tx, c, err, did)
+	case incident.Reopen:
+		first, err := did.rebind(last.Ticket, now)
+		if err != nil {
+			return err
+		}
+		t := last.Ticket
+		if !first.Empty() {
+			t = first.Ticket
+		}
+		c, err := t.Fire(a, p.terms(), ev, now)
+		return p.append(tx, first.Then(c), err, did)
 	case incident.Recur:
-		return p.open(tx, a, ev, &last, now, did)
+		return p.open(tx, a, ev, &last.Ticket, now, did)
 	default:
 		return p.open(tx, a, ev, nil, now, did)
 	}
+}
+
+// newest is the open ticket of an incident, else its last one.
+func (d *outcome) newest(tx store.Tx, key string) (newest, error) {
+	if n, known := d.last[key]; known {
+		return n, nil
+	}
+	t, ok, err := tx.LastTicket(key)
+	if err == nil && ok && !t.State.Open() {
+		if open, isOpen, err := tx.OpenTicket(key); err != nil {
+			return newest{}, err
+		} else if isOpen {
+			t = open
+		}
+	}
+	if err != nil {
+		return newest{}, err
+	}
+	n := newest{t, ok}
+	if d.together { // what is decided on it is decided in the same transaction
+		d.saw(key, n)
+	}
+	return n, nil
+}
+
+func (d *outcome) saw(key string, n newest) {
+	if d.last == nil {
+		d.last = map[string]newest{}
+	}
+	d.last[key] = n
 }
 
 func lastOf(t ticket.Ticket, ok bool) *incident.Last {
@@ -149,13 +187,17 @@ func (p *pipeline) open(tx store.Tx, a incident.Alert, ev []ticket.Evidence, rec
 		return err
 	}
 	key := incident.KeyOf(a).String()
-	past, err := tx.TicketsByKey(key, maxPast)
-	if err != nil {
+	var past []ticket.Ticket
+	if last, err := did.newest(tx, key); err != nil {
 		return err
+	} else if last.ok {
+		if past, err = tx.TicketsByKey(key, maxPast); err != nil {
+			return err
+		}
 	}
 	c, err := ticket.Open(ticket.Birth{
 		ID: ticketID(key, n), Number: fmt.Sprintf("WB-%d", n), Title: titleOf(a), Alert: a,
-		Terms: p.terms(), Evidence: withHistory(ev, past), Recurs: recurs, Quiet: incident.Quiet(a),
+		Terms: p.terms(), Evidence: withHistory(ev, past), Recurs: recurs, Quiet: incident.Quiet(a), Storm: did.into[key],
 	}, now)
 	if err != nil {
 		return err
@@ -175,9 +217,12 @@ func (p *pipeline) open(tx store.Tx, a incident.Alert, ev []ticket.Evidence, rec
 
 // end tells the ticket that holds an alert that it ended.
 func (p *pipeline) end(tx store.Tx, a incident.Alert, now time.Time, did *outcome) error {
-	t, ok, err := tx.LastTicket(incident.KeyOf(a).String())
-	if err != nil || !ok {
+	t, err := did.newest(tx, incident.KeyOf(a).String())
+	if err != nil || !t.ok {
 		return err
+	}
+	if a.End == incident.Superseded {
+		return p.supersede(tx, t.Ticket, a, now, did)
 	}
 	c, err := t.End(a, now)
 	return p.append(tx, c, err, did)
@@ -194,7 +239,7 @@ func (p *pipeline) append(tx store.Tx, c ticket.Change, err error, did *outcome)
 	return p.follow(tx, c, did)
 }
 
-// follow writes what a change brings with it: evidence bodies, the next deadline, messages.
+// follow writes what a change brings with it: evidence bodies, the next deadline, its part in a storm, messages.
 func (p *pipeline) follow(tx store.Tx, c ticket.Change, did *outcome) error {
 	for seq, body := range c.Bodies {
 		if err := tx.PutEvidence(c.Ticket.ID, seq, body); err != nil {
@@ -202,6 +247,14 @@ func (p *pipeline) follow(tx store.Tx, c ticket.Change, did *outcome) error {
 		}
 	}
 	if err := tx.PutDeadline(c.Ticket.ID, c.Ticket.Deadline()); err != nil {
+		return err
+	}
+	did.changes = append(did.changes, c)
+	if known, ok := did.last[c.Ticket.Key]; ok && (!known.ok || known.ID == c.Ticket.ID || c.Before == 0) {
+		did.last[c.Ticket.Key] = newest{c.Ticket, true}
+	}
+	folded, err := p.inStorm(tx, c, did)
+	if err != nil || folded {
 		return err
 	}
 	msgs, err := p.messages(c)
@@ -213,7 +266,6 @@ func (p *pipeline) follow(tx store.Tx, c ticket.Change, did *outcome) error {
 			return err
 		}
 	}
-	did.changes = append(did.changes, c)
 	return nil
 }
 
@@ -223,6 +275,7 @@ func (p *pipeline) terms() ticket.Terms {
 		Priority:   func(s incident.Severity) string { return p.policy.Priority(string(s)) },
 		ReopenFor:  time.Duration(p.policy.ReopenWindow),
 		CloseAfter: time.Duration(p.policy.CloseAfter),
+		Flapping:   p.audience.Load().flapping,
 	}
 }
 
@@ -266,6 +319,12 @@ func FindTicket(tx store.Tx, ref string) (ticket.Ticket, error) {
 // elapse does what time alone does to the tickets that are due and returns when the next one is.
 func (p *pipeline) elapse(ctx context.Context) (time.Time, error) {
 	now := p.now()
+	if err := p.tellStorms(ctx, now); err != nil {
+		return time.Time{}, err
+	}
+	if err := p.fillIn(ctx, now); err != nil {
+		return time.Time{}, err
+	}
 	var did outcome
 	var next time.Time
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {

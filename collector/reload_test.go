@@ -121,7 +121,8 @@ func TestAReloadSaysWhatWaitsForTheNextStart(t *testing.T) {
 func TestEveryKeyIsReloadedOrSaidToWait(t *testing.T) {
 	live := []string{
 		"web.external_url", "agents.door", "fleet.directory", "rules.packs", "rules.files", "silence.intervals", "silence.least",
-		"silence.after_goodbye", "silence.after_enrolment", "quotas", "backlog", "receivers",
+		"silence.after_goodbye", "silence.after_enrolment", "silence.together", "silence.ping", "flapping.changes",
+		"flapping.window", "flapping.stable", "rules.missing", "quotas", "backlog", "receivers",
 	}
 	for _, s := range atStart(DefaultConfig()) {
 		live = append(live, s.key)

@@ -277,13 +277,7 @@ func restartRound(t *testing.T, rnd *rand.Rand) (known, unknown int) {
 				replay = append(replay[:cut-min(cut, 20)], replay[cut:]...)
 			}
 		}
-		for _, s := range []*stage{steady, shaken} {
-			s.at = at
-			if err := s.sink.Apply(t.Context(), r); err != nil {
-				t.Fatal(err)
-			}
-		}
-		told = append(told, r)
+		steady.at, shaken.at = at, at
 		for n := rnd.IntN(60); n > 0 && len(replay) > 0; n-- {
 			old := replay[0]
 			replay = replay[1:]
@@ -295,10 +289,11 @@ func restartRound(t *testing.T, rnd *rand.Rand) (known, unknown int) {
 			}
 		}
 		for _, s := range []*stage{steady, shaken} {
-			if err := s.evaluator.EvaluateOnce(t.Context(), at); err != nil {
+			if err := s.sink.Apply(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
 		}
+		told = append(told, r)
 		if !restarted {
 			continue
 		}

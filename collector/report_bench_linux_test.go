@@ -135,9 +135,7 @@ func (s *reported) serve(b *testing.B) {
 	in, err := ingest.New(ingest.Options{
 		Registry: c.fleet, Keeper: store.Keeper(c.store), Logger: slog.New(slog.DiscardHandler), Now: c.now,
 		Quotas: c.cfg.Quotas, Backlog: c.cfg.Backlog, Door: c.cfg.Agents.Door, Incarnation: c.incarnation,
-		Sink: &sink{store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past,
-			asks: &c.pipeline.asks, learn: c.pipeline.learn},
-		Room: c.past.reviews.Room, Since: c.past.wants, KeepFor: func() time.Duration { return 10 * time.Minute },
+		Sink: c.newSink(), Room: c.past.reviews.Room, Since: c.past.wants, KeepFor: func() time.Duration { return 10 * time.Minute },
 	})
 	if err != nil {
 		b.Fatal(err)

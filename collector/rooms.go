@@ -57,7 +57,7 @@ func LoadRules(cfg Config) ([]rules.Group, error) {
 		}
 	}
 	groups, err := rules.Load(files)
-	return groups, errors.Join(append(errs, err)...)
+	return groups, errors.Join(append(errs, err, rules.SetMissing(groups, cfg.Rules.Missing))...)
 }
 
 // assetOf finds an instance in the fleet.

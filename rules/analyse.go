@@ -93,10 +93,10 @@ func absence(sel parser.Node, path []parser.Node) bool {
 	return false
 }
 
-// writes tells whether a selector can match a series that the rule writes: its recorded one, or its ALERTS.
-func (r *Rule) writes(s window.Selector) bool {
+// writes tells whether matchers can match a series that the rule writes: its recorded one, or its ALERTS.
+func (r *Rule) writes(ms []*labels.Matcher) bool {
 	match := func(name string) bool {
-		for _, m := range s.Matchers {
+		for _, m := range ms {
 			if m.Name == model.MetricNameLabel && !m.Matches(name) || m.Name == labels.AlertName && r.Alerting() && !m.Matches(r.Alert) {
 				return false
 			}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,11 +13,17 @@ type Finding struct {
 	Line        int
 	Group, Rule string
 	Text        string
+	// Fault: the rule says something that cannot be right, and a check of it fails. Other findings are warnings: rules
+	// that were written for others lack our labels, and are good rules.
+	Fault bool
 }
 
 // String is the finding with its place, in one line.
-func (f Finding) String() string {
-	return (&Error{File: f.File, Line: f.Line, Group: f.Group, Rule: f.Rule, Err: fmt.Errorf("%s", f.Text)}).Error()
+func (f Finding) String() string { return f.Err().Error() }
+
+// Err is the finding as the error it would be, an *Error.
+func (f Finding) Err() error {
+	return &Error{File: f.File, Line: f.Line, Group: f.Group, Rule: f.Rule, Err: errors.New(f.Text)}
 }
 
 // Severities are the values of the severity label, worst first.
@@ -40,7 +47,8 @@ type CheckOptions struct {
 }
 
 // Check reads alerting rules as the person would who gets their tickets: severity, service and system are there and
-// known, and a summary says what happened. A label that is a template is taken to be right.
+// known, and a summary says what happened. A label that is a template is taken to be right. A system that is no word of
+// the ownership map is a fault: whoever wrote it meant an owner, and nobody would be found.
 func Check(groups []Group, o CheckOptions) []Finding {
 	if o.Systems == nil {
 		o.Systems = Systems
@@ -49,13 +57,14 @@ func Check(groups []Group, o CheckOptions) []Finding {
 	for _, g := range groups {
 		seen := map[string]bool{}
 		for _, r := range g.Rules {
-			note := func(format string, args ...any) {
-				f := Finding{File: g.File, Line: r.Line, Group: g.Name, Rule: r.Name(), Text: fmt.Sprintf(format, args...)}
-				out = append(out, f)
+			note := func(fault bool, format string, args ...any) {
+				out = append(out, Finding{
+					File: g.File, Line: r.Line, Group: g.Name, Rule: r.Name(), Text: fmt.Sprintf(format, args...), Fault: fault,
+				})
 			}
 			same := r.Name() + "\x00" + r.Expr.String() + "\x00" + r.Labels.String()
 			if seen[same] {
-				note("the same rule again: name, expression and labels are those of one before it; remove one")
+				note(false, "the same rule again: name, expression and labels are those of one before it; remove one")
 			}
 			seen[same] = true
 			if r.Alerting() {
@@ -66,21 +75,21 @@ func Check(groups []Group, o CheckOptions) []Finding {
 	return out
 }
 
-func (r *Rule) check(o CheckOptions, note func(string, ...any)) {
-	word := func(label string, words []string) {
+func (r *Rule) check(o CheckOptions, note func(fault bool, format string, args ...any)) {
+	word := func(label string, words []string, fault bool) {
 		switch v := r.Labels.Get(label); {
 		case v == "":
-			note("label %q is missing: want one of %s", label, strings.Join(words, ", "))
+			note(false, "label %q is missing: want one of %s", label, strings.Join(words, ", "))
 		case !strings.Contains(v, "{{") && !slices.Contains(words, v):
-			note("label %q is %q: want one of %s", label, v, strings.Join(words, ", "))
+			note(fault, "label %q is %q: want one of %s", label, v, strings.Join(words, ", "))
 		}
 	}
-	word("severity", Severities)
-	word("system", o.Systems)
+	word("severity", Severities, false)
+	word("system", o.Systems, true)
 	if r.Labels.Get("service") == "" {
-		note("label %q is missing: want what fails for its users, such as filesystem or shop; alerts of one asset and service become one ticket", "service")
+		note(false, "label %q is missing: want what fails for its users, such as filesystem or shop; alerts of one asset and service become one ticket", "service")
 	}
 	if r.Annotations.Get("summary") == "" {
-		note("annotation %q is missing: want one line for the ticket's title", "summary")
+		note(false, "annotation %q is missing: want one line for the ticket's title", "summary")
 	}
 }

@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -14,23 +15,35 @@ import (
 	"github.com/prometheus/prometheus/promql/promqltest"
 )
 
-// Failure is an expectation of a rule unit test that was not met.
+// Failure is an expectation of a test that was not met.
 type Failure struct {
 	File, Test string
-	// At is the time within the test.
+	// Line is where the expectation stands in File; 0 where that is not known.
+	Line int
+	// At is the time within the test; negative where the failure has none.
 	At time.Duration
-	// What is the alert's name or the expression.
+	// What is what was compared: an alert, an expression, tickets.
 	What string
-	// Want and Got are one line for each alert or sample, in order.
+	// Want and Got are one line for each alert, sample or ticket, in order.
 	Want, Got []string
 	// Err is set where the expression or the expectation could not be evaluated at all.
 	Err error
+	// Hint says what to do about it, where that is not plain.
+	Hint string
 }
 
 // String tells what is missing (-), what is too many (+) and, between them, what is right.
 func (f Failure) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: test %q: %s at %v:", f.File, f.Test, f.What, model.Duration(f.At))
+	b.WriteString(f.File)
+	if f.Line > 0 {
+		fmt.Fprintf(&b, ":%d", f.Line)
+	}
+	fmt.Fprintf(&b, ": test %q: %s", f.Test, f.What)
+	if f.At >= 0 {
+		fmt.Fprintf(&b, " at %v", model.Duration(f.At))
+	}
+	b.WriteString(":")
 	if f.Err != nil {
 		fmt.Fprintf(&b, " %v", f.Err)
 		return b.String()
@@ -55,21 +68,26 @@ func (f Failure) String() string {
 	for _, g := range rest {
 		line("+", g)
 	}
+	if f.Hint != "" {
+		b.WriteString("\n  " + f.Hint)
+	}
 	return b.String()
 }
 
-func (b *bench) fail(at model.Duration, what string, want, got []string, err error) {
-	b.failures = append(b.failures, Failure{
-		File: b.run.File, Test: b.test.Name, At: time.Duration(at), What: what, Want: want, Got: got, Err: err,
-	})
+func (b *bench) fail(f Failure) {
+	f.File, f.Test = b.run.File, b.test.title()
+	b.failures = append(b.failures, f)
 }
 
 // compareAlerts compares the alerts that fire now with what is expected.
-func (b *bench) compareAlerts(e alertTest) {
+func (b *bench) compareAlerts(i int) {
+	e := b.test.AlertRuleTests[i]
 	var want, got []string
 	for _, x := range e.ExpAlerts {
-		lbls := labels.NewBuilder(labels.FromMap(x.Labels)).Set(labels.AlertName, e.Alertname)
-		want = append(want, alertLine(lbls.Labels(), labels.FromMap(x.Annotations)))
+		lbls := map[string]string{}
+		maps.Copy(lbls, x.Labels)
+		lbls[labels.AlertName] = e.Alertname
+		want = append(want, alertLine(labels.FromMap(lbls), labels.FromMap(x.Annotations)))
 	}
 	for r, active := range b.active {
 		for _, a := range active {
@@ -81,7 +99,8 @@ func (b *bench) compareAlerts(e alertTest) {
 	slices.Sort(want)
 	slices.Sort(got)
 	if !slices.Equal(want, got) {
-		b.fail(e.EvalTime, "alert "+e.Alertname, want, got, nil)
+		b.fail(Failure{At: time.Duration(e.EvalTime), Line: b.test.line("alert_rule_test", i), What: "alert " + e.Alertname,
+			Want: want, Got: got})
 	}
 }
 
@@ -97,22 +116,28 @@ type point struct {
 }
 
 func (p point) String() string {
-	if p.histogram != "" {
+	if p.histogram != "" && p.value == 0 {
 		return p.lbls.String() + " " + p.histogram
+	}
+	if p.histogram != "" {
+		return fmt.Sprintf("%s %s with the value %g beside it", p.lbls, p.histogram, p.value)
 	}
 	return p.lbls.String() + " " + strconv.FormatFloat(p.value, 'g', -1, 64)
 }
 
-func (b *bench) compareExpr(ctx context.Context, e exprTest, at time.Time) {
-	what := fmt.Sprintf("expr %q", e.Expr)
+func (b *bench) compareExpr(ctx context.Context, i int, at time.Time) {
+	e := b.test.PromqlExprTests[i]
+	f := Failure{At: time.Duration(e.EvalTime), Line: b.test.line("promql_expr_test", i), What: fmt.Sprintf("expr %q", e.Expr)}
 	result, err := b.query(ctx, e.Expr, at)
 	if err != nil {
-		b.fail(e.EvalTime, what, nil, nil, err)
+		f.Err = err
+		b.fail(f)
 		return
 	}
 	want, err := expectedPoints(e)
 	if err != nil {
-		b.fail(e.EvalTime, what, nil, nil, err)
+		f.Err = err
+		b.fail(f)
 		return
 	}
 	var got []point
@@ -122,42 +147,51 @@ func (b *bench) compareExpr(ctx context.Context, e exprTest, at time.Time) {
 	for _, ps := range [][]point{want, got} {
 		slices.SortFunc(ps, func(a, b point) int { return labels.Compare(a.lbls, b.lbls) })
 	}
-	if !slices.EqualFunc(want, got, b.same) {
-		b.fail(e.EvalTime, what, lines(want), lines(got), nil)
+	if slices.EqualFunc(want, got, b.same) {
+		return
 	}
+	f.Want, f.Got = lines(want), lines(got)
+	if slices.ContainsFunc(want, func(p point) bool { return math.IsNaN(p.value) }) {
+		f.Hint = "NaN is like no value, itself included: test that with an expression like x != x"
+	}
+	b.fail(f)
 }
 
 func expectedPoints(e exprTest) ([]point, error) {
 	p := NewParser()
 	var out []point
-	for _, s := range e.ExpSamples {
+	for i, s := range e.ExpSamples {
+		at := func(format string, args ...any) error {
+			return fmt.Errorf("exp_samples[%d]: "+format, append([]any{i}, args...)...)
+		}
 		lbls, err := p.ParseMetric(s.Labels)
 		if err != nil {
-			return nil, fmt.Errorf("exp_samples: labels %q: %w", s.Labels, err)
+			return nil, at("labels %q: %w", s.Labels, err)
 		}
 		x := point{lbls: lbls, value: s.Value}
 		if s.Histogram != "" {
 			_, values, err := p.ParseSeriesDesc("{} " + s.Histogram)
 			switch {
 			case err != nil:
-				return nil, fmt.Errorf("exp_samples: histogram %q: %w", s.Histogram, err)
+				return nil, at("histogram %q: %w", s.Histogram, err)
 			case len(values) != 1 || values[0].Histogram == nil:
-				return nil, fmt.Errorf("exp_samples: histogram %q: want one histogram", s.Histogram)
+				return nil, at("histogram %q: want one histogram", s.Histogram)
 			}
-			x.value, x.histogram = 0, promqltest.HistogramTestExpression(values[0].Histogram)
+			x.histogram = promqltest.HistogramTestExpression(values[0].Histogram)
 		}
 		out = append(out, x)
 	}
 	return out, nil
 }
 
-// same compares two points; fuzzy_compare forgives the last bit.
+// same compares two points; fuzzy_compare forgives the last bit. As in promtool no NaN is like another, and the value that
+// is expected beside a histogram counts.
 func (b *bench) same(x, y point) bool {
 	if !labels.Equal(x.lbls, y.lbls) || x.histogram != y.histogram {
 		return false
 	}
 	switch {
-	case x.value == y.value, math.IsNaN(x.value) && math.IsNaN(y.value):
+	case x.value == y.value:
 		return true
 	case b.file.FuzzyCompare:
 		return math.Nextafter(x.value, math.Inf(-1)) == y.value || math.Nextafter(x.value, math.Inf(1)) == y.value

@@ -12,8 +12,8 @@ import (
 	"github.com/watchbill/watchbill/rules/window"
 )
 
-// Load parses files that work together, by name, and connects alerts with the recording rules they read. Groups come in
-// the order of the files' names. The error joins every fault of every file.
+// Load parses files that work together, by name, connects alerts with the recording rules they read and places every rule
+// at arrival or on its group's timer. Groups come in the order of the files' names. The error joins every fault of every file.
 func Load(files map[string][]byte) ([]Group, error) {
 	var groups []Group
 	var errs []error
@@ -36,6 +36,7 @@ func Load(files map[string][]byte) ([]Group, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	place(groups)
 	connect(groups)
 	return groups, nil
 }
@@ -93,7 +94,7 @@ type connection struct {
 // follow adds to the rule what is behind the series that sel reads.
 func (c *connection) follow(sel window.Selector) {
 	for _, rec := range c.all {
-		if back, ok := c.seen[rec]; c.on[rec] || (ok && back >= sel.Lookback) || !rec.writes(sel) {
+		if back, ok := c.seen[rec]; c.on[rec] || (ok && back >= sel.Lookback) || !rec.writes(sel.Matchers) {
 			continue
 		}
 		c.seen[rec], c.on[rec] = sel.Lookback, true

@@ -263,9 +263,13 @@ groups:
   - record: r
     expr: up
 `
-	var got []string
+	var got, faults []string
 	for _, f := range Check(mustLoad(t, text), CheckOptions{}) {
-		got = append(got, f.String()[:strings.Index(f.String(), ": want")])
+		line := f.String()[:strings.Index(f.String(), ": want")]
+		got = append(got, line)
+		if f.Fault {
+			faults = append(faults, line)
+		}
 	}
 	want := []string{
 		`rules.yml:13: group "g": rule "Bare": label "severity" is missing`,
@@ -277,6 +281,9 @@ groups:
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if len(faults) != 1 || faults[0] != want[5] {
+		t.Errorf("faults are %q, want the unknown system alone: public rules lack our labels, and have severities of their own", faults)
 	}
 	if fs := Check(mustLoad(t, text), CheckOptions{Systems: []string{"server", "sql", "printer"}}); len(fs) != 5 {
 		t.Errorf("with printer among the systems: %v", fs)

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/watchbill/watchbill/rules/program"
 	"github.com/watchbill/watchbill/rules/window"
 )
 
@@ -48,9 +49,18 @@ type Rule struct {
 	// Selectors are those of the expression and, after Load, of the recording rules it reads.
 	Selectors []window.Selector
 
+	// Arrival is the expression as it is evaluated when a report of its asset arrives; nil for a rule that is evaluated on
+	// its group's timer: then Timer says why. Both are set by Load.
+	Arrival *program.Expr
+	Timer   *program.Timer
+
+	// direct are the selectors of the expression itself.
+	direct []window.Selector
 	// written are the labels that the expression itself writes (label_replace, label_join, count_values, group_left):
 	// those of an alert may differ from those of the series it is about.
 	written map[string]bool
+	// missing is what SetMissing said.
+	missing Missing
 }
 
 // Name is the alert's or the recorded series' name.
@@ -63,3 +73,24 @@ func (r *Rule) Name() string {
 
 // Alerting tells an alerting rule from a recording rule.
 func (r *Rule) Alerting() bool { return r.Alert != "" }
+
+// Below tells whether the rule fires on values that are too low rather than too high: whether its outermost comparison
+// is < or <=. It is what makes one value of an alert worse than another.
+func (r *Rule) Below() bool {
+	e := r.Expr
+	for {
+		switch x := e.(type) {
+		case *parser.ParenExpr:
+			e = x.Expr
+		case *parser.StepInvariantExpr:
+			e = x.Expr
+		case *parser.BinaryExpr:
+			if x.Op.IsComparisonOperator() {
+				return x.Op == parser.LSS || x.Op == parser.LTE
+			}
+			e = x.LHS // and, or, unless give the values of their left side; so does arithmetic with a threshold inside
+		default:
+			return false
+		}
+	}
+}

@@ -1,177 +1,122 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/storage"
 )
 
-// TestRun is one file of rule unit tests in promtool's format.
-type TestRun struct {
-	// File names the tests in failures and errors.
-	File    string
-	Content []byte
-	// Open reads a file that rule_files names, as it is written there.
-	Open func(name string) ([]byte, error)
-	// Glob finds the names that a pattern in rule_files means; nil refuses patterns.
-	Glob func(pattern string) ([]string, error)
-}
-
-// RunTests runs a file of rule unit tests in promtool's format: series notation and engine are Prometheus' own, the
-// states of alerts are Step's, with all data known. Failures are expectations that were not met; the error says that
-// the tests could not be run as they are written.
-func RunTests(ctx context.Context, name string, content []byte, open func(name string) ([]byte, error)) ([]Failure, error) {
-	return TestRun{File: name, Content: content, Open: open}.Run(ctx)
-}
-
-// Run is RunTests.
-func (r TestRun) Run(ctx context.Context) ([]Failure, error) {
-	file, err := parseTests(r.File, r.Content)
-	if err != nil {
-		return nil, err
-	}
-	groups, err := r.load(file)
-	if err != nil {
-		return nil, err
-	}
-	var failures []Failure
-	var errs []error
-	for i := range file.Tests {
-		b := bench{run: r, file: &file, test: &file.Tests[i], groups: groups}
-		fs, err := b.perform(ctx)
-		failures = append(failures, fs...)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: test %q: %w", r.File, file.Tests[i].Name, err))
-		}
-	}
-	return failures, errors.Join(errs...)
-}
-
-func (r TestRun) load(file testFile) ([]Group, error) {
-	contents := map[string][]byte{}
-	var errs []error
-	for _, pattern := range file.RuleFiles {
-		names := []string{pattern}
-		if strings.ContainsAny(pattern, "*?[") {
-			var err error
-			if names, err = r.glob(pattern); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-		}
-		for _, name := range names {
-			content, err := r.Open(name)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: rule_files: open %s: %w", r.File, name, err))
-				continue
-			}
-			contents[name] = content
-		}
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	groups, err := Load(contents)
-	if err != nil {
-		return nil, err
-	}
-	order := func(g Group) int { return max(0, slices.Index(file.GroupEvalOrder, g.Name)) }
-	slices.SortStableFunc(groups, func(a, b Group) int { return order(a) - order(b) })
-	return groups, nil
-}
-
-func (r TestRun) glob(pattern string) ([]string, error) {
-	if r.Glob == nil {
-		return nil, fmt.Errorf("%s: rule_files: %q is a pattern: name each file", r.File, pattern)
-	}
-	names, err := r.Glob(pattern)
-	if err == nil && len(names) == 0 {
-		err = errors.New("no file is named so")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: rule_files: %q: %w", r.File, pattern, err)
-	}
-	return names, nil
-}
-
-// bench is one test under way.
+// bench is one test under way. What it does and in which order is promtool's.
+// Source: https://github.com/prometheus/prometheus/blob/v3.15.0/cmd/promtool/unittest.go
 type bench struct {
 	run    TestRun
 	file   *testFile
 	test   *testGroup
 	groups []Group
 
-	lazy     *promqltest.LazyLoader
-	external *url.URL
-	active   map[*Rule]Active
-	written  map[*Rule]Written
-	failures []Failure
+	lazy       *promqltest.LazyLoader
+	evaluation Evaluation
+	external   *url.URL
+	active     map[*Rule]Active
+	written    map[*Rule]Written
+	failures   []Failure
 }
 
-func (b *bench) perform(ctx context.Context) (_ []Failure, err error) {
-	b.active, b.written = map[*Rule]Active{}, map[*Rule]Written{}
-	if b.external, err = url.Parse(b.test.ExternalURL); err != nil {
-		return nil, fmt.Errorf("external_url: %w", err)
-	}
-	b.lazy, err = promqltest.NewLazyLoader(b.test.notation(), promqltest.LazyLoaderOpts{
+func (b *bench) perform(ctx context.Context) []Failure {
+	b.active, b.written, b.external = map[*Rule]Active{}, map[*Rule]Written{}, address(b.test.ExternalURL)
+	lazy, err := promqltest.NewLazyLoader(b.test.notation(), promqltest.LazyLoaderOpts{
 		EnableAtModifier: true, EnableNegativeOffset: true, StartTime: b.test.StartTimestamp.Time,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("input_series: %w", err)
+		b.failSeries(err)
+		return b.failures
 	}
-	defer func() { err = errors.Join(err, b.lazy.Close()) }()
-	every := time.Duration(b.file.EvaluationInterval)
-	b.lazy.SubqueryInterval = every
+	b.lazy = lazy
+	b.lazy.SubqueryInterval = b.every()
+	b.evaluation = stock{b.query}
+	if b.run.Evaluation != nil {
+		b.evaluation = b.run.Evaluation(TestBed{
+			Groups: b.groups, Interval: b.every(), Series: b.lazy.Queryable(), Query: b.query,
+		})
+	}
+	b.play(ctx)
+	if err := b.lazy.Close(); err != nil {
+		b.fail(Failure{At: -1, What: "the test's storage", Err: err})
+	}
+	return b.failures
+}
 
-	expected := slices.Clone(b.test.AlertRuleTests)
-	slices.SortStableFunc(expected, func(a, b alertTest) int { return int(a.EvalTime - b.EvalTime) })
-	start := b.test.start()
-	for at := start; !at.After(start.Add(b.test.last())); at = at.Add(every) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+// stock is the evaluation by Prometheus' engine.
+type stock struct {
+	query func(ctx context.Context, expr string, at time.Time) (promql.Vector, error)
+}
+
+func (s stock) Evaluate(ctx context.Context, r *Rule, at time.Time) (promql.Vector, error) {
+	return s.query(ctx, r.Expr.String(), at)
+}
+
+func (b *bench) every() time.Duration { return time.Duration(b.file.EvaluationInterval) }
+
+// play evaluates and compares. A rule that cannot be evaluated ends the test.
+func (b *bench) play(ctx context.Context) {
+	when := func(i int) time.Duration { return time.Duration(b.test.AlertRuleTests[i].EvalTime) }
+	expected := make([]int, len(b.test.AlertRuleTests))
+	for i, e := range b.test.AlertRuleTests {
+		if expected[i] = i; e.Alertname == "" {
+			b.fail(Failure{
+				At: when(i), Line: b.test.line("alert_rule_test", i), What: fmt.Sprintf("alert_rule_test[%d]", i),
+				Err: errors.New("alertname is missing: want the name of an alert"),
+			})
+			return
 		}
-		if err := b.evaluate(ctx, at); err != nil {
-			return b.failures, err
+	}
+	slices.SortStableFunc(expected, func(i, j int) int { return cmp.Compare(when(i), when(j)) })
+	start := b.test.StartTimestamp.From()
+	for at := start; !at.After(start.Add(b.test.last())); at = at.Add(b.every()) {
+		if ctx.Err() != nil || !b.evaluate(ctx, at) {
+			return
 		}
 		// An expectation between two evaluations is about the one before it.
-		for len(expected) > 0 && time.Duration(expected[0].EvalTime) < at.Add(every).Sub(start) {
+		for len(expected) > 0 && when(expected[0]) < at.Add(b.every()).Sub(start) {
 			b.compareAlerts(expected[0])
 			expected = expected[1:]
 		}
 	}
-	for _, e := range b.test.PromqlExprTests {
-		b.compareExpr(ctx, e, start.Add(time.Duration(e.EvalTime)))
+	for i, e := range b.test.PromqlExprTests {
+		b.compareExpr(ctx, i, start.Add(time.Duration(e.EvalTime)))
 	}
-	return b.failures, nil
 }
 
-// evaluate is one evaluation of all groups.
-func (b *bench) evaluate(ctx context.Context, at time.Time) (err error) {
-	b.lazy.WithSamplesTill(at, func(e error) { err = e })
-	if err != nil {
-		return fmt.Errorf("input_series: %w", err)
+// evaluate is one evaluation of all groups; it reports whether every rule could be evaluated.
+func (b *bench) evaluate(ctx context.Context, at time.Time) bool {
+	since := at.Sub(b.test.StartTimestamp.From())
+	var err error
+	if b.lazy.WithSamplesTill(at, func(e error) { err = e }); err != nil {
+		b.fail(Failure{At: since, What: "input_series", Err: err})
+		return false
 	}
+	good := true
 	for _, g := range b.groups {
 		for _, r := range g.Rules {
 			if err := b.step(ctx, r, at); err != nil {
-				return fmt.Errorf("rule %q at %v: %w", r.Name(), model.Duration(at.Sub(b.test.start())), err)
+				b.fail(Failure{At: since, What: fmt.Sprintf("rule %q", r.Name()), Err: err})
+				good = false
 			}
 		}
 	}
-	return nil
+	return good
 }
 
 func (b *bench) step(ctx context.Context, r *Rule, at time.Time) error {
-	result, err := b.query(ctx, r.Expr.String(), at.Add(-r.QueryOffset))
+	result, err := b.evaluation.Evaluate(ctx, r, at.Add(-r.QueryOffset))
 	if err != nil {
 		return err
 	}
@@ -188,18 +133,25 @@ func (b *bench) step(ctx context.Context, r *Rule, at time.Time) error {
 	}
 	next, ended := b.written[r].Next(result, at.Add(-r.QueryOffset))
 	b.written[r] = next
-	return b.append(ctx, slices.Concat(result, ended))
+	return b.append(ctx, result, ended)
 }
 
-func (b *bench) append(ctx context.Context, samples promql.Vector) error {
+// append writes what a rule made and the ends of what it makes no more. A series that another rule wrote at the same time
+// is a fault, as in Prometheus; that the other goes on writing it when this one ends it is none.
+func (b *bench) append(ctx context.Context, result, ended promql.Vector) error {
 	app := b.lazy.Storage().AppenderV2(ctx)
-	for _, s := range samples {
-		_, err := app.Append(0, s.Metric, 0, s.T, s.F, nil, s.H, storage.AppendV2Options{})
+	for _, s := range result {
+		if _, err := app.Append(0, s.Metric, 0, s.T, s.F, nil, s.H, storage.AppendV2Options{}); err != nil {
+			return errors.Join(fmt.Errorf("write %s: %w: want one rule to write a series, once at a time", s.Metric, err), app.Rollback())
+		}
+	}
+	for _, s := range ended {
+		_, err := app.Append(0, s.Metric, 0, s.T, s.F, nil, nil, storage.AppendV2Options{})
 		switch {
-		case errors.Is(err, storage.ErrOutOfOrderSample), errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
-			// Another rule wrote this series already; the first one stands, as in Prometheus.
-		case err != nil:
-			return errors.Join(fmt.Errorf("append %s: %w", s.Metric, err), app.Rollback())
+		case err == nil, errors.Is(err, storage.ErrOutOfOrderSample), errors.Is(err, storage.ErrTooOldSample),
+			errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
+		default:
+			return errors.Join(fmt.Errorf("end %s: %w", s.Metric, err), app.Rollback())
 		}
 	}
 	return app.Commit()
@@ -222,4 +174,27 @@ func (b *bench) query(ctx context.Context, expr string, at time.Time) (promql.Ve
 		return promql.Vector{{T: v.T, F: v.V}}, nil
 	}
 	return nil, fmt.Errorf("expression %q gives a %s, want a vector or a scalar", expr, res.Value.Type())
+}
+
+// address is a URL that prints as it was written, be it one or not.
+func address(text string) *url.URL {
+	if u, err := url.Parse(text); err == nil && u.String() == text {
+		return u
+	}
+	return &url.URL{Opaque: text}
+}
+
+// failSeries says which of the input series cannot be read.
+func (b *bench) failSeries(err error) {
+	f := Failure{At: -1, Line: b.test.line("input_series"), What: "input_series", Err: err}
+	p := NewParser()
+	for i, s := range b.test.InputSeries {
+		text := s.Series + " " + s.Values
+		if _, _, bad := p.ParseSeriesDesc(text); bad != nil {
+			f.Line, f.What = b.test.line("input_series", i), fmt.Sprintf("input_series[%d]", i)
+			f.Err = fmt.Errorf("%q: %w", text, bad)
+			break
+		}
+	}
+	b.fail(f)
 }

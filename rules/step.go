@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -36,6 +38,8 @@ type Input struct {
 	Query template.QueryFunc
 	// Look tells what is known about the series that an alert is about; nil knows that all is well.
 	Look func(Sought) window.Standing
+	// Stale tells that what the expression reads is older than two of its intervals: then no pending alert fires.
+	Stale bool
 	// AssetOf finds the asset of an instance: its customer and site are put back on alerts that lost them.
 	AssetOf func(instance string) (window.Asset, bool)
 	// ExternalLabels and ExternalURL are what templates call by these names.
@@ -119,7 +123,7 @@ func (r *Rule) advance(was Alert, known bool, res Alert, q Sought, in Input) (Al
 		}
 	}
 	switch held := in.At.Sub(a.ActiveAt) >= r.For; {
-	case a.State == Pending && held:
+	case a.State == Pending && held && !in.Stale:
 		a.State, a.FiredAt = Firing, in.At
 	case a.State == Firing && !held: // `for` was made longer
 		a.State, a.FiredAt, a.KeepFiringSince = Pending, time.Time{}, time.Time{}
@@ -155,18 +159,35 @@ func (r *Rule) sought(lbls labels.Labels) labels.Labels {
 	return b.Labels()
 }
 
+// IDs are the AlertIDs of the result, in its order. They are nil when the rule's labels may change while the result keeps
+// its own: when their templates read its value, the clock or other series.
+func (r *Rule) IDs(ctx context.Context, in Input) []string {
+	moving := false
+	r.Labels.Range(func(l labels.Label) {
+		moving = moving || strings.Contains(l.Value, "{{") && movingWords.MatchString(l.Value)
+	})
+	if moving {
+		return nil
+	}
+	ids := make([]string, len(in.Result))
+	for i, smpl := range in.Result {
+		ids[i] = AlertID(r.Origin.ID, r.labelsOf(ctx, in, smpl))
+	}
+	return ids
+}
+
+// movingWords are what makes a template of a label depend on more than the labels of the result.
+var movingWords = regexp.MustCompile(`[$.][vV]alue|query|now|toTime`)
+
 // found is the alerts that the result makes, without a state.
 func (r *Rule) found(ctx context.Context, in Input) (Active, error) {
 	out := make(Active, len(in.Result))
 	for _, smpl := range in.Result {
-		given := in.placed(smpl.Metric)
-		expand := r.expander(ctx, in, promql.Sample{T: smpl.T, F: smpl.F, H: smpl.H, Metric: given})
-		lb := labels.NewBuilder(given).Del(model.MetricNameLabel)
-		r.Labels.Range(func(l labels.Label) { lb.Set(l.Name, expand("", l.Value)) })
-		lb.Set(labels.AlertName, r.Alert)
+		smpl.Metric = in.placed(smpl.Metric)
+		expand := r.expander(ctx, in, smpl)
 		notes := labels.NewScratchBuilder(r.Annotations.Len())
 		r.Annotations.Range(func(l labels.Label) { notes.Add(l.Name, expand(l.Name, l.Value)) })
-		a := Alert{Labels: lb.Labels(), Annotations: notes.Labels(), Value: Value(smpl.F)}
+		a := Alert{Labels: r.labelsOf(ctx, in, smpl), Annotations: notes.Labels(), Value: Value(smpl.F)}
 		id := AlertID(r.Origin.ID, a.Labels)
 		if _, ok := out[id]; ok {
 			return nil, fmt.Errorf("%w: %s", ErrDuplicateLabels, a.Labels)
@@ -174,6 +195,15 @@ func (r *Rule) found(ctx context.Context, in Input) (Active, error) {
 		out[id] = a
 	}
 	return out, nil
+}
+
+// labelsOf are the labels of the alert that a sample makes.
+func (r *Rule) labelsOf(ctx context.Context, in Input, smpl promql.Sample) labels.Labels {
+	smpl.Metric = in.placed(smpl.Metric)
+	expand := r.expander(ctx, in, smpl)
+	lb := labels.NewBuilder(smpl.Metric).Del(model.MetricNameLabel)
+	r.Labels.Range(func(l labels.Label) { lb.Set(l.Name, expand("", l.Value)) })
+	return lb.Set(labels.AlertName, r.Alert).Labels()
 }
 
 // placed puts customer and site of the asset back where an aggregation dropped them.

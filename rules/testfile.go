@@ -1,11 +1,8 @@
 package rules
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"regexp"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +30,11 @@ type testGroup struct {
 	PromqlExprTests []exprTest     `yaml:"promql_expr_test"`
 	ExternalLabels  labels.Labels  `yaml:"external_labels"`
 	ExternalURL     string         `yaml:"external_url"`
-	StartTimestamp  testStart      `yaml:"start_timestamp"`
+	StartTimestamp  TestStart      `yaml:"start_timestamp"`
+
+	// number is the test's place among the file's tests; lines is that file.
+	number int
+	lines  Lines
 }
 
 type inputSeries struct {
@@ -61,123 +62,77 @@ type exprTest struct {
 type expectedSample struct {
 	Labels string  `yaml:"labels"`
 	Value  float64 `yaml:"value"`
-	// Histogram, when it is given, is meant instead of Value.
+	// Histogram, when it is given, is expected with a Value of 0.
 	Histogram string `yaml:"histogram"`
 }
 
-// testStart is an RFC 3339 time or seconds since the epoch.
-type testStart struct{ time.Time }
+// TestStart is when a test begins, written as an RFC 3339 time or as seconds since 1970.
+type TestStart struct{ time.Time }
 
-func (t *testStart) UnmarshalYAML(n *yaml.Node) error {
-	at, err := time.Parse(time.RFC3339Nano, n.Value)
-	if err == nil {
-		t.Time = at.UTC()
-		return nil
+// UnmarshalYAML reads either form.
+func (t *TestStart) UnmarshalYAML(n *yaml.Node) error {
+	at, ok := parseStart(n.Value)
+	if !ok || n.Kind != yaml.ScalarNode {
+		return fmt.Errorf("start_timestamp %q: want %s", n.Value, startForm)
 	}
-	sec, err := strconv.ParseFloat(n.Value, 64)
-	if err != nil || sec < -1e10 || sec > 1e10 {
-		return fmt.Errorf("line %d: start_timestamp %q: want an RFC 3339 time or seconds since 1970", n.Line, n.Value)
-	}
-	t.Time = time.UnixMilli(int64(sec * 1000)).UTC()
+	t.Time = at
 	return nil
 }
 
-// parseTests reads a test file, strictly. The error joins every fault of its form.
+const startForm = "an RFC 3339 time like 2026-03-01T12:00:00Z or seconds since 1970"
+
+// parseStart is promtool's: seconds first, with what is left of them in nanoseconds.
+func parseStart(s string) (time.Time, bool) {
+	if sec, err := strconv.ParseFloat(s, 64); err == nil {
+		whole, part := math.Modf(sec)
+		return time.Unix(int64(whole), int64(part*float64(time.Second))).UTC(), true
+	}
+	at, err := time.Parse(time.RFC3339Nano, s)
+	return at, err == nil
+}
+
+// From is the time the test begins: that of Prometheus' own tests, the beginning of 1970, when none is given.
+func (t TestStart) From() time.Time {
+	if t.IsZero() {
+		return time.Unix(0, 0).UTC()
+	}
+	return t.Time
+}
+
+// parseTests reads a test file, strictly. The error joins an *Error for every fault of its form.
 func parseTests(name string, content []byte) (testFile, error) {
 	var f testFile
-	dec := yaml.NewDecoder(bytes.NewReader(content))
-	dec.KnownFields(true)
-	if err := dec.Decode(&f); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("the file is empty: want rule_files and tests")
-		}
-		return f, inWords(name, err)
+	if err := DecodeTests(name, content, &f); err != nil {
+		return f, err
 	}
 	if f.EvaluationInterval == 0 {
 		f.EvaluationInterval = model.Duration(time.Minute)
 	}
-	var errs []error
-	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(name+": "+format, args...)) }
-	if f.EvaluationInterval < 0 {
-		fault("evaluation_interval: must be positive, got %v", f.EvaluationInterval)
-	}
+	lines := ReadLines(content)
 	seen := map[string]bool{}
-	for _, g := range f.GroupEvalOrder {
+	for i, g := range f.GroupEvalOrder {
 		if seen[g] {
-			fault("group_eval_order: %q twice: want it once", g)
+			err := fmt.Errorf("group_eval_order: %q twice: want it once", g)
+			return f, &Error{File: name, Line: lines.Of("group_eval_order", i), Err: err}
 		}
 		seen[g] = true
 	}
 	for i := range f.Tests {
 		t := &f.Tests[i]
-		if t.Name == "" {
-			t.Name = fmt.Sprintf("unnamed#%d", i)
-		}
+		t.number, t.lines = i, lines
 		if t.Interval == 0 {
 			t.Interval = f.EvaluationInterval
 		}
-		for _, a := range t.AlertRuleTests {
-			if a.Alertname == "" {
-				fault("test %q: alert_rule_test at %v: alertname is missing", t.Name, a.EvalTime)
-			}
-		}
 	}
-	return f, errors.Join(errs...)
+	return f, nil
 }
 
-// How the YAML package tells of a key that a Go type lacks, and of a value of another type. Should it change its words, a
-// person reads those.
-var (
-	unknownKey = regexp.MustCompile(`^line (\d+): field (.+) not found in type .+$`)
-	wrongType  = regexp.MustCompile("^line (\\d+): cannot unmarshal (!!\\w+)(?: `(.*)`)? into (.+)$")
-)
-
-// inWords puts the YAML package's faults into words for somebody who does not know Go.
-func inWords(file string, err error) error {
-	var bad *yaml.TypeError
-	if !errors.As(err, &bad) {
-		return fmt.Errorf("%s: %w", file, err)
+// title is what a person calls the test; only its name is matched by what to run.
+func (t *testGroup) title() string {
+	if t.Name == "" {
+		return fmt.Sprintf("unnamed#%d", t.number)
 	}
-	var errs []error
-	for _, e := range bad.Errors {
-		if m := unknownKey.FindStringSubmatch(e); m != nil {
-			e = fmt.Sprintf("line %s: unknown key %q", m[1], m[2])
-		} else if m := wrongType.FindStringSubmatch(e); m != nil {
-			e = fmt.Sprintf("line %s: want %s, got %s", m[1], wanted(m[4]), found(m[2], m[3]))
-		}
-		errs = append(errs, fmt.Errorf("%s: %s", file, e))
-	}
-	return errors.Join(errs...)
-}
-
-// wanted says what a value of a Go type looks like in YAML.
-func wanted(goType string) string {
-	switch {
-	case goType == "time.Duration" || goType == "model.Duration":
-		return "a duration like 30s"
-	case goType == "bool":
-		return "true or false"
-	case goType == "string":
-		return "text"
-	case strings.HasPrefix(goType, "int") || strings.HasPrefix(goType, "uint") || strings.HasPrefix(goType, "float"):
-		return "a number"
-	case strings.HasPrefix(goType, "[]"):
-		return "a list"
-	}
-	return "keys with values"
-}
-
-// found says what stands there instead.
-func found(tag, text string) string {
-	switch tag {
-	case "!!seq":
-		return "a list"
-	case "!!map":
-		return "keys with values"
-	case "!!null":
-		return "nothing"
-	}
-	return strconv.Quote(text)
+	return t.Name
 }
 
 // last is the time of the test's last expectation.
@@ -192,21 +147,30 @@ func (t *testGroup) last() time.Duration {
 	return time.Duration(d)
 }
 
-func (t *testGroup) start() time.Time {
-	if t.StartTimestamp.IsZero() {
-		return time.Unix(0, 0).UTC()
-	}
-	return t.StartTimestamp.Time
-}
-
-// notation is the input in the language of Prometheus' own engine tests.
+// notation is the input in the language of Prometheus' own engine tests, put together as promtool does it: what it makes
+// of a line break, we do too.
 func (t *testGroup) notation() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "load %v\n", t.Interval)
 	for _, s := range t.InputSeries {
-		fmt.Fprintf(&b, "  %s %s\n", oneLine(s.Series), oneLine(s.Values))
+		fmt.Fprintf(&b, "  %v %v\n", s.Series, s.Values)
 	}
 	return b.String()
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// traps are what a test may say and hardly means.
+func (t *testGroup) traps(file string) []string {
+	var out []string
+	for i, s := range t.InputSeries {
+		if text := s.Series + " " + s.Values; strings.Contains(strings.TrimRight(text, "\n"), "\n") || strings.HasSuffix(s.Values, "\n") {
+			out = append(out, fmt.Sprintf("%s:%d: test %q: input_series[%d]: a line break ends the series, and an empty line "+
+				"all series: write it in one line, or with >- instead of |", file, t.line("input_series", i), t.title(), i))
+		}
+	}
+	return out
+}
+
+// line is where something of the test stands in its file.
+func (t *testGroup) line(path ...any) int {
+	return t.lines.Of(append([]any{"tests", t.number}, path...)...)
+}

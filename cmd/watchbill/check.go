@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,8 +53,13 @@ func checkConfig(file string) error {
 		_, err := fleet.LoadDirectory(c.Fleet.Directory)
 		errs = append(errs, err)
 	}
-	_, err = collector.LoadRules(c)
+	groups, err := collector.LoadRules(c)
 	errs = append(errs, err)
+	for _, f := range rules.Check(groups, rules.CheckOptions{}) {
+		if f.Fault {
+			errs = append(errs, f.Err())
+		}
+	}
 	if notify.Validate(c.Receivers) == nil { // LoadConfig named those faults
 		_, err := notify.New(c.Receivers, notify.Options{})
 		errs = append(errs, err)
@@ -70,15 +75,20 @@ func readable(file string) bool {
 }
 
 func newCheckRulesCmd() *cobra.Command {
-	var lint bool
+	var lint, explain bool
+	interval := 15 * time.Second
 	cmd := &cobra.Command{
 		Use: "rules FILE…", Short: "Check Prometheus rule files",
 		Long: `Checks rule files together, as the collector would load them: syntax, expressions, templates, names. Every fault is
 named with its file, line, group and rule.
 
-It also warns of what makes a poor ticket: a severity nobody knows, no service, no system or one that no policy can
-give an owner, no summary. With --lint these are faults too.`,
+A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. It also warns of
+what makes a poor ticket: a severity nobody knows, no service, no system, no summary. With --lint these are faults too.
+
+With --explain it says of every rule where it is evaluated: at arrival, when a report of its asset comes in, or on its
+group's timer, and which part of the expression decided that.`,
 		Example: `  watchbill check rules /etc/watchbill/rules/*.yml
+  watchbill check rules --explain /etc/watchbill/rules/*.yml
   watchbill check rules --lint rules/packs/linux.yml`,
 		Args: takesSome("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -86,16 +96,20 @@ give an owner, no summary. With --lint these are faults too.`,
 			if err != nil {
 				return say(cmd, err)
 			}
-			findings := rules.Check(groups, rules.CheckOptions{})
-			word := "warning: "
-			if lint {
-				word = ""
-			}
-			for _, f := range findings {
+			faults := 0
+			for _, f := range rules.Check(groups, rules.CheckOptions{}) {
+				word := "warning: "
+				if f.Fault || lint {
+					word = ""
+					faults++
+				}
 				fmt.Fprintln(safeWriter{cmd.ErrOrStderr()}, word+clean(f.String()))
 			}
-			if lint && len(findings) > 0 {
+			if faults > 0 {
 				return errSaid
+			}
+			if explain {
+				explainRules(screenOf(cmd), rules.Explain(groups, interval))
 			}
 			n := 0
 			for _, g := range groups {
@@ -111,59 +125,33 @@ give an owner, no summary. With --lint these are faults too.`,
 		},
 	}
 	cmd.Flags().BoolVar(&lint, "lint", false, "warnings are faults")
+	cmd.Flags().BoolVar(&explain, "explain", false, "say of every rule where it is evaluated and why")
+	cmd.Flags().DurationVar(&interval, "interval", interval, "how often assets report, for --explain")
 	return cmd
 }
 
-func newTestCmd() *cobra.Command {
-	return group("test", "Run unit tests of rules", "Runs unit tests. Exits with 1 when one fails.",
-		"  watchbill test rules rules/packs/linux_test.yml", newTestRulesCmd())
-}
-
-func newTestRulesCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "rules FILE…", Short: "Run unit tests of rules, in promtool's format",
-		Long: `Runs unit tests in the format of "promtool test rules": series are written down, rules run over them, and the alerts
-and results at given times are compared. Paths of rule files in a test are relative to it.`,
-		Example: "  watchbill test rules rules/packs/linux_test.yml",
-		Args:    takesSome("FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			out := screenOf(cmd)
-			bad := false
-			for _, file := range args {
-				failures, err := runRuleTests(cmd, file)
-				switch {
-				case err != nil:
-					bad = true
-					_ = say(cmd, err)
-				case len(failures) > 0:
-					bad = true
-					for _, f := range failures {
-						fmt.Fprintln(out.w, f)
-					}
-				default:
-					fmt.Fprintf(out.w, "%s: passed\n", clean(file))
-				}
-			}
-			if bad {
-				return errSaid
-			}
-			return nil
-		},
-	}
-}
-
-func runRuleTests(cmd *cobra.Command, file string) ([]rules.Failure, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the test: %w", err)
-	}
-	open := func(name string) ([]byte, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(file), name)
+// explainRules says of every rule where it is evaluated, with totals.
+func explainRules(out screen, all []rules.Explanation) {
+	group, arrival := "", 0
+	for _, x := range all {
+		if at := x.File + ": " + x.Group; at != group {
+			group = at
+			fmt.Fprintln(out.w, clean(group))
 		}
-		return os.ReadFile(name)
+		where, why := "timer", x.Why
+		if x.Arrival {
+			where = "arrival"
+			arrival++
+		} else {
+			why += ": " + x.Expr
+		}
+		line := fmt.Sprintf("  %-7s  %s", where, x.Rule)
+		if why != "" {
+			line += "  (" + why + ")"
+		}
+		fmt.Fprintln(out.w, clean(line))
 	}
-	return rules.RunTests(cmd.Context(), file, content, open)
+	fmt.Fprintf(out.w, "%d at arrival, %d on a timer.\n", arrival, len(all)-arrival)
 }
 
 // loadRules reads and parses rule files together; it names every file that cannot be read and every fault.

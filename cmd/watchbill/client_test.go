@@ -83,10 +83,10 @@ func TestCommandsAskTheCollector(t *testing.T) {
 		answer              any
 		says                []string
 	}{
-		{"ticket list", "GET /tickets?limit=100&open=true", "", api.TicketList{Tickets: []api.TicketRow{row}, Truncated: true},
+		{"ticket list", "GET /tickets?fold=true&limit=100&open=true", "", api.TicketList{Tickets: []api.TicketRow{row}, Truncated: true},
 			[]string{"NUMBER", "WB-1001", "P1", "disk full", "5m", "raise --limit"}},
-		{"ticket list", "GET /tickets?limit=100&open=true", "", api.TicketList{}, []string{"No open tickets."}},
-		{"ticket list --all --limit 5", "GET /tickets?limit=5", "", api.TicketList{}, []string{"No tickets."}},
+		{"ticket list", "GET /tickets?fold=true&limit=100&open=true", "", api.TicketList{}, []string{"No open tickets."}},
+		{"ticket list --all --limit 5", "GET /tickets?fold=true&limit=5", "", api.TicketList{}, []string{"No tickets."}},
 		{"ticket list --state in-progress --customer a&b --asset x --priority P2", "GET /tickets?asset=x&customer=a%26b&limit=100&priority=P2&state=in-progress",
 			"", api.TicketList{}, []string{"No tickets."}},
 		{"ticket show WB-1001", "GET /tickets/WB-1001", "", api.Ticket{TicketRow: row}, []string{"disk full", "5. ACTIONS ALREADY TAKEN"}},

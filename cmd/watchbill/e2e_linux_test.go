@@ -231,7 +231,7 @@ func TestSilentHostBecomesATicket(t *testing.T) {
 	agent := start(t, exec.Command(bin, "run", "--config.file", config))
 	h.reporting()
 	agent.kill()
-	tk := h.openTicket("web1 is silent")
+	tk := h.openTicket("web1 is up, but its agent is silent")
 	if tk.Priority != "P1" || tk.Asset != "web1" {
 		t.Errorf("%+v", tk)
 	}

@@ -21,7 +21,8 @@ ticket or attaches to the one that is open for the same fault.`,
 		`  watchbill alert list`)
 	cmd.Aliases = []string{"alerts"}
 	c := connect(cmd)
-	cmd.AddCommand(&cobra.Command{
+	var resolved bool
+	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List alerts, firing ones first",
 		Long: `Lists every alert that is pending or firing, with the ticket it is attached to. An alert that is unknown is frozen:
 nothing is heard of its series, so it can neither end nor get worse until there is; the reasons stand below.`,
@@ -30,13 +31,19 @@ nothing is heard of its series, so it can neither end nor get worse until there 
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list api.AlertList
-			if printed, err := c.ask(cmd, http.MethodGet, "/alerts", nil, nil, &list); err != nil || printed {
+			q := url.Values{}
+			if resolved {
+				q.Set("resolved", "true")
+			}
+			if printed, err := c.ask(cmd, http.MethodGet, "/alerts", q, nil, &list); err != nil || printed {
 				return err
 			}
 			printAlerts(screenOf(cmd), list)
 			return nil
 		},
-	})
+	}
+	list.Flags().BoolVar(&resolved, "resolved", false, "also what fired and ended within the last 15 minutes")
+	cmd.AddCommand(list)
 	return cmd
 }
 
@@ -59,6 +66,9 @@ func printAlerts(s screen, list api.AlertList) {
 			}
 		}
 		state := string(a.State)
+		if a.EndedAt != nil && a.End != nil {
+			state, since = string(*a.End), *a.EndedAt
+		}
 		if a.Unknown != "" {
 			state += ", unknown"
 			if !slices.Contains(reasons, a.Unknown) {

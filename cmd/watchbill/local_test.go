@@ -77,6 +77,7 @@ groups:
 `)
 	other := write("other.yml", "groups:\n- name: o\n  rules:\n  - {record: a, expr: up}\n  - {record: b, expr: up}\n")
 	poor := write("poor.yml", "groups:\n- name: p\n  rules:\n  - alert: Poor\n    expr: up == 0\n")
+	unowned := write("unowned.yml", "groups:\n- name: u\n  rules:\n  - alert: Unowned\n    expr: up == 0\n    labels: {system: printer}\n")
 	broken := write("broken.yml", "groups:\n- name: b\n  rules:\n  - alert: One\n    expr: up ==\n  - alert: Two\n    expr: sum(\n")
 	test := func(name, alert string) string {
 		return write(name, `
@@ -97,6 +98,7 @@ tests:
 	badConfig := write("bad.yml", "rules:\n  fils: [good.yml]\n")
 	receivers := "receivers:\n- {name: desk, webhook: {url: 'http://desk.example', secret_file: /nowhere/a}}\n" +
 		"- {name: pager, webhook: {url: 'http://pager.example', secret_file: /nowhere/b}}\n"
+	unownedConfig := write("unownedc.yml", "rules:\n  files: [unowned.yml, poor.yml]\n")
 	worseConfig := write("worse.yml", "rules:\n  files: [broken.yml]\nfleet:\n  directory: nowhere\n"+receivers)
 	worstConfig := write("worst.yml", "storage: {path: ''}\nfleet: {directory: nowhere}\n"+receivers)
 	badTest := write("badkey_test.yml", "tests:\n- intervall: 1m\n")
@@ -112,18 +114,22 @@ tests:
 		{"good rules, lint", []string{"check", "rules", "--lint", good}, 0, nil},
 		{"poor rules", []string{"check", "rules", poor}, 0, []string{"warning: " + poor, "severity"}},
 		{"poor rules, lint", []string{"check", "rules", "--lint", poor}, 1, []string{poor, "severity"}},
+		{"a system nobody knows", []string{"check", "rules", good, unowned}, 1,
+			[]string{"\n" + unowned + ":4: ", `label "system" is "printer": want one of client-device`, "warning: " + unowned}},
 		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", "\n" + broken + ":7: "}},
 		{"no file", []string{"check", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"watchbill: read rules: open "}},
 		{"no argument", []string{"check", "rules"}, 2, []string{"FILE is missing"}},
-		{"tests pass", []string{"test", "rules", passes}, 0, []string{"passed"}},
+		{"tests pass", []string{"test", "rules", passes}, 0, []string{passes + ": passed (1 test)"}},
 		{"tests fail", []string{"test", "rules", passes, fails}, 1, []string{passes + ": passed", "Down", "expected"}},
 		{"no test", []string{"test", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"none.yml"}},
 		{"good configuration", []string{"check", "config", config}, 0, []string{"is good"}},
+		{"a configuration whose rules have a system nobody knows", []string{"check", "config", unownedConfig}, 1,
+			[]string{unowned + `:4: group "u": rule "Unowned": label "system" is "printer"`}},
 		{"misspelt key", []string{"check", "config", badConfig}, 1, []string{`bad.yml: line 2: unknown key "fils"`}},
 		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", "nowhere",
 			"watchbill: webhook desk: read secret_file", "watchbill: webhook pager: read secret_file"}},
 		{"values and what it names", []string{"check", "config", worstConfig}, 1, []string{"storage.path: must name", "nowhere", "webhook desk: "}},
-		{"misspelt test", []string{"test", "rules", badTest}, 1, []string{`badkey_test.yml: line 2: unknown key "intervall"`}},
+		{"misspelt test", []string{"test", "rules", badTest}, 1, []string{badTest + `:2: tests[0]: unknown key "intervall": want one of alert_rule_test`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/watchbill/watchbill/agent"
 	"github.com/watchbill/watchbill/collector"
+	"github.com/watchbill/watchbill/rules"
 )
 
 // serveOptions are the flags that `up` and `serve` share.
@@ -20,6 +21,7 @@ type serveOptions struct {
 	storagePath                   string
 	ruleFiles                     []string
 	packs                         bool
+	missing                       string
 	logLevel, logFormat           string
 	logFile                       string
 	logMaxSize                    int64
@@ -38,6 +40,7 @@ func (o *serveOptions) register(cmd *cobra.Command) {
 	f.StringVar(&o.storagePath, "storage.path", d.Storage.Path, "directory of the store, the history and the operator's token")
 	f.StringArrayVar(&o.ruleFiles, "rules.file", nil, "rule file to load beside the shipped packs; repeatable")
 	f.BoolVar(&o.packs, "rules.packs", d.Rules.Packs, "load the shipped rule packs")
+	f.StringVar(&o.missing, "rules.missing", string(d.Rules.Missing), "what missing series do to an alert: freeze it, or resolve it as Prometheus does")
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "logfmt", "logfmt or json")
 	f.StringVar(&o.logFile, "log.file", "", "file for the log, rotated, instead of standard error")
@@ -62,6 +65,7 @@ func (o *serveOptions) config(cmd *cobra.Command) (collector.Config, error) {
 		"agent.listen-address": func() { c.Agents.ListenAddress = o.agentListen },
 		"storage.path":         func() { c.Storage.Path = o.storagePath },
 		"rules.packs":          func() { c.Rules.Packs = o.packs },
+		"rules.missing":        func() { c.Rules.Missing = rules.Missing(o.missing) },
 		"rules.file":           func() { c.Rules.Files = append(c.Rules.Files, o.ruleFiles...) },
 	} {
 		if given(flag) {

@@ -24,6 +24,9 @@ func showTicket(s screen, t api.Ticket) {
 	if len(t.Alerts) > 0 {
 		showAlerts(s, t)
 	}
+	if t.Gathers != nil {
+		showStorm(s, t)
+	}
 	parts := []struct {
 		title string
 		part  ticket.PartRecord
@@ -52,6 +55,9 @@ func facts(s screen, t api.Ticket) [][2]string {
 	add("Customer", joined(t.Customer, "site", t.Site))
 	add("Asset", t.Asset)
 	add("Service", joined(t.Service, "system", t.System))
+	if t.Storm != "" {
+		add("Storm", "part of "+t.Storm+", which tells of it")
+	}
 	add("Owner", t.Owner)
 	add("Opened", s.ago(t.OpenedAt))
 	switch {
@@ -146,6 +152,19 @@ func showAlerts(s screen, t api.Ticket) {
 			fmt.Fprintln(s.w)
 			s.para("  Look first ("+clean(a.Name)+"): ", "    ", first)
 		}
+	}
+}
+
+// showStorm lists the tickets that a storm's stands for, as many as were sent.
+func showStorm(s screen, t api.Ticket) {
+	g := t.Gathers
+	s.title(fmt.Sprintf("TICKETS OF THE STORM (%d, %d open)", g.Tickets, g.Standing))
+	s.para("  ", "  ", fmt.Sprintf("%d of %d assets; first %s, last %s", g.Assets, g.Of, s.stamp(g.FirstAt), s.stamp(g.LastAt)))
+	for _, m := range t.Members {
+		s.para("  ", "    ", fmt.Sprintf("%s  %s  %s: %s", m.Number, m.State, m.Asset, m.Title))
+	}
+	if more := g.Tickets - len(t.Members); more > 0 {
+		s.para("  ", "  ", fmt.Sprintf("and %d more: watchbill ticket list --all --storm %s", more, t.Number))
 	}
 }
 

@@ -39,25 +39,33 @@ every alert on it has recovered the collector resolves it; when one returns soon
 
 func newTicketListCmd(c *connection) *cobra.Command {
 	var all bool
-	var state, customer, asset, priority string
+	var members bool
+	var state, customer, asset, priority, storm string
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List tickets, open ones unless told otherwise",
-		Long: `Lists tickets, newest first: those that want work, unless --state or --all says otherwise.`,
+		Long: `Lists tickets, newest first: those that want work, unless --state or --all says otherwise.
+
+When many assets flip at the same time, the storm has a ticket that stands for all of theirs: they are left out, unless
+--storm, --asset or --members asks for them.`,
 		Example: `  watchbill ticket list
   watchbill ticket list --customer acme --priority P1
   watchbill ticket list --state resolved
+  watchbill ticket list --storm WB-1042
   watchbill ticket list --all --output json`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := url.Values{}
-			for name, v := range map[string]string{"state": state, "customer": customer, "asset": asset, "priority": priority} {
+			for name, v := range map[string]string{"state": state, "customer": customer, "asset": asset, "priority": priority, "storm": storm} {
 				if v != "" {
 					q.Set(name, v)
 				}
 			}
 			if state == "" && !all {
 				q.Set("open", "true")
+			}
+			if !members && storm == "" && asset == "" {
+				q.Set("fold", "true")
 			}
 			q.Set("limit", strconv.Itoa(limit))
 			var list api.TicketList
@@ -74,6 +82,8 @@ func newTicketListCmd(c *connection) *cobra.Command {
 	f.StringVar(&customer, "customer", "", "only this customer's")
 	f.StringVar(&asset, "asset", "", "only those about this asset")
 	f.StringVar(&priority, "priority", "", "only those of this priority, like P1")
+	f.StringVar(&storm, "storm", "", "only those that are part of this storm, by the number of its ticket")
+	f.BoolVar(&members, "members", false, "those that are part of a storm too")
 	f.IntVar(&limit, "limit", 100, "at most so many")
 	cmd.MarkFlagsMutuallyExclusive("all", "state")
 	return cmd
@@ -90,13 +100,25 @@ func printTickets(s screen, list api.TicketList, openOnly bool) {
 	}
 	rows := make([][]string, len(list.Tickets))
 	for i, t := range list.Tickets {
-		rows[i] = []string{t.Number, t.Priority, string(t.State), age(s.now.Sub(t.OpenedAt)), t.Customer, t.Asset, t.Title, t.Owner}
+		rows[i] = []string{t.Number, t.Priority, string(t.State), age(s.now.Sub(t.OpenedAt)), t.Customer, about(t), t.Title, t.Owner}
 	}
 	table(s.w, s.width, []column{{title: "NUMBER"}, {title: "PRIO"}, {title: "STATE"}, {title: "AGE"},
 		{title: "CUSTOMER", stretch: true}, {title: "ASSET", stretch: true}, {title: "TITLE", stretch: true},
 		{title: "OWNER", stretch: true}}, rows)
 	if list.Truncated {
 		fmt.Fprintf(s.w, "There are more than these %d: narrow the list, or raise --limit.\n", len(list.Tickets))
+	}
+}
+
+// about is the asset of a ticket; of a storm's, how many it stands for.
+func about(t api.TicketRow) string {
+	switch g := t.Gathers; {
+	case g == nil:
+		return t.Asset
+	case g.Standing == g.Tickets:
+		return fmt.Sprintf("%d assets", g.Assets)
+	default:
+		return fmt.Sprintf("%d assets, %d open", g.Assets, g.Standing)
 	}
 }
 
@@ -254,7 +276,7 @@ func (c *connection) completeTickets(cmd *cobra.Command, args []string, _ string
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
 	defer cancel()
-	raw, err := c.call(ctx, http.MethodGet, "/tickets", url.Values{"open": {"true"}}, nil)
+	raw, err := c.call(ctx, http.MethodGet, "/tickets", url.Values{"open": {"true"}, "fold": {"true"}}, nil)
 	var list api.TicketList
 	if err != nil || json.Unmarshal(raw, &list) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 	"github.com/watchbill/watchbill/rules"
 )
 
-// Alert is an alert that stands: pending or firing.
+// Alert is an alert that stands, pending or firing, or one that fired and ended a short while ago: inactive.
 type Alert struct {
 	ID         string  `json:"id"`
 	Name       string  `json:"name"`
@@ -41,6 +42,9 @@ type Alert struct {
 	FirstBadAt time.Time  `json:"first_bad_at"`
 	ActiveAt   time.Time  `json:"active_at"`
 	FiredAt    *time.Time `json:"fired_at"`
+	// EndedAt is null while it stands. End says how it ended: recovered, series gone or rule removed.
+	EndedAt *time.Time `json:"ended_at"`
+	End     *rules.End `json:"end"`
 	// Ticket is the open ticket it is attached to, or the one a person resolved although it still fires; null for one
 	// that has neither.
 	Ticket *TicketRef `json:"ticket"`
@@ -53,7 +57,8 @@ type TicketRef struct {
 	State  ticket.State `json:"state"`
 }
 
-// AlertList is every alert that stands: firing ones first, then by time.
+// AlertList is every alert that stands, firing ones first, then by time; and, where it was asked for with ?resolved=true,
+// what fired and ended within the last 15 minutes.
 type AlertList struct {
 	Alerts []Alert `json:"alerts"`
 }
@@ -75,11 +80,14 @@ type RuleGroup struct {
 type Rule struct {
 	Name string `json:"name"`
 	// Kind is alerting or recording.
-	Kind       string            `json:"kind"`
-	Expr       string            `json:"expr"`
-	Line       int               `json:"line"`
-	ForSeconds float64           `json:"for_seconds"`
-	Labels     map[string]string `json:"labels"`
+	Kind string `json:"kind"`
+	// Evaluated is arrival, when a report of its asset comes in, or timer; TimerBecause says why it is on a timer.
+	Evaluated    string            `json:"evaluated"`
+	TimerBecause string            `json:"timer_because"`
+	Expr         string            `json:"expr"`
+	Line         int               `json:"line"`
+	ForSeconds   float64           `json:"for_seconds"`
+	Labels       map[string]string `json:"labels"`
 	// Health is ok, err or unknown (not evaluated yet); LastError says what fails.
 	Health    string `json:"health"`
 	LastError string `json:"last_error"`
@@ -99,6 +107,10 @@ type RuleGroups struct {
 
 func alertRow(s evaluate.Standing) Alert {
 	al := s.Alert
+	var end *rules.End
+	if al.End != "" {
+		end = &al.End
+	}
 	return Alert{
 		ID: rules.AlertID(s.Origin.ID, al.Labels), Name: s.Origin.Name, Group: s.Origin.Group, Expr: s.Origin.Expr,
 		ForSeconds: s.Origin.For.Seconds(), State: al.State, Unknown: s.Unknown,
@@ -106,6 +118,7 @@ func alertRow(s evaluate.Standing) Alert {
 		Site: al.Labels.Get("site"), Asset: al.Labels.Get("instance"), Service: al.Labels.Get("service"),
 		System: al.Labels.Get("system"), Labels: al.Labels.Map(), Annotations: al.Annotations.Map(), Value: al.Value,
 		FirstBadAt: al.FirstBadAt, ActiveAt: al.ActiveAt, FiredAt: orNull(al.FiredAt),
+		EndedAt: orNull(al.EndedAt), End: end,
 	}
 }
 
@@ -137,7 +150,11 @@ func ruleGroup(g evaluate.GroupStatus) RuleGroup {
 				firing++
 			}
 		}
-		row.Rules = append(row.Rules, Rule{Name: r.Rule.Name(), Kind: kind, Expr: r.Rule.Text, Line: r.Rule.Line,
+		evaluated, because := "arrival", ""
+		if t := r.Rule.Timer; t != nil {
+			evaluated, because = "timer", t.Why+": "+t.Expr.String()
+		}
+		row.Rules = append(row.Rules, Rule{Name: r.Rule.Name(), Kind: kind, Evaluated: evaluated, TimerBecause: because, Expr: r.Rule.Text, Line: r.Rule.Line,
 			ForSeconds: r.Rule.For.Seconds(), Labels: r.Rule.Labels.Map(), Health: string(r.Health), LastError: r.LastError,
 			LastEvaluation: orNull(r.LastEvaluation), EvaluationSeconds: r.Duration.Seconds(),
 			Pending: pending, Firing: firing, Unknown: r.Unknown})
@@ -146,11 +163,18 @@ func ruleGroup(g evaluate.GroupStatus) RuleGroup {
 }
 
 func (a *API) listAlerts(r *http.Request, _ fleet.Operator) (any, error) {
-	if _, err := query(r); err != nil {
+	q, err := query(r, "resolved")
+	if err != nil {
 		return nil, err
 	}
+	resolved := false
+	if s := q.Get("resolved"); s != "" {
+		if resolved, err = strconv.ParseBool(s); err != nil {
+			return nil, badRequest("true adds alerts that ended within the last 15 minutes", "resolved %q: want true or false", s)
+		}
+	}
 	list := AlertList{Alerts: []Alert{}}
-	err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
+	err = a.o.Store.View(r.Context(), func(tx store.Tx) error {
 		tickets, err := ticketsOfAlerts(tx)
 		if err != nil {
 			return err
@@ -161,16 +185,26 @@ func (a *API) listAlerts(r *http.Request, _ fleet.Operator) (any, error) {
 			row.Ticket = tickets[row.ID]
 			list.Alerts = append(list.Alerts, row)
 		}
+		if resolved {
+			for _, s := range a.o.Rules.Resolved() {
+				list.Alerts = append(list.Alerts, alertRow(s))
+			}
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list alerts: %w", err)
 	}
 	slices.SortFunc(list.Alerts, func(x, y Alert) int {
-		return cmp.Or(strings.Compare(string(x.State), string(y.State)), // firing before pending
+		return cmp.Or(cmp.Compare(rank(x.State), rank(y.State)),
 			x.ActiveAt.Compare(y.ActiveAt), strings.Compare(x.ID, y.ID))
 	})
 	return list, nil
+}
+
+// rank is the order of states in lists: what fires first, what is over last.
+func rank(s rules.State) int {
+	return slices.Index([]rules.State{rules.Firing, rules.Pending, rules.Inactive}, s)
 }
 
 // ticketsOfAlerts is the ticket of every alert that has one, by alert ID: the open one, otherwise the newest that was

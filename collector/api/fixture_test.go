@@ -53,11 +53,12 @@ type house struct {
 }
 
 type scriptedRules struct {
-	alerts []evaluate.Standing
-	groups []evaluate.GroupStatus
+	alerts, resolved []evaluate.Standing
+	groups           []evaluate.GroupStatus
 }
 
 func (s *scriptedRules) Alerts() []evaluate.Standing    { return s.alerts }
+func (s *scriptedRules) Resolved() []evaluate.Standing  { return s.resolved }
 func (s *scriptedRules) Groups() []evaluate.GroupStatus { return s.groups }
 
 // newHouse is a house with one customer, two sites, three assets, an operator per role and nothing else.

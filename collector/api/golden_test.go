@@ -72,6 +72,7 @@ var goldens = []struct{ name, method, path, body string }{
 	{"assets", "GET", "/assets", ""},
 	{"asset", "GET", "/assets/db1", ""},
 	{"alerts", "GET", "/alerts", ""},
+	{"alerts_resolved", "GET", "/alerts?resolved=true", ""},
 	{"rules", "GET", "/rules", ""},
 	{"outbox", "GET", "/outbox", ""},
 	{"resend", "POST", "/outbox/m1/resend", ""},
@@ -110,6 +111,9 @@ func TestGolden(t *testing.T) {
 	firing, pending := standing("web1", rules.Firing), standing("db1", rules.Pending)
 	pending.Unknown = "the sampler failed"
 	h.rules.alerts = []evaluate.Standing{pending, firing}
+	over := standing("web2", rules.Inactive)
+	over.Alert.EndedAt, over.Alert.End = noon, rules.Recovered
+	h.rules.resolved = []evaluate.Standing{over}
 	groups, err := rules.Load(map[string][]byte{"linux.yml": []byte(`
 groups:
 - name: linux

@@ -34,6 +34,8 @@ type Fleet interface {
 type Rules interface {
 	// Alerts are those that are pending or firing.
 	Alerts() []evaluate.Standing
+	// Resolved are those that fired and ended a short while ago.
+	Resolved() []evaluate.Standing
 	Groups() []evaluate.GroupStatus
 }
 

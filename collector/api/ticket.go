@@ -51,6 +51,11 @@ type TicketRow struct {
 	Clocks []Clock       `json:"clocks"`
 	Links  []ticket.Link `json:"links"`
 
+	// Storm is the number of the storm's ticket that this one is part of, empty when it is part of none.
+	Storm string `json:"storm"`
+	// Gathers is what a storm's own ticket stands for; null for any other.
+	Gathers *Storm `json:"gathers"`
+
 	// Seq and Head are number and hash of the newest event of the timeline.
 	Seq  int    `json:"seq"`
 	Head string `json:"head"`
@@ -81,7 +86,10 @@ type Clock struct{}
 // Ticket is a ticket whole.
 type Ticket struct {
 	TicketRow
-	Record ticket.Record `json:"record"`
+	// Members are tickets of the storm whose ticket this is, open ones first, at most 50; gathers counts them all, and the
+	// filter storm of the list of tickets has the others. Empty for any other ticket.
+	Members []StormMember `json:"members"`
+	Record  ticket.Record `json:"record"`
 	// Timeline is every event as it was sealed: hashing it again gives Head.
 	Timeline []ticket.Event `json:"timeline"`
 }
@@ -112,7 +120,7 @@ func ticketRow(t ticket.Ticket) TicketRow {
 		OpenedAt: t.OpenedAt, UpdatedAt: t.UpdatedAt,
 		AcknowledgedAt: orNull(t.AcknowledgedAt), AcknowledgedBy: t.AcknowledgedBy,
 		ResolvedAt: orNull(t.ResolvedAt), Resolution: t.Resolution, ClosedAt: orNull(t.ClosedAt), Reopened: t.Reopened,
-		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: []Clock{}, Links: orEmpty(t.Links), Seq: t.Seq, Head: t.Head,
+		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: []Clock{}, Links: orEmpty(t.Links), Storm: t.Storm.Number, Seq: t.Seq, Head: t.Head,
 	}
 	for i, al := range t.Alerts {
 		row.Alerts[i].Alert = al
@@ -151,38 +159,46 @@ func (a *API) listTickets(r *http.Request, _ fleet.Operator) (any, error) {
 	}
 	limit := f.Limit
 	f.Limit++ // one more tells whether there is more
-	var found []ticket.Ticket
+	var list TicketList
 	err = a.o.Store.View(r.Context(), func(tx store.Tx) error {
-		found, err = tx.Tickets(f)
+		if f.Storm, err = stormID(tx, f.Storm); err != nil {
+			return err
+		}
+		found, err := tx.Tickets(f)
+		list = TicketList{Tickets: make([]TicketRow, 0, min(limit, len(found))), Truncated: len(found) > limit}
+		for _, t := range found[:min(limit, len(found))] {
+			row, err := gatheringRow(tx, t)
+			if err != nil {
+				return err
+			}
+			list.Tickets = append(list.Tickets, row)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list tickets: %w", err)
 	}
-	list := TicketList{Tickets: make([]TicketRow, 0, min(limit, len(found)))}
-	for i, t := range found {
-		if i == limit {
-			list.Truncated = true
-			break
-		}
-		list.Tickets = append(list.Tickets, ticketRow(t))
-	}
 	return list, nil
 }
 
-// ticketFilter reads state, open, customer, asset, priority and limit.
+// ticketFilter reads state, open, customer, asset, priority, storm, fold and limit.
 func ticketFilter(r *http.Request) (store.TicketFilter, error) {
-	q, err := query(r, "state", "open", "customer", "asset", "priority", "limit")
+	q, err := query(r, "state", "open", "customer", "asset", "priority", "storm", "fold", "limit")
 	if err != nil {
 		return store.TicketFilter{}, err
 	}
-	f := store.TicketFilter{Customer: q.Get("customer"), Asset: q.Get("asset"), Priority: q.Get("priority")}
+	f := store.TicketFilter{Customer: q.Get("customer"), Asset: q.Get("asset"), Priority: q.Get("priority"), Storm: q.Get("storm")}
 	if f.State, err = ticketState(q.Get("state")); err != nil {
 		return f, err
 	}
 	if s := q.Get("open"); s != "" {
 		if f.OpenOnly, err = strconv.ParseBool(s); err != nil {
 			return f, badRequest("say open=true for tickets that want work", "open: %q is neither true nor false", s)
+		}
+	}
+	if s := q.Get("fold"); s != "" {
+		if f.Folded, err = strconv.ParseBool(s); err != nil {
+			return f, badRequest("say fold=true to leave out the tickets that are part of a storm", "fold: %q is neither true nor false", s)
 		}
 	}
 	f.Limit, err = limitOf(q.Get("limit"), defaultTickets, maxTickets)
@@ -250,7 +266,12 @@ func (a *API) wholeTicket(r *http.Request, ref string) (Ticket, error) {
 		if err != nil {
 			return err
 		}
-		out.TicketRow = ticketRow(t)
+		if out.TicketRow, err = gatheringRow(tx, t); err != nil {
+			return err
+		}
+		if out.Members, err = membersOf(tx, t); err != nil {
+			return err
+		}
 		if err := a.freeze(tx, out.Alerts); err != nil {
 			return err
 		}

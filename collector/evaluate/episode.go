@@ -87,12 +87,8 @@ func (v *review) episode(id string, t rules.Transition) *Episode {
 }
 
 func (v *review) rule(id string) *rules.Rule {
-	for _, g := range v.eval.snapshot() {
-		for _, s := range g.states {
-			if s.rule.Origin.ID == id {
-				return s.rule
-			}
-		}
+	if r := v.eval.book.byID[id]; r != nil {
+		return r.Rule
 	}
 	return nil
 }

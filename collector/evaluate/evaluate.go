@@ -1,9 +1,12 @@
-// Package evaluate is the edge around rules: it evaluates their groups on timers with the stock PromQL engine over the
-// window, commits what changed and only then believes it.
+// Package evaluate is the edge around rules. Rules about one asset run as programs when a report of it arrives; the others
+// on their group's timer with the stock PromQL engine. Both read the same window, and what changed is committed before it
+// is believed.
 //
-//	Run ── one loop per group ── engine(window) ─► rules.Step ─► Committer ─► the states advance
-//	                                   ▲               │
-//	                                   └── recorded ◄──┘
+//	Arrive ── one asset ── programs(window) ─┐
+//	wheel ─── what no arrival will ──────────┼─► rules.Step ─► Committer ─► the states advance
+//	Run ───── one loop per group ── engine ──┘        │
+//	                      ▲                           │
+//	                      └──────── recorded ◄────────┘
 package evaluate
 
 import (
@@ -85,13 +88,25 @@ type Evaluator struct {
 	// burial lets one bury run at a time.
 	burial sync.Mutex
 
+	workers sync.Pool // of *turn
+	wheel   wheel
+	arrived arrived
+
 	mu     sync.Mutex
 	loaded bool
+	// all are the groups as they were loaded; groups has what of them is evaluated on timers, book what at arrival.
+	all    []rules.Group
 	groups []*group
-	// local are the rules of groups that a review of one asset can judge by.
-	local []rules.Group
+	book   *book
+	assets map[string]*asset
+	// noted are the assets with something to show: alerts, and what is unknown.
+	noted map[*asset]bool
+	// resolved are alerts that fired and ended, oldest first, for resolvedFor.
+	resolved []Standing
 	// orphans are states whose rule is not loaded. Once rules are, they end as rules.RuleGone.
 	orphans map[string]*state
+	// failing are the rules of the book that fail, by their identity, and for which assets.
+	failing map[string]map[string]error
 }
 
 // group is one loaded group.
@@ -109,24 +124,35 @@ type group struct {
 // New makes an Evaluator that has no rules yet and does nothing.
 func New(o Options) *Evaluator {
 	o = o.withDefaults()
-	e := &Evaluator{opts: o, changed: make(chan struct{}, 1), orphans: map[string]*state{}}
+	e := made(o)
 	e.engine = promql.NewEngine(promql.EngineOpts{
 		Logger: o.Logger, MaxSamples: o.MaxSamples, Timeout: o.Timeout, LookbackDelta: window.StaleAfter,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return o.Interval.Milliseconds() },
 		EnableAtModifier:         true, EnableNegativeOffset: true, Parser: rules.NewParser(),
 	})
-	e.metrics = newMetrics(o.Registerer, e.count)
+	e.metrics = newMetrics(o.Registerer, e.count, e.programs)
 	return e
+}
+
+func made(o Options) *Evaluator {
+	return &Evaluator{
+		opts: o, changed: make(chan struct{}, 1), orphans: map[string]*state{}, book: newBook(nil), assets: map[string]*asset{},
+		noted: map[*asset]bool{}, failing: map[string]map[string]error{}, workers: sync.Pool{New: func() any { return &turn{} }},
+		wheel: wheel{wake: make(chan struct{}, 1)},
+	}
 }
 
 // Load replaces the groups, at once and together, after evaluations under way have ended. A rule that is still there by
 // Origin.ID keeps its alerts; those of rules that are not end as rules.RuleGone with the next commit. The window is told
 // what rules look back on.
 func (e *Evaluator) Load(groups []rules.Group) {
+	e.load(groups, newBook(groups))
+}
+
+func (e *Evaluator) load(groups []rules.Group, b *book) {
 	e.turn.Lock()
 	defer e.turn.Unlock()
 	e.opts.Window.SetDemand(rules.Demand(groups))
-	local := rules.Local(groups)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, g := range e.groups {
@@ -135,8 +161,9 @@ func (e *Evaluator) Load(groups []rules.Group) {
 		}
 	}
 	old := e.groups
-	e.groups, e.loaded, e.local = nil, true, local
-	for _, g := range groups {
+	was := e.all
+	e.all, e.groups, e.loaded, e.book = groups, nil, true, b
+	for _, g := range rules.Spread(groups) {
 		made := &group{Group: g, every: g.Interval}
 		if made.every <= 0 {
 			made.every = e.opts.Interval
@@ -151,8 +178,68 @@ func (e *Evaluator) Load(groups []rules.Group) {
 		}
 		e.groups = append(e.groups, made)
 	}
-	e.metrics.forget(old, e.groups)
+	e.metrics.forget(was, groups)
+	e.arrived.load(b, e.metrics)
+	for _, a := range e.assets {
+		e.turnPage(a)
+	}
+	e.settleOrphans()
 	e.poke()
+}
+
+// turnPage gives an asset the book; the states of rules that are not in it become orphans.
+func (e *Evaluator) turnPage(a *asset) {
+	for id, s := range a.adopt(e.book) {
+		if s.recorded {
+			a.ended = append(a.ended, id)
+		}
+		for _, al := range s.active {
+			e.orphan(id, s.origin).restore(id, al)
+		}
+	}
+}
+
+func (e *Evaluator) orphan(id string, from rules.Origin) *state {
+	s := e.orphans[id]
+	if s == nil {
+		s = &state{origin: from}
+		e.orphans[id] = s
+	}
+	return s
+}
+
+// settleOrphans gives assets the alerts of rules of the book that wait for them.
+func (e *Evaluator) settleOrphans() {
+	for id, s := range e.orphans {
+		r := e.book.byID[id]
+		if r == nil {
+			continue
+		}
+		delete(e.orphans, id)
+		for _, al := range s.active {
+			e.give(r, al)
+		}
+	}
+	for id := range e.failing {
+		if e.book.byID[id] == nil {
+			delete(e.failing, id)
+		}
+	}
+}
+
+// give puts an alert back to its asset; the caller holds mu.
+func (e *Evaluator) give(r *localRule, al rules.Alert) {
+	name := al.Labels.Get("instance")
+	if named := r.Arrival.Instances(); name == "" && len(named) > 0 { // all its selectors name the one asset
+		name = named[0]
+	}
+	a := e.assetLocked(name)
+	a.shown.Lock()
+	defer a.shown.Unlock()
+	s := a.stateOf(r)
+	s.restore(r.Origin.ID, al)
+	e.noted[a] = true
+	e.later(a, e.opts.Now().Add(idleBeats*e.opts.Interval))
 }
 
 // adopt makes a rule's state from what is known of it.
@@ -197,29 +284,51 @@ func (e *Evaluator) Restore(alerts []Restored) {
 			continue
 		}
 		id := x.Origin.ID
+		if r := e.book.byID[id]; r != nil {
+			e.give(r, x.Alert)
+			continue
+		}
 		s := byRule[id]
 		if s == nil {
-			s = e.orphans[id]
-		}
-		if s == nil {
-			s = &state{origin: x.Origin}
-			e.orphans[id] = s
+			s = e.orphan(id, x.Origin)
 		}
 		s.restore(id, x.Alert)
 	}
 	e.poke()
 }
 
-// EvaluateOnce evaluates every group as of at, one after another in the order they were loaded, and commits what
-// changed. The error joins those of rules that failed and of commits.
+// EvaluateOnce evaluates every rule as of at: those about one asset for every asset, then the other groups one after
+// another in the order they were loaded, and commits what changed. The error joins those of rules that failed and of
+// commits.
 func (e *Evaluator) EvaluateOnce(ctx context.Context, at time.Time) error {
 	e.turn.RLock()
 	defer e.turn.RUnlock()
 	errs := []error{e.bury(ctx, at)}
+	for _, st := range e.opts.Window.Assets() {
+		e.assetOf(st.Name)
+	}
+	for _, a := range e.everyAsset() {
+		errs = append(errs, e.evaluateAsset(ctx, a, at))
+	}
 	for _, g := range e.snapshot() {
 		errs = append(errs, e.evaluate(ctx, g, at))
 	}
 	return errors.Join(errs...)
+}
+
+// evaluateAsset evaluates all groups of one asset as of at.
+func (e *Evaluator) evaluateAsset(ctx context.Context, a *asset, at time.Time) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := at.UnixMilli()
+	if t <= a.at {
+		return nil
+	}
+	if err := e.judge(ctx, a, t, a.everything()); err != nil {
+		return err
+	}
+	e.wait(a)
+	return a.faults(at)
 }
 
 func (e *Evaluator) snapshot() []*group {
@@ -258,6 +367,7 @@ func (e *Evaluator) evaluate(ctx context.Context, g *group, at time.Time) error 
 	for i, s := range g.states {
 		s.active = next[i]
 	}
+	e.resolve(changes, at)
 	return errors.Join(errs...)
 }
 
@@ -282,6 +392,7 @@ func (e *Evaluator) bury(ctx context.Context, at time.Time) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.resolve(changes, at)
 	for _, id := range dead {
 		e.vanish(e.orphans[id], at)
 		delete(e.orphans, id)

@@ -228,7 +228,7 @@ func TestAFailedCommitIsFoundAgain(t *testing.T) {
 	h.report(0, 9, 0)
 	h.l.fail = errors.New("disk full")
 	err := h.EvaluateOnce(t.Context(), at(1))
-	if !errors.Is(err, h.l.fail) || !strings.Contains(err.Error(), `commit 1 transitions of group "g"`) {
+	if !errors.Is(err, h.l.fail) || !strings.Contains(err.Error(), `commit 1 transitions of web1`) {
 		t.Errorf("error is %v", err)
 	}
 	if a, g := h.Alerts(), h.Groups(); len(a) != 0 || !strings.Contains(g[0].Err, "disk full") {
@@ -402,25 +402,25 @@ func TestRun(t *testing.T) {
 			w.Apply(web1, b.At, []window.Block{b})
 		}
 		last := func() time.Duration { return h.Groups()[0].LastEvaluation.Sub(begin) }
-		h.load("groups: [{name: g, rules: [{alert: High, expr: x > 5}]}, {name: slow, interval: 1m, rules: [{alert: Slow, expr: x > 5}]}]")
+		h.load("groups: [{name: g, rules: [{alert: High, expr: max(x) > 5}]}, {name: slow, interval: 1m, rules: [{alert: Slow, expr: max(x) > 5}]}]")
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- e.Run(ctx) }()
 		report(9)
 		time.Sleep(10*time.Second + time.Millisecond)
 		synctest.Wait()
-		if got := l.take(); !strings.Contains(got, "High(web1) inactive>firing") || strings.Contains(got, "Slow") || last() != 10*time.Second {
+		if got := l.take(); !strings.Contains(got, "High inactive>firing") || strings.Contains(got, "Slow") || last() != 10*time.Second {
 			t.Errorf("after one interval: %q, evaluated at %v", got, last())
 		}
 		time.Sleep(50 * time.Second)
 		synctest.Wait()
-		if got := l.take(); !strings.Contains(got, "Slow(web1) inactive>firing") || last() != time.Minute {
+		if got := l.take(); !strings.Contains(got, "Slow inactive>firing") || last() != time.Minute {
 			t.Errorf("after a minute: %q, evaluated at %v", got, last())
 		}
 		report(9)
-		h.load("groups: [{name: g, interval: 5s, rules: [{alert: High, expr: x > 5}]}]")
+		h.load("groups: [{name: g, interval: 5s, rules: [{alert: High, expr: max(x) > 5}]}]")
 		synctest.Wait()
-		if got := l.take(); !strings.Contains(got, "Slow(web1) firing>inactive rule removed") {
+		if got := l.take(); !strings.Contains(got, "Slow firing>inactive rule removed") {
 			t.Errorf("after a reload: %q", got)
 		}
 		time.Sleep(5 * time.Second)

@@ -1,17 +1,21 @@
 package evaluate
 
 import (
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/watchbill/watchbill/rules"
 )
 
 type metrics struct {
 	evaluations, failures, missed *prometheus.CounterVec
-	duration                      prometheus.Histogram
+	duration, arrival             prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, count func() (pending, firing, unknown float64)) metrics {
+func newMetrics(reg prometheus.Registerer, count func() (pending, firing, unknown float64), programs func() (int, int64)) metrics {
 	byGroup := func(name, help string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"group"})
 	}
@@ -23,12 +27,23 @@ func newMetrics(reg prometheus.Registerer, count func() (pending, firing, unknow
 			Name: "watchbill_rule_evaluation_duration_seconds", Help: "How long the evaluation of a rule took.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
 		}),
+		arrival: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "watchbill_arrival_evaluation_duration_seconds",
+			Help:    "How long the evaluation of all rules about one asset took when its report arrived, with the commit of what changed.",
+			Buckets: prometheus.ExponentialBuckets(0.00001, 4, 10),
+		}),
 	}
-	reg.MustRegister(m.evaluations, m.failures, m.missed, m.duration, alertCollector{
+	reg.MustRegister(m.evaluations, m.failures, m.missed, m.duration, m.arrival, alertCollector{
 		alerts: prometheus.NewDesc("watchbill_alerts", "Alerts by state.", []string{"state"}, nil),
 		frozen: prometheus.NewDesc("watchbill_alerts_unknown", "Alerts that are frozen because nothing is known of their series.", nil, nil),
 		count:  count,
-	})
+	},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "watchbill_rule_programs", Help: "Programs of rules about one asset, each shared by all assets of one shape.",
+		}, func() float64 { n, _ := programs(); return float64(n) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "watchbill_rule_programs_bytes", Help: "Memory that those programs take, about.",
+		}, func() float64 { _, n := programs(); return float64(n) }))
 	return m
 }
 
@@ -40,8 +55,11 @@ func (m metrics) evaluated(group string, took time.Duration, err error) {
 	}
 }
 
+// took is how long one arrival took.
+func (m metrics) took(d time.Duration) { m.arrival.Observe(d.Seconds()) }
+
 // forget drops the series of groups that are not loaded any more, and shows those of new ones from the start.
-func (m metrics) forget(old, now []*group) {
+func (m metrics) forget(old, now []rules.Group) {
 	stay := map[string]bool{}
 	for _, g := range now {
 		stay[g.Name] = true
@@ -56,6 +74,56 @@ func (m metrics) forget(old, now []*group) {
 			}
 		}
 	}
+}
+
+// arrived counts evaluations at arrival by group, without looking anything up. Evaluator.turn guards its groups.
+type arrived struct {
+	mu     sync.Mutex
+	groups []*arrivedGroup
+	byName map[string]*arrivedGroup
+}
+
+type arrivedGroup struct {
+	// last is when some asset was evaluated, in milliseconds.
+	last                  atomic.Int64
+	evaluations, failures prometheus.Counter
+}
+
+func (x *arrived) load(b *book, m metrics) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	old := x.byName
+	x.groups, x.byName = nil, map[string]*arrivedGroup{}
+	for _, g := range b.groups {
+		made := &arrivedGroup{evaluations: m.evaluations.WithLabelValues(g.Name), failures: m.failures.WithLabelValues(g.Name)}
+		if was := old[g.Name]; was != nil {
+			made.last.Store(was.last.Load())
+		}
+		x.groups, x.byName[g.Name] = append(x.groups, made), made
+	}
+}
+
+func (x *arrived) evaluated(group, n int, t int64) {
+	g := x.groups[group]
+	g.evaluations.Add(float64(n))
+	for {
+		last := g.last.Load()
+		if t <= last || g.last.CompareAndSwap(last, t) {
+			return
+		}
+	}
+}
+
+func (x *arrived) failed(group int) { x.groups[group].failures.Inc() }
+
+// lastOf is when some asset was evaluated last by a group; zero for never.
+func (x *arrived) lastOf(group string) time.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if g := x.byName[group]; g != nil && g.last.Load() != 0 {
+		return time.UnixMilli(g.last.Load()).UTC()
+	}
+	return time.Time{}
 }
 
 // alertCollector counts alerts when it is asked.

@@ -59,36 +59,46 @@ func newReview(o ReviewOptions, a window.Asset, before *window.Window, since tim
 }
 
 // activeOf are the pending and firing alerts of an asset that were so before since.
-func (e *Evaluator) activeOf(asset string, since time.Time) (out []Restored) {
+func (e *Evaluator) activeOf(name string, since time.Time) (out []Restored) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, g := range e.groups {
-		for _, s := range g.states {
-			for _, a := range s.active {
-				if a.ActiveAt.Before(since) && a.Labels.Get("instance") == asset {
-					out = append(out, Restored{Origin: s.rule.Origin, Alert: a})
-				}
+	a := e.assets[name]
+	e.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	a.shown.Lock()
+	defer a.shown.Unlock()
+	for i, s := range a.states {
+		if s == nil {
+			continue
+		}
+		for _, st := range s.standing(a.book.rules[i].Origin) {
+			if st.Alert.ActiveAt.Before(since) {
+				out = append(out, Restored{Origin: st.Origin, Alert: st.Alert})
 			}
 		}
 	}
 	return out
 }
 
-// apart is an evaluator with the same local rules over another window, committing elsewhere.
+// apart is an evaluator with the same rules about one asset over another window, committing elsewhere.
 func (e *Evaluator) apart(w *window.Window, c Committer) *Evaluator {
 	o := e.opts
 	o.Window, o.Commit, o.Registerer = w, c, nil
-	made := &Evaluator{opts: o.withDefaults(), engine: e.engine, changed: make(chan struct{}, 1), orphans: map[string]*state{}}
-	made.metrics = newMetrics(made.opts.Registerer, made.count)
+	out := made(o.withDefaults())
+	out.engine = e.engine
+	out.metrics = newMetrics(out.opts.Registerer, out.count, out.programs)
 	e.mu.Lock()
-	groups := e.local
+	all, b := e.all, e.book
 	e.mu.Unlock()
-	made.Load(groups)
-	w.SetLookback(rules.Lookback(groups)) // curves show series that no rule looks back on, too
-	return made
+	local := rules.Local(all)
+	out.load(local, b)
+	w.SetLookback(rules.Lookback(local)) // curves show series that no rule looks back on, too
+	return out
 }
 
-// take judges the time up to p and then puts p into the window.
+// take puts p into the window and judges it, if nobody had seen it, and before it what time alone changed since the last
+// report.
 func (v *review) take(ctx context.Context, p Past) {
 	if p.Unseen {
 		if v.reports++; v.from.IsZero() || p.At.Before(v.from) {
@@ -107,7 +117,7 @@ func (v *review) take(ctx context.Context, p Past) {
 	}
 	fillsIn := !p.At.After(v.last.At)
 	if !fillsIn && v.last.Unseen {
-		v.judge(ctx, p.At)
+		v.elapse(ctx, p.At)
 	}
 	for i := range p.Blocks {
 		p.Blocks[i].Late = fillsIn
@@ -121,6 +131,9 @@ func (v *review) take(ctx context.Context, p Past) {
 	}
 	p.Blocks = nil
 	v.last = p
+	if p.Unseen {
+		v.judge(ctx)
+	}
 }
 
 // hole tells whether reports may be missing between the last one and p.
@@ -132,51 +145,33 @@ func (v *review) hole(p Past) bool {
 	return p.At.Sub(v.last.At) > 3*st.Interval
 }
 
-// judge evaluates each group at its first boundary from the last report on, and, where an alert only waits for its `for`,
-// at the last boundary before the next report, too.
-func (v *review) judge(ctx context.Context, next time.Time) {
-	for _, g := range v.eval.snapshot() {
-		at := ceil(v.last.At, g.every)
-		if !at.Before(next) || !at.After(g.last) {
-			continue
+// judge evaluates the rules on the last report, as live evaluation does when it arrives.
+func (v *review) judge(ctx context.Context) {
+	v.note(ctx, v.eval.Arrive(ctx, v.asset.Name))
+}
+
+// elapse does what time alone did to the alerts before the next report.
+func (v *review) elapse(ctx context.Context, until time.Time) {
+	a := v.eval.assetOf(v.asset.Name)
+	for {
+		t := a.deadline()
+		if t == 0 || t >= until.UnixMilli() {
+			return
 		}
-		v.evaluate(ctx, g, at)
-		before := ceil(next, g.every).Add(-g.every)
-		if before.After(at) && waits(g) {
-			v.evaluate(ctx, g, before)
-		}
+		v.note(ctx, v.eval.elapse(ctx, a, time.UnixMilli(t)))
 	}
 }
 
-// ceil is the first multiple of every at or after t.
-func ceil(t time.Time, every time.Duration) time.Time {
-	if down := t.Truncate(every); !down.Equal(t) {
-		return down.Add(every)
+// note keeps how bad it was. A rule that fails leaves its alerts as they are, as live; its failures are live too.
+func (v *review) note(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		v.o.Logger.Debug("an evaluation failed in a review", "asset", v.asset.Name, "err", err)
 	}
-	return t
-}
-
-func waits(g *group) bool {
-	for _, s := range g.states {
-		for _, a := range s.active {
-			if a.State == rules.Pending || !a.KeepFiringSince.IsZero() {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// evaluate is one turn of one group. A rule that fails leaves its alerts as they are, as live; its failures are live too.
-func (v *review) evaluate(ctx context.Context, g *group, at time.Time) {
-	if err := v.eval.evaluate(ctx, g, at); err != nil && ctx.Err() == nil {
-		v.o.Logger.Debug("a rule failed in a review", "asset", v.asset.Name, "group", g.Name, "err", err)
-	}
-	for _, s := range g.states {
-		for id, a := range s.active {
-			if e := v.episodes[id]; e != nil && e.Alert.EndedAt.IsZero() && a.State == rules.Firing {
-				e.worse(s.rule, a.Value, at)
-			}
+	for _, st := range v.eval.own() {
+		e := v.episodes[rules.AlertID(st.Origin.ID, st.Alert.Labels)]
+		if e != nil && e.Alert.EndedAt.IsZero() && st.Alert.State == rules.Firing {
+			at := time.UnixMilli(v.eval.assetOf(v.asset.Name).at).UTC()
+			e.worse(v.rule(st.Origin.ID), st.Alert.Value, at)
 		}
 	}
 }

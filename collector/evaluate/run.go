@@ -14,11 +14,16 @@ type loop struct {
 	done  chan struct{}
 }
 
-// Run evaluates every group at each multiple of its interval until ctx ends; the first time comes within one interval.
+// Run evaluates every group on a timer at each multiple of its interval, the first time within one interval, and the rules
+// about one asset when time alone changes something, until ctx ends.
 // It returns nil when all has stopped. Faults of rules and commits are logged and counted, and stop nothing.
 func (e *Evaluator) Run(ctx context.Context) error {
 	loops := map[string]*loop{}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		e.spin(ctx)
+		return nil
+	})
 	g.Go(func() error {
 		retry := time.NewTimer(0)
 		defer retry.Stop()

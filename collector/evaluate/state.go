@@ -116,6 +116,9 @@ func (e *Evaluator) look(r *rules.Rule, at time.Time, q rules.Sought) window.Sta
 	st := e.opts.Window.Look(window.Question{
 		Selectors: r.Selectors, Labels: q.Labels, At: at.Add(-r.QueryOffset), Holds: q.Holds,
 	})
+	if st.State == window.Unknown && r.Resolves() {
+		st.State, st.Reason = window.Live, ""
+	}
 	if instance := q.Labels.Get("instance"); st.State == window.Unknown && instance != "" && e.opts.AssetOf != nil {
 		if _, ok := e.opts.AssetOf(instance); !ok {
 			return window.Standing{State: window.Gone, Reason: instance + " is not in the fleet", Newest: st.Newest}
@@ -158,12 +161,17 @@ func (e *Evaluator) write(was rules.Written, now promql.Vector, at time.Time) ru
 // doubt marks what a recording rule made of what is not known.
 func (e *Evaluator) doubt(r *rules.Rule, made promql.Vector, at time.Time) {
 	for _, smpl := range made {
-		lb := labels.NewBuilder(smpl.Metric).Del(model.MetricNameLabel)
-		r.Labels.Range(func(l labels.Label) { lb.Del(l.Name) }) // the rule's, not its series'
-		if st := e.look(r, at, rules.Sought{Labels: lb.Labels(), Holds: true}); st.State == window.Unknown {
+		if e.doubtful(r, smpl.Metric, at) {
 			e.opts.Window.DoubtRecorded(smpl.Metric, timestamp.Time(smpl.T))
 		}
 	}
+}
+
+// doubtful tells whether a recording rule made a series, at that time, of what is not known.
+func (e *Evaluator) doubtful(r *rules.Rule, lbls labels.Labels, at time.Time) bool {
+	lb := labels.NewBuilder(lbls).Del(model.MetricNameLabel)
+	r.Labels.Range(func(l labels.Label) { lb.Del(l.Name) }) // the rule's, not its series'
+	return e.look(r, at, rules.Sought{Labels: lb.Labels(), Holds: true}).State == window.Unknown
 }
 
 // vanish ends the series that a removed rule wrote.

@@ -1,9 +1,13 @@
 package evaluate
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/watchbill/watchbill/rules"
 )
@@ -27,16 +31,115 @@ func (e *Evaluator) Alerts() []Standing {
 }
 
 func (e *Evaluator) own() []Standing {
+	local := e.localStandings()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []Standing
-	for _, g := range e.groups {
-		for _, s := range g.states {
-			out = append(out, s.standing()...)
+	for _, g := range e.all {
+		for _, r := range g.Rules {
+			if r.Arrival != nil {
+				out = append(out, local[r.Origin.ID]...)
+			} else if s := e.timed(r); s != nil {
+				out = append(out, s.standing()...)
+			}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(e.orphans)) {
 		out = append(out, e.orphans[id].standing()...)
+	}
+	return out
+}
+
+// timed finds the state of a rule on a timer; the caller holds mu.
+func (e *Evaluator) timed(r *rules.Rule) *state {
+	for _, g := range e.groups {
+		for _, s := range g.states {
+			if s.rule == r {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+// everyAsset are the assets with a state, by name.
+func (e *Evaluator) everyAsset() []*asset {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := slices.Collect(maps.Values(e.assets))
+	slices.SortFunc(out, func(a, b *asset) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+// notable are the assets with something to show. Those that have nothing any more are forgotten by the way.
+func (e *Evaluator) notable() []*asset {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*asset, 0, len(e.noted))
+	for a := range e.noted {
+		a.shown.Lock()
+		if a.err == nil && !slices.ContainsFunc(a.states, func(s *localState) bool { return !s.empty() }) {
+			delete(e.noted, a)
+		} else {
+			out = append(out, a)
+		}
+		a.shown.Unlock()
+	}
+	return out
+}
+
+// localStandings are the alerts of the book, by rule.
+func (e *Evaluator) localStandings() map[string][]Standing {
+	out := map[string][]Standing{}
+	for _, a := range e.notable() {
+		a.shown.Lock()
+		for i, s := range a.states {
+			if s != nil && len(s.active) > 0 {
+				id := a.book.rules[i].Origin.ID
+				out[id] = append(out[id], s.standing(a.book.rules[i].Origin)...)
+			}
+		}
+		a.shown.Unlock()
+	}
+	for _, all := range out {
+		slices.SortFunc(all, func(a, b Standing) int { return labels.Compare(a.Alert.Labels, b.Alert.Labels) })
+	}
+	return out
+}
+
+// resolvedFor is how long alerts are kept that fired and ended, as in Prometheus: whoever missed the news can still have it.
+const resolvedFor = 15 * time.Minute
+
+// resolve keeps what ended; the caller holds mu.
+func (e *Evaluator) resolve(ts []rules.Transition, at time.Time) {
+	for _, t := range ts {
+		if t.From == rules.Firing && t.Alert.State == rules.Inactive {
+			e.resolved = append(e.resolved, Standing{Origin: t.Origin, Alert: t.Alert})
+		}
+	}
+	e.resolved = slices.DeleteFunc(e.resolved, func(s Standing) bool { return at.Sub(s.Alert.EndedAt) > resolvedFor })
+}
+
+// Resolved are the alerts that fired and ended within the last 15 minutes, as they ended, in that order. They are not kept
+// over a restart.
+func (e *Evaluator) Resolved() []Standing {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.opts.Now()
+	e.resolved = slices.DeleteFunc(e.resolved, func(s Standing) bool { return now.Sub(s.Alert.EndedAt) > resolvedFor })
+	return slices.Clone(e.resolved)
+}
+
+// standing are the alerts of one rule of one asset.
+func (s *localState) standing(from rules.Origin) []Standing {
+	out := make([]Standing, 0, len(s.active))
+	for id, al := range s.active {
+		for _, q := range s.quiet {
+			if q.id == id {
+				al.Value = rules.Value(q.value)
+			}
+		}
+		out = append(out, Standing{Origin: from, Alert: al, Unknown: s.unknown[id]})
 	}
 	return out
 }
@@ -87,17 +190,78 @@ type RuleStatus struct {
 
 // Groups are the loaded groups, in the order they were loaded.
 func (e *Evaluator) Groups() []GroupStatus {
+	local := e.localStandings()
+	unknown, failed := e.localFaults()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]GroupStatus, 0, len(e.groups))
-	for _, g := range e.groups {
-		st := GroupStatus{Group: g.Group, Interval: g.every, LastEvaluation: g.last, Duration: g.took, Err: message(g.err)}
-		for _, s := range g.states {
-			st.Rules = append(st.Rules, s.report())
+	out := make([]GroupStatus, 0, len(e.all))
+	for _, g := range e.all {
+		st := GroupStatus{Group: g, Interval: g.Interval, Err: failed}
+		if st.Interval <= 0 {
+			st.Interval = e.opts.Interval
+		}
+		for _, t := range e.groups {
+			if t.Name == g.Name {
+				st.LastEvaluation, st.Duration, st.Err = t.last, t.took, message(t.err)
+			}
+		}
+		st.LastEvaluation = later(st.LastEvaluation, e.arrived.lastOf(g.Name))
+		for _, r := range g.Rules {
+			if s := e.timed(r); s != nil {
+				st.Rules = append(st.Rules, s.report())
+				continue
+			}
+			st.Rules = append(st.Rules, e.reportLocal(r, local[r.Origin.ID], unknown[r.Origin.ID]))
 		}
 		out = append(out, st)
 	}
 	return out
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// localFaults are how many results and alerts of each rule of the book nothing can be said about, and why commits of assets
+// failed.
+func (e *Evaluator) localFaults() (unknown map[string]int, failed string) {
+	unknown = map[string]int{}
+	for _, a := range e.everyAsset() {
+		a.shown.Lock()
+		for i, s := range a.states {
+			if s == nil {
+				continue
+			}
+			unknown[a.book.rules[i].Origin.ID] += len(s.unknown)
+			if s.blind {
+				unknown[a.book.rules[i].Origin.ID]++
+			}
+		}
+		if a.err != nil {
+			failed = message(a.err)
+		}
+		a.shown.Unlock()
+	}
+	return unknown, failed
+}
+
+// reportLocal is the status of a rule of the book over all assets; the caller holds mu.
+func (e *Evaluator) reportLocal(r *rules.Rule, alerts []Standing, unknown int) RuleStatus {
+	st := RuleStatus{Rule: r, Health: Good, Alerts: alerts, Unknown: unknown, LastEvaluation: e.arrived.lastOf(r.Origin.Group)}
+	if failing := e.failing[r.Origin.ID]; len(failing) > 0 {
+		first := slices.Min(slices.Collect(maps.Keys(failing)))
+		st.Health, st.LastError = Bad, fmt.Sprintf("%s: %v", first, failing[first])
+		if n := len(failing); n > 1 {
+			st.LastError += fmt.Sprintf(", and %d assets more", n-1)
+		}
+	}
+	if st.LastEvaluation.IsZero() && st.Health == Good {
+		st.Health = NotYet
+	}
+	return st
 }
 
 func (s *state) report() RuleStatus {

@@ -24,7 +24,7 @@ func (v *review) finish(ctx context.Context, now time.Time) (out Unseen, ok bool
 			out.Found = append(out.Found, e)
 			continue
 		}
-		switch v.o.Live.verdict(e.Origin.ID, id, v.seenAgain()) {
+		switch v.o.Live.verdict(v.asset.Name, e.Origin.ID, id, v.seenAgain()) {
 		case isLive:
 			out.Live = append(out.Live, e)
 		case isOver:
@@ -48,11 +48,7 @@ func (v *review) judgeEnd(ctx context.Context) {
 		v.take(ctx, seen)
 	}
 	if v.reports > 0 && v.eval != nil {
-		for _, g := range v.eval.snapshot() { // the last word is judged as well: what it ended is over
-			if at := ceil(v.last.At, g.every); at.After(g.last) {
-				v.evaluate(ctx, g, at)
-			}
-		}
+		v.judge(ctx) // the last word is judged as well: what it ended is over
 	}
 	for _, id := range v.order {
 		if e := v.episodes[id]; e.Alert.EndedAt.IsZero() {
@@ -86,27 +82,31 @@ const (
 	isOver                 // the rule was evaluated, knows, and there is no such alert
 )
 
-// verdict looks an alert up among the live ones, as evaluated at since or later.
-func (e *Evaluator) verdict(ruleID, alertID string, since time.Time) verdict {
+// verdict looks an alert of an asset up among the live ones, as evaluated at since or later.
+func (e *Evaluator) verdict(asset, ruleID, alertID string, since time.Time) verdict {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, g := range e.groups {
-		for _, s := range g.states {
-			if s.rule.Origin.ID != ruleID {
-				continue
-			}
-			a, active := s.active[alertID]
-			_, unknown := s.unknown[alertID]
-			// Of the group, not of the rule: its time is set together with its alerts.
-			said := !g.last.Before(since) && g.err == nil && s.err == nil
-			switch {
-			case active && a.State == rules.Firing:
-				return isLive
-			case active, unknown, !said:
-				return notSaid
-			}
-			return isOver
-		}
+	a, r := e.assets[asset], e.book.byID[ruleID]
+	e.mu.Unlock()
+	switch {
+	case r == nil:
+		return isOver // its rule is gone
+	case a == nil:
+		return notSaid
 	}
-	return isOver // its rule is gone
+	a.shown.Lock()
+	defer a.shown.Unlock()
+	said := a.begun[r.group.index] >= since.UnixMilli() && a.err == nil
+	s := a.states[r.index]
+	if s == nil {
+		s = &localState{}
+	}
+	al, active := s.active[alertID]
+	_, unknown := s.unknown[alertID]
+	switch {
+	case active && al.State == rules.Firing:
+		return isLive
+	case active, unknown, !said, s.err != nil:
+		return notSaid
+	}
+	return isOver
 }

@@ -22,6 +22,13 @@ func (g *Registry) Agents() []Agent {
 	})
 }
 
+// Watched changes with every agent that enrols or is revoked: while it is the same, so are they.
+func (g *Registry) Watched() uint64 {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.watched
+}
+
 // AuthenticateCert says which agent a certificate speaks for, now: call it for every request, for a connection outlives
 // a revocation. That the certificate was signed by the authority is TLS's to check; this checks that it is an agent's,
 // listed with that agent, neither expired nor revoked. Errors wrap ErrCertificate, ErrExpired or ErrRevoked.
@@ -155,6 +162,9 @@ func (g *Registry) changeAgent(ctx context.Context, id, kind string, change func
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if !done.RevokedAt.Equal(g.agents[id].RevokedAt) {
+		g.watched++
+	}
 	g.agents[id] = done
 	g.merge(done.Asset)
 	return done, nil

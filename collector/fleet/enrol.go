@@ -67,6 +67,7 @@ func (g *Registry) Enrol(ctx context.Context, q Request) (Enrolment, error) {
 	if done.replaced.ID != "" {
 		g.agents[done.replaced.ID] = done.replaced
 	}
+	g.watched++
 	g.tokens[done.token.ID], g.agents[done.agent.ID], g.enrolled[done.asset.Name] = done.token, done.agent, done.asset
 	g.merge(done.asset.Name)
 	g.log.Info("agent enrolled", "agent", done.agent.ID, "asset", done.asset.Name, "customer", done.agent.Customer,

@@ -52,6 +52,8 @@ type Registry struct {
 	tokens    map[string]Token
 	operators map[string]Operator // by digest
 	trust     *trust              // nil before Load
+	// watched counts changes of which agents there are.
+	watched uint64
 	// proven is the fingerprint of the newer authority that an agent has shown a certificate of, where its record does not
 	// say so yet.
 	proven map[string]string
@@ -151,6 +153,7 @@ func (g *Registry) load(ctx context.Context) error {
 		g.operators[o.Digest] = o
 	}
 	g.mergeAll()
+	g.watched++
 	g.stale = false
 	return nil
 }

@@ -66,6 +66,8 @@ const (
 	Recovered  = rules.Recovered
 	SeriesGone = rules.SeriesGone
 	RuleGone   = rules.RuleGone
+	// Superseded: a broader cause explains the alert and has a ticket of its own. Only silence ends so.
+	Superseded End = "superseded"
 )
 
 // Firing tells whether the alert still stands.
@@ -74,7 +76,8 @@ func (a Alert) Firing() bool { return a.EndedAt.IsZero() }
 // Key names an incident. At most one ticket is open per key.
 type Key struct {
 	Customer string `json:"customer"`
-	// Scope is what the incident is about: asset/NAME, site/ID, fleet.
+	// Scope is what the incident is about: asset/NAME, site/ID, fleet; of a storm's own storm/site/ID, storm/customer,
+	// storm/fleet.
 	Scope   string `json:"scope"`
 	Service string `json:"service"`
 }
@@ -85,13 +88,41 @@ func (k Key) String() string {
 }
 
 func escape(s string) string {
+	if !strings.ContainsAny(s, "% ") {
+		return s
+	}
 	return strings.NewReplacer("%", "%25", " ", "%20").Replace(s)
 }
 
-// KeyOf is the key of the incident that an alert belongs to.
+// Availability is the service of every incident about something not being there.
+const Availability = "availability"
+
+// OwnCustomer is whom an alert concerns that is about nobody's asset: the operator.
+const OwnCustomer = "operator"
+
+// ours is the Source of the house's own alerts.
+const ours = "watchbill"
+
+// AboutLife tells whether an alert says that its asset, site or everything is not heard of: one of silence, or one of a
+// rule about `up` of one asset, which the house writes and which is 0 for as long as an asset is silent.
+func (a Alert) AboutLife() bool {
+	if a.Source == ours {
+		return isSilence(a.Name)
+	}
+	return a.Asset != "" && rules.AboutUp(a.Expr)
+}
+
+// KeyOf is the key of the incident that an alert belongs to: what it is about and its service. Whatever says that an asset
+// is not heard of belongs to one incident, of the service Availability: silence and a rule about `up` are two witnesses of
+// one cause.
 func KeyOf(a Alert) Key {
 	k := Key{Customer: a.Customer, Service: a.Service}
+	if a.AboutLife() {
+		k.Service = Availability
+	}
 	switch {
+	case isStorm(a):
+		k.Scope = "storm/" + stormScope(a)
 	case a.Asset != "":
 		k.Scope = "asset/" + a.Asset
 	case a.Site != "":

@@ -116,7 +116,7 @@ func TestSilence(t *testing.T) {
 		"back": {[]string{"a/x/1 -1s"}, []string{"a/x/1 -15s"},
 			[]string{"HostSilent 1 recovered"}},
 		"the site takes over from its host": {[]string{"a/x/1 -60s", "a/x/2 -16s", "b/y/3 -1s"}, []string{"a/x/1 -60s"},
-			[]string{"HostSilent 1 series gone", "SiteSilent a/x fires"}},
+			[]string{"HostSilent 1 superseded", "SiteSilent a/x fires"}},
 		"the host was revoked": {[]string{"a/x/2 -1s"}, []string{"a/x/1 -60s"},
 			[]string{"HostSilent 1 series gone"}},
 	} {
@@ -131,7 +131,7 @@ func TestSilence(t *testing.T) {
 			for _, s := range tc.active {
 				active = append(active, hostSilent(life(s), t0))
 			}
-			if d := cmp.Diff(tc.want, say(Silence(lives, active, p, t0))); d != "" {
+			if d := cmp.Diff(tc.want, say(Silence(Scene{Lives: lives, Active: active, Patience: p}, t0).Transitions)); d != "" {
 				t.Error(d)
 			}
 		})
@@ -182,7 +182,7 @@ func TestCutSiteIsOneIncident(t *testing.T) {
 			lives = append(lives, Life{Customer: "a", Site: "x", Asset: fmt.Sprint(i), Heard: heard, Interval: 5 * time.Second})
 		}
 		lives = append(lives, Life{Customer: "b", Site: "y", Asset: "far", Heard: now, Interval: 5 * time.Second})
-		for _, tr := range Silence(lives, active, DefaultPatience, now) {
+		for _, tr := range Silence(Scene{Lives: lives, Active: active, Patience: DefaultPatience}, now).Transitions {
 			if tr.Alert.State == rules.Firing {
 				fired[tr.Origin.Name]++
 				active = append(active, tr.Alert)

@@ -1,9 +1,10 @@
 package incident
 
 import (
-	"fmt"
+	"cmp"
+	"maps"
 	"slices"
-	"sort"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -22,6 +23,8 @@ type Life struct {
 	Interval time.Duration
 	// Goodbye is the reason the agent gave for stopping; empty when it did not say goodbye since Heard.
 	Goodbye string
+	// Own is the host that the collector runs on: its reports cross no line, and say nothing about one.
+	Own bool
 }
 
 // Word is what Life.Heard is the time of.
@@ -47,13 +50,18 @@ type Patience struct {
 	// AfterEnrolment is what an agent may take from its enrolment to its first report.
 	AfterEnrolment time.Duration
 	// Return is what an agent may take to come back to a collector that was away, beyond the reports it may miss: the
-	// longest it waits between two attempts, and the time over which a fleet spreads its return.
+	// longest it waits between two attempts, and the time over which a fleet spreads its return. Agents take as long when
+	// it was their line that was away.
 	Return time.Duration
+	// Together is how long after one another hosts may fall silent for one cause.
+	Together time.Duration
 }
 
-// DefaultPatience is three reports, at least 10 s, two minutes after a goodbye, and a quarter of an hour to be started.
+// DefaultPatience is three reports, at least 10 s, two minutes after a goodbye, and a quarter of an hour to be started or
+// to fall silent after one another.
 var DefaultPatience = Patience{
 	Intervals: 3, Least: 10 * time.Second, AfterGoodbye: 2 * time.Minute, AfterEnrolment: 15 * time.Minute,
+	Together: 15 * time.Minute,
 }
 
 // Of is how long this host may be silent.
@@ -64,12 +72,29 @@ func (p Patience) Of(l Life) time.Duration {
 	case l.Word == Enrolment:
 		return p.AfterEnrolment
 	}
-	d := max(time.Duration(p.Intervals)*l.Interval, p.Least)
+	d := p.reports(l)
 	if l.Word == Start {
 		d += p.Return
 	}
 	return d
 }
+
+// reports is how long the reports take that a host may miss.
+func (p Patience) reports(l Life) time.Duration {
+	return max(time.Duration(p.Intervals)*l.Interval, p.Least)
+}
+
+// Silent tells whether a host has been silent for longer than it may be.
+func (p Patience) Silent(l Life, now time.Time) bool { return now.Sub(l.Heard) > p.Of(l) }
+
+// Overdue is a host that missed a report, or was not heard since the start, but may yet be heard in time; an excused one is
+// not waited for.
+func (p Patience) Overdue(l Life, now time.Time) bool {
+	return !l.Excused() && (l.Word == Start || now.Sub(l.Heard) > l.Interval+l.Interval/2)
+}
+
+// Excused is a host whose silence has a cause of its own: its agent said goodbye, or has never been started.
+func (l Life) Excused() bool { return l.Goodbye != "" || l.Word == Enrolment }
 
 // The alerts that silence raises. Their rule is Watchbill's own.
 const (
@@ -80,191 +105,151 @@ const (
 	CollectorBlind = "CollectorBlind"
 )
 
+func isSilence(name string) bool {
+	switch name {
+	case HostSilent, AgentStopped, AgentNotSeen, SiteSilent, CollectorBlind:
+		return true
+	}
+	return false
+}
+
 // SilenceOrigin is the rule that silence alerts come from, one per name.
 func SilenceOrigin(name string) rules.Origin {
 	return rules.Origin{ID: "silence-" + name, Group: "watchbill", Name: name}
 }
 
-// Silence finds who is silent and says why as far as silence alone can tell: one cause, one alert. A host alone is
-// silent; when every host of a site with more than one is silent it is the site; when every host of more than one site
-// is silent the collector suspects itself. active are the silence alerts that stand; one about hosts of which none was
-// heard since the collector started stays until they have had the time to come back, for nothing is known yet. It returns
-// their transitions.
-func Silence(lives []Life, active []rules.Alert, p Patience, now time.Time) []rules.Transition {
-	want := causes(lives, p, now)
-	var out []rules.Transition
-	standing := map[uint64]bool{}
-	for _, a := range active {
-		id := a.Labels.Hash()
-		standing[id] = true
-		if _, still := want[id]; still || unknown(lives, a, p, now) {
-			continue
-		}
-		a.State, a.EndedAt, a.End = rules.Inactive, now, rules.Recovered
-		if !heard(lives, a) {
-			a.End = rules.SeriesGone // not heard again: another cause took over, or the host left the fleet
-		}
-		out = append(out, rules.Transition{Origin: SilenceOrigin(a.Labels.Get(labels.AlertName)), From: rules.Firing, Alert: a})
+// Scene is what Silence judges by.
+type Scene struct {
+	// Lives are all hosts of every site that is of interest: somebody there is silent, or an alert about it stands. When
+	// one about everything stands, that is every site.
+	Lives []Life
+	// Elsewhere says how the hosts of all other sites are.
+	Elsewhere Elsewhere
+	// Active are the silence alerts that stand.
+	Active   []rules.Alert
+	Patience Patience
+}
+
+// Elsewhere is what there is to know of hosts that cannot be silent, or that nobody asks about. Those that are on the
+// collector's own host and those that are excused do not count.
+type Elsewhere int
+
+const (
+	// Nobody: there are no others.
+	Nobody Elsewhere = iota
+	// AllOverdue: there are others, and not one of them has reported when it should have.
+	AllOverdue
+	// SomeHeard: one of the others at least is heard.
+	SomeHeard
+)
+
+// Found is what Silence found.
+type Found struct {
+	// Transitions of silence alerts; broader causes begin before what they explain ends.
+	Transitions []rules.Transition
+	// Soon: something waits to be told apart, or is held up. Look again in a second, though nothing may be heard until then.
+	Soon bool
+	// Waiting are the hosts that are silent and of which it is not known yet whether it is they, their site or everything.
+	Waiting []string
+}
+
+// SupersededBy is the annotation of an alert that ended as Superseded: the key of the incident that took it over.
+const SupersededBy = "superseded_by"
+
+// Silence finds who is silent and says why as far as silence alone can tell: one cause, one alert.
+//
+//   - A host alone is silent, or its agent said goodbye and stayed away, or was never started.
+//   - When all hosts of a site fell silent within Patience.Together, two at least, or most of them, three at least, it is
+//     the site. Who was silent long before has a cause of its own, and so has who is excused.
+//   - When all hosts of more than one site did, but for the collector's own host, the collector suspects itself.
+//
+// While a site, or everything, may yet turn out to be the cause, because others have missed a report, new alerts of less
+// are held back for as long again as their host may be silent. What was found earlier ends as Superseded when a broader
+// cause is found. A broader cause stays until everybody is back, or those who are not have had the time for it: then they
+// are silent for a cause of their own. An alert about hosts of which none was heard since the collector started stays until
+// they have had the time to come back, for nothing is known yet.
+func Silence(s Scene, now time.Time) Found {
+	j := newJudgement(s, now)
+	j.everything()
+	for _, at := range j.places {
+		j.site(at)
 	}
-	for id, a := range want {
-		if !standing[id] {
-			out = append(out, rules.Transition{Origin: SilenceOrigin(a.Labels.Get(labels.AlertName)), From: rules.Inactive, Alert: a})
+	for _, at := range j.places {
+		for _, l := range j.sites[at] {
+			j.host(at, l)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].ID() < out[j].ID() })
-	return out
+	j.rest()
+	slices.SortFunc(j.out, func(a, b rules.Transition) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), strings.Compare(a.ID(), b.ID()))
+	})
+	return Found{Transitions: j.out, Soon: j.soon, Waiting: j.waiting}
 }
 
-// about are the hosts that an alert is about.
-func about(lives []Life, a rules.Alert) (out []Life) {
-	host, site, customer := a.Labels.Get("instance"), a.Labels.Get("site"), a.Labels.Get("customer")
-	for _, l := range lives {
-		if (host == "" || l.Asset == host) && (site == "" || l.Site == site) && (customer == "" || l.Customer == customer) {
-			out = append(out, l)
-		}
+// order is that of transitions within one commit: what explains more comes first, what ends last.
+func order(t rules.Transition) int {
+	switch {
+	case t.Alert.State == rules.Inactive:
+		return 3
+	case t.Origin.Name == CollectorBlind:
+		return 0
+	case t.Origin.Name == SiteSilent:
+		return 1
 	}
-	return out
+	return 2
 }
-
-// heard tells whether somebody the alert was about has spoken since it fired.
-func heard(lives []Life, a rules.Alert) bool {
-	return slices.ContainsFunc(about(lives, a), func(l Life) bool { return l.Word == Report && l.Heard.After(a.FirstBadAt) })
-}
-
-// unknown tells whether none of those the alert is about was heard since the collector started, or since its agent
-// enrolled, and some of them may yet be in time.
-func unknown(lives []Life, a rules.Alert, p Patience, now time.Time) bool {
-	hosts := about(lives, a)
-	return all(hosts, p, now, unheard) && !all(hosts, p, now, silent)
-}
-
-func unheard(l Life, _ Patience, _ time.Time) bool { return l.Word != Report }
 
 type place struct{ customer, site string }
 
-// causes is the alerts that should stand now, by the hash of their labels.
-func causes(lives []Life, p Patience, now time.Time) map[uint64]rules.Alert {
-	sites := map[place][]Life{}
-	for _, l := range lives {
+// judgement is Silence at work.
+type judgement struct {
+	Scene
+	now    time.Time
+	sites  map[place][]Life
+	places []place
+	hosts  map[string]Life
+	// standing are the active alerts by their ID, about those about one host by its name.
+	standing map[string]rules.Alert
+	about    map[string]rules.Alert
+	// kept are the IDs of those that stand on, covered is the key of the broader cause that explains a host.
+	kept    map[string]bool
+	covered map[string]string
+	// waitAll and wait say that everything, or a site, may yet be the cause; broad that one is.
+	waitAll  bool
+	wait     map[place]bool
+	broad    map[place]bool
+	broadAll bool
+	out      []rules.Transition
+	soon     bool
+	waiting  []string
+}
+
+func newJudgement(s Scene, now time.Time) *judgement {
+	j := &judgement{
+		Scene: s, now: now, sites: map[place][]Life{}, hosts: make(map[string]Life, len(s.Lives)),
+		standing: make(map[string]rules.Alert, len(s.Active)), about: map[string]rules.Alert{},
+		kept: map[string]bool{}, covered: map[string]string{}, wait: map[place]bool{}, broad: map[place]bool{},
+	}
+	for _, a := range s.Active {
+		j.standing[idOf(a)] = a
+		if host := a.Labels.Get("instance"); host != "" {
+			j.about[host] = a
+		}
+	}
+	for _, l := range s.Lives {
+		if a, ok := j.about[l.Asset]; ok && l.Word == Start && a.FirstBadAt.Before(l.Heard) && s.Patience.Silent(l, now) {
+			l.Heard, l.Word = a.FirstBadAt, Report // it was silent before the collector started, and is
+		}
 		at := place{l.Customer, l.Site}
-		sites[at] = append(sites[at], l)
+		j.sites[at] = append(j.sites[at], l)
+		j.hosts[l.Asset] = l
 	}
-	out := map[uint64]rules.Alert{}
-	put := func(a rules.Alert) { out[a.Labels.Hash()] = a }
-	if len(sites) > 1 && all(lives, p, now, silent) && !allExcused(lives) {
-		put(blind(lives, now))
-		return out
-	}
-	for at, hosts := range sites {
-		switch {
-		case len(hosts) > 1 && all(hosts, p, now, silent) && !allExcused(hosts):
-			put(siteSilent(at, hosts, now))
-		case len(hosts) > 1 && all(hosts, p, now, overdue):
-			// Some are silent and the rest are about to be: a moment's wait tells one host from the whole site.
-		default:
-			for _, l := range hosts {
-				if silent(l, p, now) {
-					put(hostSilent(l, now))
-				}
-			}
-		}
-	}
-	return out
+	j.places = slices.SortedFunc(maps.Keys(j.sites), func(a, b place) int {
+		return cmp.Or(strings.Compare(a.customer, b.customer), strings.Compare(a.site, b.site))
+	})
+	return j
 }
 
-func silent(l Life, p Patience, now time.Time) bool { return now.Sub(l.Heard) > p.Of(l) }
-
-// overdue is a host that missed a report, or was not heard since the start, but may yet be heard in time; an excused one is
-// not waited for.
-func overdue(l Life, p Patience, now time.Time) bool {
-	return !excused(l) && (l.Word == Start || now.Sub(l.Heard) > l.Interval+l.Interval/2)
-}
-
-func all(lives []Life, p Patience, now time.Time, is func(Life, Patience, time.Time) bool) bool {
-	for _, l := range lives {
-		if !is(l, p, now) {
-			return false
-		}
-	}
-	return len(lives) > 0
-}
-
-// excused is a host whose silence has a cause of its own.
-func excused(l Life) bool { return l.Goodbye != "" || l.Word == Enrolment }
-
-func allExcused(lives []Life) bool {
-	for _, l := range lives {
-		if !excused(l) {
-			return false
-		}
-	}
-	return true
-}
-
-func hostSilent(l Life, now time.Time) rules.Alert {
-	on := func(service, system string) map[string]string {
-		return map[string]string{"instance": l.Asset, "customer": l.Customer, "site": l.Site, "service": service, "system": system}
-	}
-	switch {
-	case l.Goodbye != "":
-		return alert(AgentStopped, Warning, l.Heard, now, on("agent", "monitoring"),
-			fmt.Sprintf("The agent on %s stopped and has not come back", l.Asset),
-			fmt.Sprintf("Its last report, at %s, said goodbye: %s. Nobody watches %s since.", clock(l.Heard), l.Goodbye, l.Asset),
-			"Is the host up? If it is, start the agent (systemctl start watchbill-agent). If it was taken out of service, revoke the agent.")
-	case l.Word == Enrolment:
-		return alert(AgentNotSeen, Warning, l.Heard, now, on("agent", "monitoring"),
-			fmt.Sprintf("The agent on %s enrolled but never reported", l.Asset),
-			fmt.Sprintf("It enrolled at %s and not one report has come. %s is not watched.", clock(l.Heard), l.Asset),
-			"Was the agent started (systemctl status watchbill-agent)? Its log says what keeps it. If it is not wanted, revoke it.")
-	case l.Word == Start:
-		return alert(HostSilent, Critical, l.Heard, now, on("availability", "server"),
-			fmt.Sprintf("%s is silent", l.Asset),
-			fmt.Sprintf("No report has come since the collector started at %s; when it last reported before that is not known. The agent, the host or the line to it is down.", clock(l.Heard)),
-			silentChecks)
-	}
-	return alert(HostSilent, Critical, l.Heard, now, on("availability", "server"),
-		fmt.Sprintf("%s is silent", l.Asset),
-		fmt.Sprintf("The last report came at %s; one is due every %s. The agent, the host or the line to it is down, without a goodbye.", clock(l.Heard), l.Interval),
-		silentChecks)
-}
-
-const silentChecks = "Ping the host. Look at its console. If it is up: systemctl status watchbill-agent, journalctl -u watchbill-agent."
-
-func siteSilent(at place, hosts []Life, now time.Time) rules.Alert {
-	return alert(SiteSilent, Critical, newest(hosts), now, map[string]string{
-		"customer": at.customer, "site": at.site, "service": "availability", "system": "client-network",
-	}, fmt.Sprintf("All %d hosts at site %s are silent", len(hosts), at.site),
-		fmt.Sprintf("The last report from the site came at %s. One cause is likelier than %d: its line, its firewall or its power.", clock(newest(hosts)), len(hosts)),
-		"Is the site's line up (provider's status, ping of its router)? Can anybody there be reached by telephone?")
-}
-
-func blind(lives []Life, now time.Time) rules.Alert {
-	return alert(CollectorBlind, Critical, newest(lives), now, map[string]string{
-		"service": "availability", "system": "monitoring",
-	}, fmt.Sprintf("Nothing is heard from any of %d hosts", len(lives)),
-		fmt.Sprintf("The last report came at %s. The collector or its own network is the likely cause.", clock(newest(lives))),
-		"Can agents reach the collector's address? Look at its network, firewall and the log of `watchbill serve`.")
-}
-
-func newest(lives []Life) time.Time {
-	var t time.Time
-	for _, l := range lives {
-		if l.Heard.After(t) {
-			t = l.Heard
-		}
-	}
-	return t
-}
-
-func clock(t time.Time) string { return t.UTC().Format("15:04:05") + " UTC" }
-
-func alert(name string, sev Severity, since, now time.Time, lbls map[string]string, summary, description, checks string) rules.Alert {
-	b := labels.NewBuilder(labels.FromMap(lbls))
-	b.Set(labels.AlertName, name).Set("severity", string(sev))
-	return rules.Alert{
-		Labels:      b.Labels(),
-		Annotations: labels.FromStrings("summary", summary, "description", description, "first_checks", checks),
-		State:       rules.Firing, Value: rules.Value(now.Sub(since).Seconds()),
-		FirstBadAt: since, ActiveAt: now, FiredAt: now,
-	}
+func idOf(a rules.Alert) string {
+	return rules.AlertID(SilenceOrigin(a.Labels.Get(labels.AlertName)).ID, a.Labels)
 }

@@ -63,7 +63,7 @@ func Unseen(m Missed) Alert {
 		what += "; not all could be judged: " + m.Unjudged
 	}
 	return Alert{
-		ID: fmt.Sprintf("%s-%d", GapID(m.Asset, m.Customer, m.Site), m.From.UnixMilli()), Name: unseen, Source: "watchbill",
+		ID: fmt.Sprintf("%s-%d", GapID(m.Asset, m.Customer, m.Site), m.From.UnixMilli()), Name: unseen, Source: ours,
 		Severity: Info, Service: UnseenService, System: "monitoring", Customer: m.Customer, Site: m.Site, Asset: m.Asset,
 		Labels: lbls, Value: rules.Value(m.Alerts),
 		Annotations: map[string]string{
@@ -77,4 +77,4 @@ func Unseen(m Missed) Alert {
 }
 
 // Quiet tells whether an alert's incident pages nobody.
-func Quiet(a Alert) bool { return a.Source == "watchbill" && a.Name == unseen }
+func Quiet(a Alert) bool { return a.Source == ours && a.Name == unseen }

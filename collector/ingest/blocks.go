@@ -223,6 +223,7 @@ func (s *sorting) result() Report {
 		Bundles:  bundles(s.m.GetBundles(), s.now),
 		Replayed: s.replayed, HeldSince: moment(s.m.GetHeldSinceMs()),
 		Lane: s.a.sent.lane, Waiting: s.a.sent.waiting, ReplayedSince: s.a.sent.replayed,
+		From: s.a.sent.from,
 	}
 	if s.events > 0 {
 		r.NewEvents = func(n int) { s.paid = true; s.a.payEvents(n, s.now) }

@@ -65,6 +65,15 @@ func comesFrom(r *http.Request) netip.Addr {
 	return addressOf(net.TCPAddrFromAddrPort(p))
 }
 
+// otherEnd is the whole address of a request's other end, with its zone.
+func otherEnd(r *http.Request) netip.Addr {
+	p, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return p.Addr().Unmap()
+}
+
 // enrol turns a token into an identity.
 func (i *Ingest) enrol(w http.ResponseWriter, r *http.Request) {
 	m, ok := i.readEnrol(w, r)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strconv"
 	"strings"
@@ -66,6 +67,8 @@ type sending struct {
 	replayed time.Time
 	// arrived is when the request did, by the machine's clock.
 	arrived time.Time
+	// from is the address it came from.
+	from netip.Addr
 }
 
 func (s sending) past() bool { return s.lane == wire.LaneBacklog || s.lane == wire.LaneReplay }

@@ -51,7 +51,7 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent,
 	now := i.o.Now()
 	i.tellRenew(w, r, a, now)
 	a.sent = sendingOf(r.Header, i.o.Incarnation)
-	a.sent.arrived = arrived
+	a.sent.arrived, a.sent.from = arrived, otherEnd(r)
 	if mediaOf(r) == wire.TypeBulkV1 && !a.sent.past() {
 		a.sent.lane = wire.LaneBacklog // whatever it says: many at once are none of them live
 	}

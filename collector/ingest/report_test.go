@@ -51,6 +51,9 @@ func TestRoundTrip(t *testing.T) {
 	if r.Agent.ID != c.agent.ID || r.Asset != (window.Asset{Name: "web1", Customer: "acme", Site: "leeds"}) || !r.ReceivedAt.Equal(w.clock.now()) || r.Replayed {
 		t.Errorf("report %+v", r)
 	}
+	if !r.From.IsLoopback() {
+		t.Errorf("it came from %v, want loopback", r.From)
+	}
 	if len(r.Blocks) != 3 || r.Blocks[0].Status != window.OK || r.Blocks[1].Status != window.Failed || r.Blocks[2].Status != window.Unchanged {
 		t.Fatalf("blocks %+v", r.Blocks)
 	}

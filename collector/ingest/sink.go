@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
@@ -65,6 +66,9 @@ type Report struct {
 	ReplayedSince time.Time
 	// HeldSince is how far back the agent's spool goes; zero when it never let go of anything.
 	HeldSince time.Time
+	// From is the address its connection came from: the host's, or that of what stands between it and the collector. Not
+	// valid when there is none.
+	From netip.Addr
 }
 
 // Event is something that happened once.

@@ -13,13 +13,14 @@ const (
 
 func decisionKey(name string) key { return tableDecision.key().str(name) }
 
-func (x *tx) decided(name string) (bool, error) {
+func (x *tx) Decided(name string) (bool, error) {
 	_, ok, err := x.bytes(decisionKey(name))
 	return ok, err
 }
 
-// decide records a decision at now and forgets a few that are too old to be asked for.
-func (x *tx) decide(name string, now time.Time) error {
+// Decide records a decision and forgets a few that are too old to be asked for.
+func (x *tx) Decide(name string) error {
+	now := x.now
 	if err := x.put(decisionKey(name), now.UTC()); err != nil {
 		return err
 	}

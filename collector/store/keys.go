@@ -39,6 +39,9 @@ const (
 	tableToken        table = 'T' // token → fleet.Token
 	tableOperator     table = 'O' // name → fleet.Operator
 	tableShape        table = 'Z' // customer, shape → wire's encoding
+	tableStorm        table = 'x' // head's ticket → incident.Storm
+	tableStormGoing   table = 'X' // head's ticket; storms that are not over
+	tableStormMember  table = 'y' // head's ticket, 0 while the member stands and 1 after, member's ticket
 )
 
 // tables tells what the keys of each table are made of, so that a message can name a record as a person would:
@@ -69,6 +72,9 @@ var tables = map[table]struct{ name, layout string }{
 	tableToken:        {"enrolment token", "s"},
 	tableOperator:     {"operator", "s"},
 	tableShape:        {"shape of customer", "ss"},
+	tableStorm:        {"storm of ticket", "s"},
+	tableStormGoing:   {"index of storms that go on", "s"},
+	tableStormMember:  {"member of storm", "sns"},
 }
 
 // key is a key under construction. Its parts sort as their values do: numbers and times are big-endian, strings end

@@ -75,10 +75,10 @@ func (s *layer) orNil(err error) (Store, error) {
 func (s *layer) Update(ctx context.Context, decision string, fn func(Tx) error) error {
 	now := s.now()
 	return s.engine.Update(ctx, func(kv KV) error {
-		x := newTx(kv, s.engine.Name())
+		x := newTxAt(kv, s.engine.Name(), now)
 		defer x.end()
 		if decision != "" {
-			if done, err := x.decided(decision); err != nil || done {
+			if done, err := x.Decided(decision); err != nil || done {
 				return err
 			}
 		}
@@ -86,7 +86,7 @@ func (s *layer) Update(ctx context.Context, decision string, fn func(Tx) error) 
 			return err
 		}
 		if decision != "" && x.broken == nil {
-			x.broken = x.decide(decision, now)
+			x.broken = x.Decide(decision)
 		}
 		return x.broken
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/ticket"
 	"github.com/watchbill/watchbill/rules"
@@ -91,6 +92,9 @@ type TicketFilter struct {
 	Customer string
 	Asset    string
 	Priority string
+	// Storm selects the tickets that are bound to the storm with this ID; Folded leaves out all that are bound to one.
+	Storm  string
+	Folded bool
 	// Limit bounds the answer, newest first; 0 means DefaultLimit.
 	Limit int
 }
@@ -152,6 +156,22 @@ type Tx interface {
 	DueMessages(now time.Time, limit int) ([]outbox.Message, time.Time, error)
 	// Messages lists messages in a state, or all when it is empty, oldest first, at most limit.
 	Messages(state outbox.MessageState, limit int) ([]outbox.Message, error)
+
+	// PutStorm keeps what is known of a storm, under the ID of its head's ticket; Storm reads it, ErrNotFound. Storms are
+	// those that are not over yet, by ID.
+	PutStorm(incident.Storm) error
+	Storm(id string) (incident.Storm, error)
+	Storms() ([]incident.Storm, error)
+	// PutStormMember says that a ticket is bound to a storm, and whether it stands (is open); DropStormMember that it is
+	// bound no more. StormMembers are the IDs of a storm's tickets, at most limit: those that stand before the others.
+	PutStormMember(storm, ticketID string, stands bool) error
+	DropStormMember(storm, ticketID string) error
+	StormMembers(storm string, limit int) (ids []string, err error)
+
+	// Decided tells whether a decision of this name was committed, also within Update's own; Decide makes this transaction
+	// that decision too. So one transaction can hold the decisions of several callers, each of whom asks by its own name.
+	Decided(decision string) (bool, error)
+	Decide(decision string) error
 
 	// Incarnation counts the collector's starts; NextIncarnation adds one and returns it.
 	NextIncarnation() (uint64, error)

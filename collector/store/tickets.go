@@ -22,10 +22,12 @@ type summary struct {
 	Customer string       `json:"c"`
 	Asset    string       `json:"a,omitempty"`
 	Priority string       `json:"p"`
+	// Storm is the ID of the storm that it is bound to.
+	Storm string `json:"w,omitempty"`
 }
 
 func summaryOf(t ticket.Ticket) summary {
-	return summary{State: t.State, Customer: t.Customer, Asset: t.Asset, Priority: t.Priority}
+	return summary{State: t.State, Customer: t.Customer, Asset: t.Asset, Priority: t.Priority, Storm: t.Storm.Ticket}
 }
 
 func (f TicketFilter) selects(s summary) bool {
@@ -33,7 +35,8 @@ func (f TicketFilter) selects(s summary) bool {
 		(f.State == "" || f.State == s.State) &&
 		(f.Customer == "" || f.Customer == s.Customer) &&
 		(f.Asset == "" || f.Asset == s.Asset) &&
-		(f.Priority == "" || f.Priority == s.Priority)
+		(f.Priority == "" || f.Priority == s.Priority) &&
+		(f.Storm == "" || f.Storm == s.Storm) && (!f.Folded || s.Storm == "")
 }
 
 func (x *tx) CreateTicket(t ticket.Ticket, timeline []ticket.Event) error {

@@ -11,12 +11,16 @@ import (
 type tx struct {
 	kv   KV
 	name string
+	// now is when decisions made in it are taken.
+	now time.Time
 	// broken is the first failure of the engine or of a record. An Update that saw one is never committed, even when
 	// its closure went on regardless: half of a method's writes may be missing.
 	broken error
 }
 
 func newTx(kv KV, name string) *tx { return &tx{kv: kv, name: name} }
+
+func newTxAt(kv KV, name string, now time.Time) *tx { return &tx{kv: kv, name: name, now: now} }
 
 // end makes a transaction that escaped its closure fail instead of reading freed memory.
 func (x *tx) end() { x.kv = ended{} }

@@ -11,6 +11,9 @@ import (
 type Change struct {
 	// Before is the version the events expect; 0 for a new ticket.
 	Before int
+	// Was is the state before, empty for a new ticket, and WasIn the storm that it was bound to then.
+	Was   State
+	WasIn Link
 	// Ticket is the fold with Events in it.
 	Ticket Ticket
 	// Events are sealed and in order.
@@ -19,10 +22,12 @@ type Change struct {
 	Bodies map[int][]byte
 	// Notices are what people and peers should hear of it.
 	Notices []Notice
+	// Counted: the ticket has to be kept although there may be no event; see Flap.
+	Counted bool
 }
 
-// Empty tells that nothing is to be appended.
-func (c Change) Empty() bool { return len(c.Events) == 0 }
+// Empty tells that nothing is to be written.
+func (c Change) Empty() bool { return len(c.Events) == 0 && !c.Counted }
 
 // Notice is something worth telling about a ticket.
 type Notice struct {
@@ -41,15 +46,23 @@ type Terms struct {
 	ReopenFor time.Duration
 	// CloseAfter is how long after its resolution a ticket closes by itself.
 	CloseAfter time.Duration
+	// Flapping is when alerts that come and go are told as one state.
+	Flapping incident.Flapping
 }
 
 // Birth is what an incident's first alert opens a ticket with.
 type Birth struct {
 	ID, Number string
 	Title      string
-	Alert      incident.Alert
-	Terms      Terms
-	Evidence   []Evidence
+	// Text is what people are told, Title when empty.
+	Text     string
+	Alert    incident.Alert
+	Terms    Terms
+	Evidence []Evidence
+	// Kind is what the ticket is: KindIncident when empty.
+	Kind string
+	// Storm is the storm that it is part of from the beginning; zero when of none.
+	Storm Link
 	// Recurs is the last ticket of the same incident, when there was one and it is beyond reopening.
 	Recurs *Ticket
 	// Quiet tickets are told to nobody.
@@ -64,20 +77,24 @@ func Open(b Birth, now time.Time) (Change, error) {
 		Kind: Opened, Actor: actorOf(a), Text: b.Title, Alert: &a,
 		Severity: a.Severity, Priority: b.Terms.Priority(a.Severity),
 		Opening: &Opening{
-			ID: b.ID, Number: b.Number, Kind: "incident", Key: incident.KeyOf(a).String(),
+			ID: b.ID, Number: b.Number, Kind: or(b.Kind, KindIncident), Key: incident.KeyOf(a).String(),
 			Customer: a.Customer, Site: a.Site, Asset: a.Asset, Service: a.Service, System: a.System,
 			Title: b.Title, Owner: b.Terms.Owner,
 			Policy: b.Terms.Policy, PolicyVersion: b.Terms.Version,
-			ReopenFor: b.Terms.ReopenFor, CloseAfter: b.Terms.CloseAfter, Quiet: b.Quiet,
+			ReopenFor: b.Terms.ReopenFor, CloseAfter: b.Terms.CloseAfter, Flapping: b.Terms.Flapping,
+			Quiet: b.Quiet,
 		},
 	})
+	if b.Storm.Ticket != "" {
+		d.join(b.Storm)
+	}
 	if b.Recurs != nil {
 		d.add(Event{Kind: Linked, Actor: house, Text: fmt.Sprintf("the same incident as %s, which was resolved %s",
 			b.Recurs.Number, b.Recurs.ResolvedAt.UTC().Format(time.RFC3339)),
 			Link: &Link{Relation: "recurrence of", Ticket: b.Recurs.ID, Number: b.Recurs.Number}})
 	}
 	d.evidence(b.Evidence)
-	d.tell(Opened, b.Title)
+	d.tell(Opened, or(b.Text, b.Title))
 	return d.change()
 }
 
@@ -99,6 +116,9 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: or(a.Annotations["description"], a.Name+" came and went")})
 	case !seen:
 		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: a.Name + attached(t)})
+	case !known.Firing() && a.Firing() && t.Flaps():
+		d.flip(a)
+		return d.change()
 	case !known.Firing() && a.Firing():
 		d.add(Event{Kind: AlertRefired, Actor: actorOf(a), Alert: &a, Text: a.Name + " fires again"})
 	default:
@@ -110,7 +130,11 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 			text = fmt.Sprintf("more became known %s after the ticket was resolved", gap(t.ResolvedAt, now))
 		}
 		d.add(Event{Kind: Reopened, Actor: actorOf(a), Text: text})
-		d.tell(Reopened, text)
+		if !d.begins(a) {
+			d.tell(Reopened, text)
+		}
+	} else {
+		d.begins(a)
 	}
 	if a.Severity.Rank() < t.Severity.Rank() {
 		p := terms.Priority(a.Severity)
@@ -138,25 +162,35 @@ func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
 	if !seen || !known.Firing() {
 		return d.change()
 	}
+	if t.Flaps() {
+		d.flip(a)
+		return d.change()
+	}
 	text := a.Name + " recovered"
 	if a.End != incident.Recovered {
 		text = fmt.Sprintf("%s ended: %s. That does not show that the fault is mended", a.Name, endWords(a.End))
 	}
 	d.add(Event{Kind: AlertEnded, Actor: actorOf(a), Alert: &a, Text: text})
-	if !d.t.State.Open() || d.t.Firing() > 0 {
+	if !d.t.State.Open() || d.begins(a) || d.t.Firing() > 0 {
 		return d.change()
 	}
-	for _, other := range d.t.Alerts {
-		if other.End != incident.Recovered {
-			d.add(Event{Kind: Noted, Actor: house, Text: "no alert fires any more, but " + other.Name + " ended: " +
-				endWords(other.End) + ". Look at it and resolve the ticket by hand"})
-			return d.change()
+	d.recovered(actorOf(a), "every alert recovered")
+	return d.change()
+}
+
+// recovered resolves a ticket of which nothing fires, when every alert ended on good data, or is another ticket's now. If
+// not, it leaves that to a person and says so.
+func (d *draft) recovered(by Actor, text string) bool {
+	for _, a := range d.t.Alerts {
+		if a.End != incident.Recovered && a.End != incident.Superseded {
+			d.add(Event{Kind: Noted, Actor: house, Text: "no alert fires any more, but " + a.Name + " ended: " +
+				endWords(a.End) + ". Look at it and resolve the ticket by hand"})
+			return false
 		}
 	}
-	text = "every alert recovered"
-	d.add(Event{Kind: Resolved, Actor: actorOf(a), Text: text})
+	d.add(Event{Kind: Resolved, Actor: by, Text: text})
 	d.tell(Resolved, text)
-	return d.change()
+	return true
 }
 
 // endWords says to a person how an alert ended without a recovery.
@@ -183,6 +217,9 @@ const StillFiring = 15 * time.Minute
 // Deadline is when the ticket next wants looking at although nobody touches it; zero for never.
 func (t Ticket) Deadline() time.Time {
 	switch {
+	case t.Flaps():
+		at, _ := t.Flapping.Over(t.Flap.Last, t.Flap.Last)
+		return at
 	case t.State != Done:
 		return time.Time{}
 	case t.Firing() > 0:
@@ -191,10 +228,15 @@ func (t Ticket) Deadline() time.Time {
 	return t.ResolvedAt.Add(t.CloseAfter)
 }
 
-// Elapse does what the passing of time alone does: closes what stayed resolved, reopens what was resolved and fires on.
+// Elapse does what the passing of time alone does: closes what stayed resolved, reopens what was resolved and fires on,
+// ends the flapping of what is stable.
 func (t Ticket) Elapse(now time.Time) (Change, error) {
 	d := begin(t, now)
 	if at := t.Deadline(); at.IsZero() || now.Before(at) {
+		return d.change()
+	}
+	if t.Flaps() {
+		d.settle()
 		return d.change()
 	}
 	if n := t.Firing(); n > 0 {

@@ -8,16 +8,20 @@ import (
 // draft gathers the events of one decision, folding each as it is added.
 type draft struct {
 	before  int
+	was     State
+	wasIn   Link
 	now     time.Time
 	t       Ticket
 	events  []Event
 	bodies  map[int][]byte
 	notices []Notice
+	// counted: the ticket changed without an event.
+	counted bool
 	err     error
 }
 
 func begin(t Ticket, now time.Time) *draft {
-	return &draft{before: t.Seq, now: now.UTC(), t: t}
+	return &draft{before: t.Seq, was: t.State, wasIn: t.Storm, now: now.UTC(), t: t}
 }
 
 // add stamps, seals and folds one event. Time within a ticket never runs backwards: an event is at least as late as the
@@ -68,5 +72,5 @@ func (d *draft) change() (Change, error) {
 	if d.err != nil {
 		return Change{}, fmt.Errorf("ticket %s: %w", d.t.Number, d.err)
 	}
-	return Change{Before: d.before, Ticket: d.t, Events: d.events, Bodies: d.bodies, Notices: d.notices}, nil
+	return Change{Before: d.before, Was: d.was, WasIn: d.wasIn, Ticket: d.t, Events: d.events, Bodies: d.bodies, Notices: d.notices, Counted: d.counted}, nil
 }

@@ -29,6 +29,16 @@ const (
 	Closed          Kind = "closed"
 	Linked          Kind = "linked"
 	Redacted        Kind = "redacted"
+	// FlappingBegan, Flipped and Settled are the life of a Flap.
+	FlappingBegan Kind = "flapping"
+	Flipped       Kind = "flipped"
+	Settled       Kind = "settled"
+	// StormJoined binds a ticket to the storm that Link names, StormLeft lets it go on by itself again; StormSpread and
+	// StormOver are a storm's own.
+	StormJoined Kind = "storm_joined"
+	StormLeft   Kind = "storm_left"
+	StormSpread Kind = "storm_spread"
+	StormOver   Kind = "storm_over"
 )
 
 // ActorKind tells people from machines.
@@ -60,15 +70,19 @@ type Event struct {
 
 	// Opening is set on Opened alone.
 	Opening *Opening `json:"opening,omitempty"`
-	// Alert is set on AlertAttached, AlertEnded, AlertRefired, and on the Opened of a detected incident.
+	// Alert is set on AlertAttached, AlertEnded, AlertRefired, StormOver, and on the Opened of a detected incident.
 	Alert *incident.Alert `json:"alert,omitempty"`
 	// Evidence is set on EvidenceAdded and names a body that lies apart.
 	Evidence *Digest `json:"evidence,omitempty"`
 	// Severity and Priority are set on PriorityChanged and Opened.
 	Severity incident.Severity `json:"severity,omitempty"`
 	Priority string            `json:"priority,omitempty"`
-	// Link is set on Linked: the other ticket and how it relates.
+	// Link is set on Linked, StormJoined and StormLeft: the other ticket and how it relates.
 	Link *Link `json:"link,omitempty"`
+	// Flap is set on FlappingBegan, Flipped and Settled: the changes that were counted until then. Alerts are those that
+	// changed since the event about flapping before it, as they stood.
+	Flap   *Flap            `json:"flap,omitempty"`
+	Alerts []incident.Alert `json:"alerts,omitempty"`
 
 	// Prev is the Hash of the event before, empty on the first.
 	Prev string `json:"prev,omitempty"`
@@ -80,7 +94,7 @@ type Event struct {
 type Opening struct {
 	ID       string `json:"id"`
 	Number   string `json:"number"`
-	Kind     string `json:"kind"` // incident; later request, task, delivery, announcement
+	Kind     string `json:"kind"` // incident, storm; later request, task, delivery, announcement
 	Key      string `json:"key"`
 	Customer string `json:"customer"`
 	Site     string `json:"site,omitempty"`
@@ -95,13 +109,15 @@ type Opening struct {
 	// ReopenFor and CloseAfter are that policy's windows, counted from resolution.
 	ReopenFor  time.Duration `json:"reopen_for"`
 	CloseAfter time.Duration `json:"close_after"`
+	// Flapping is when its alerts are taken to flap; zero for never.
+	Flapping incident.Flapping `json:"flapping,omitzero"`
 	// Quiet: nobody is told of what the house does with it. People find it in their queue.
 	Quiet bool `json:"quiet,omitempty"`
 }
 
 // Link relates a ticket to another.
 type Link struct {
-	Relation string `json:"relation"` // "recurrence of", "recurred as"
+	Relation string `json:"relation"` // "recurrence of", "recurred as", "taken over by", "took over", "part of"
 	Ticket   string `json:"ticket"`   // ID
 	Number   string `json:"number"`
 }

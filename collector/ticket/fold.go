@@ -38,11 +38,16 @@ func (t *Ticket) apply(e Event) error {
 		t.Opening, t.State, t.OpenedAt = *e.Opening, New, e.At
 		t.Severity, t.Priority = e.Severity, e.Priority
 		t.see(e.Alert)
-	case AlertAttached, AlertEnded, AlertRefired:
+	case AlertAttached, AlertEnded, AlertRefired, StormOver:
 		if e.Alert == nil {
 			return fmt.Errorf("%w: event %d (%s) names no alert", ErrTimeline, e.Seq, e.Kind)
 		}
+		t.flipped(e)
 		t.see(e.Alert)
+	case FlappingBegan, Flipped, Settled:
+		if err := t.flapping(e); err != nil {
+			return err
+		}
 	case PriorityChanged:
 		t.Severity, t.Priority = e.Severity, e.Priority
 	case Acknowledged:
@@ -53,6 +58,9 @@ func (t *Ticket) apply(e Event) error {
 		t.acknowledge(e)
 	case Resolved:
 		t.State, t.ResolvedAt, t.ResolvedBy, t.Resolution = Done, e.At, e.Actor, e.Text
+		if t.Flap = (Flap{}); e.Actor.Kind == Person { // who resolved it knows that it flaps, and wants to hear of it anew
+			t.Flips = nil
+		}
 	case Closed:
 		t.State, t.ClosedAt = Shut, e.At
 	case Reopened:
@@ -65,6 +73,13 @@ func (t *Ticket) apply(e Event) error {
 			return fmt.Errorf("%w: event %d links to nothing", ErrTimeline, e.Seq)
 		}
 		t.Links = append(t.Links, *e.Link)
+	case StormJoined:
+		if e.Link == nil {
+			return fmt.Errorf("%w: event %d joins nothing", ErrTimeline, e.Seq)
+		}
+		t.Storm = *e.Link
+	case StormLeft:
+		t.Storm = Link{}
 	}
 	t.Seq, t.Head, t.UpdatedAt = e.Seq, e.Hash, e.At
 	return nil

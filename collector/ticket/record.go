@@ -56,7 +56,22 @@ type Evidence struct {
 	None string `json:"none,omitempty"`
 	// Salt makes the digest say nothing about a body that was redacted.
 	Salt string `json:"salt"`
+
+	// body and digest are what Encode gives, when Prepared has made them.
+	body   []byte
+	digest Digest
 }
+
+// Prepared is e with what Encode gives made beforehand: outside of the transaction that needs it, where others wait. It
+// must not be changed afterwards.
+func (e Evidence) Prepared() (Evidence, error) {
+	b, d, err := e.Encode()
+	e.body, e.digest = b, d
+	return e, err
+}
+
+// Size is how many bytes a prepared body has, 0 for one that is not prepared.
+func (e Evidence) Size() int { return len(e.body) }
 
 // Digest names a body of evidence from the timeline.
 type Digest struct {
@@ -70,6 +85,9 @@ type Digest struct {
 
 // Encode is the body as it is stored and digested.
 func (e Evidence) Encode() ([]byte, Digest, error) {
+	if e.body != nil {
+		return e.body, e.digest, nil
+	}
 	b, err := json.Marshal(e)
 	if err != nil {
 		return nil, Digest{}, fmt.Errorf("encode evidence for %s: %w", e.Part, err)

@@ -45,6 +45,11 @@ type Ticket struct {
 	// Alerts are those that were ever attached, oldest first, as last seen.
 	Alerts []incident.Alert `json:"alerts"`
 	Links  []Link           `json:"links,omitempty"`
+	// Flap is set while the ticket flaps; Flips are the newest changes of its alerts while it does not.
+	Flap  Flap   `json:"flap,omitzero"`
+	Flips []Flip `json:"flips,omitempty"`
+	// Storm is the head of the storm that the ticket is bound to; zero when it is to none.
+	Storm Link `json:"storm,omitzero"`
 
 	// Seq and Head are the last event's number and hash: the version that the next append expects.
 	Seq  int    `json:"seq"`

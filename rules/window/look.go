@@ -258,6 +258,9 @@ func (w *Window) judgeWritten(s *source, slot int32, at, back int64) (gone bool,
 		if !s.asset.known {
 			complete = at
 		}
+		if s.asset.again != 0 && s.part.house() {
+			complete = max(complete, s.asset.again)
+		}
 	}
 	complete = max(complete, s.since(slot))
 	if back > 0 && at-back < complete {

@@ -21,11 +21,15 @@ func TestSilenceIsToldNowAndThen(t *testing.T) {
 	var downs, alerts []time.Time
 	ended := 0
 	s := &silence{
-		patience: func(int) incident.Patience {
-			return incident.Patience{Intervals: 3, Least: 10 * time.Second, AfterGoodbye: time.Minute}
-		},
-		lives: func() []incident.Life {
-			return []incident.Life{{Asset: "web1", Customer: "acme", Site: "york", Heard: heard, Interval: time.Second}}
+		roster: roster{
+			patience: func(int) incident.Patience {
+				return incident.Patience{Intervals: 3, Least: 10 * time.Second, AfterGoodbye: time.Minute}
+			},
+			lives: func() []incident.Life {
+				return []incident.Life{{Asset: "web1", Customer: "acme", Site: "york", Interval: time.Second}}
+			},
+			changed: func() uint64 { return 1 },
+			fresh:   func(l incident.Life) incident.Life { l.Heard = heard; return l },
 		},
 		commit: func(context.Context, time.Time, []rules.Transition) error { return nil },
 		down:   func(_ window.Asset, at time.Time) { downs = append(downs, at) },
@@ -38,7 +42,7 @@ func TestSilenceIsToldNowAndThen(t *testing.T) {
 			return true
 		},
 		now:    func() time.Time { return now },
-		active: map[string]rules.Transition{},
+		active: map[string]*told{},
 	}
 	look := func(d time.Duration) {
 		t.Helper()

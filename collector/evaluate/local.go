@@ -1,0 +1,266 @@
+package evaluate
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/prometheus/model/value"
+
+	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/program"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// asset is what is known of one asset: the programs its reports run, and where its alerts stand.
+type asset struct {
+	name string
+
+	// mu lets one evaluation of the asset run at a time, to the end of its commit; shown guards what others may look at
+	// meanwhile, and is held for moments.
+	mu, shown sync.Mutex
+
+	who   window.Asset
+	book  *book
+	parts []*window.Part
+	bound []binding
+	// states are those of rules that have something to remember, by the rule's index.
+	states []*localState
+	// begun is when each group with an interval was evaluated, by the group's index; in milliseconds as all times here.
+	begun []int64
+	// at is the time evaluated last, newest that of the newest sample then.
+	at, newest int64
+	// every is how often the asset reports.
+	every time.Duration
+	// next is when something changes although nothing arrives; 0 for never. stirred says that something has changed.
+	next    int64
+	stirred atomic.Bool
+	// err is of the last commit.
+	err error
+
+	// ended are recording rules that are loaded no more, whose series are to be ended.
+	ended []string
+
+	// queued is when the wheel looks at it, as the wheel knows.
+	queued time.Time
+	place  int
+}
+
+// localState is what a rule has to remember of one asset.
+type localState struct {
+	origin rules.Origin
+	active rules.Active
+	// quiet are the lanes that hold, in order, when the alerts are just theirs; nil when the next result has to be looked at
+	// in full. Nothing but their values changes while the same ones hold, before until.
+	quiet []held
+	until int64
+	// unknown says why nothing can be said about alerts and results.
+	unknown map[string]string
+	written rules.Written
+	err     error
+	at      int64
+	// recorded tells that a recording rule has written.
+	recorded bool
+	// blind tells of a rule that is not evaluated at every arrival that it was not since what it reads is known.
+	blind bool
+}
+
+// held is a lane that holds, with its alert.
+type held struct {
+	lane  int32
+	id    string
+	value float64
+}
+
+func (s *localState) empty() bool {
+	return s == nil || len(s.active) == 0 && s.err == nil && len(s.unknown) == 0 && len(s.written) == 0
+}
+
+// turn is one evaluation of an asset: a worker's memory, used again.
+type turn struct {
+	machine program.Machine
+	values  []float64
+	// open are the rules whose result has to be looked at in full.
+	open []opened
+	// due are the groups to be evaluated, ran counts the rules that were, by group.
+	due []bool
+	ran []int
+}
+
+// opened is a result that has to be looked at in full.
+type opened struct {
+	rule    *localRule
+	use     *compiled
+	samples []program.Sample
+	err     error
+	// stale tells that a sample behind it is older than two intervals.
+	stale bool
+}
+
+// recording is what a recording rule made.
+type recording struct {
+	rule *localRule
+	use  *compiled
+	// lanes are those of its samples when they may be made of what is not known.
+	lanes []int32
+}
+
+// judge runs rules from the one at i on, until one has recorded something, which is to be written before the next one
+// runs. It returns where to go on.
+func (w *turn) judge(a *asset, v *window.View, i int, t int64) (int, *recording) {
+	for ; i < len(a.book.rules); i++ {
+		r := a.book.rules[i]
+		if !w.due[r.group.index] || !a.spaced(r, t) {
+			continue
+		}
+		w.ran[r.group.index]++
+		b, at := a.bound[i], t-r.QueryOffset.Milliseconds()
+		var samples []program.Sample
+		var err error
+		if b.use != nil {
+			if err = b.use.err; err == nil {
+				samples, err = w.machine.Run(b.use.prog, v, b.at, at)
+			}
+		}
+		if s := a.states[i]; s != nil && s.at != 0 {
+			s.blind = !b.known(v, r, at)
+		}
+		if !r.Alerting() {
+			if rec := w.record(a, v, r, b, samples, err, at); rec != nil {
+				return i + 1, rec
+			}
+			continue
+		}
+		s := a.states[i]
+		if err == nil && (len(samples) == 0 && s.empty() || s.calm(samples, t) && b.known(v, r, at)) {
+			continue
+		}
+		w.open = append(w.open, opened{
+			rule: r, use: b.use, samples: slices.Clone(samples), err: err, stale: b.stale(v, at),
+		})
+	}
+	return i, nil
+}
+
+// spaced tells whether a rule with a long range is due: at the first arrival at or after each multiple of its spacing, so
+// that a restart changes nothing about when that is.
+func (a *asset) spaced(r *localRule, t int64) bool {
+	every := r.spacing.Milliseconds()
+	if every == 0 || a.every >= r.spacing {
+		return true
+	}
+	s := a.stateOf(r)
+	if s.at == 0 {
+		s.at, s.blind = t, true
+	}
+	if t/every == s.at/every {
+		return false
+	}
+	s.at = t
+	return true
+}
+
+// calm tells whether the alerts are just those of the samples and nothing but their values changes; it takes the values.
+func (s *localState) calm(samples []program.Sample, t int64) bool {
+	if s == nil || s.err != nil || len(s.quiet) == 0 || len(s.quiet) != len(samples) || t >= s.until {
+		return false
+	}
+	for i := range samples {
+		if samples[i].Lane != s.quiet[i].lane {
+			return false
+		}
+	}
+	for i := range samples {
+		s.quiet[i].value = samples[i].V
+	}
+	return true
+}
+
+// known tells whether all that the rule reads is known.
+func (b binding) known(v *window.View, r *localRule, t int64) bool {
+	for _, part := range b.at {
+		if !v.Known(part, t, r.Arrival.MaxRange()) {
+			return false
+		}
+	}
+	return true
+}
+
+// stale tells whether what the rule reads may be older than two of its intervals.
+func (b binding) stale(v *window.View, t int64) bool {
+	for _, part := range b.at {
+		if newest, every := v.Said(part); every > 0 && t-newest > 2*every.Milliseconds() {
+			return true
+		}
+	}
+	return false
+}
+
+// record puts what a recording rule made into w.values; nil when it made nothing, and had made nothing before.
+func (w *turn) record(a *asset, v *window.View, r *localRule, b binding, samples []program.Sample, err error, t int64) *recording {
+	s := a.states[r.index]
+	if err == nil && b.use != nil && !b.use.single {
+		err = b.use.collision(samples)
+	}
+	if err == nil && r.Limit > 0 && len(samples) > r.Limit {
+		err = rules.ErrLimit
+	}
+	if err != nil || s != nil && s.err != nil {
+		w.open = append(w.open, opened{rule: r, use: b.use, err: err})
+	}
+	if err != nil || len(samples) == 0 && (s == nil || !s.recorded) {
+		return nil
+	}
+	a.stateOf(r).recorded = len(samples) > 0
+	w.values = w.values[:0]
+	if b.use != nil {
+		for range b.use.layout.Series {
+			w.values = append(w.values, math.Float64frombits(value.StaleNaN))
+		}
+		for _, x := range samples {
+			w.values[b.use.slots[x.Lane]] = x.V
+		}
+	}
+	out := &recording{rule: r, use: b.use}
+	if !b.known(v, r, t) {
+		for _, x := range samples {
+			out.lanes = append(out.lanes, x.Lane)
+		}
+	}
+	return out
+}
+
+// collision tells whether two of the samples would be the same recorded series.
+func (c *compiled) collision(samples []program.Sample) error {
+	for i, x := range samples {
+		for _, y := range samples[:i] {
+			if c.slots[x.Lane] == c.slots[y.Lane] {
+				return rules.ErrDuplicateLabels
+			}
+		}
+	}
+	return nil
+}
+
+// rebind gives the asset the programs of its present parts.
+func (a *asset) rebind(v *window.View) {
+	a.who, a.every = v.Asset(), v.Interval()
+	parts := v.Parts()
+	if a.bound != nil && sameParts(a.parts, parts) {
+		return
+	}
+	was, bound := a.parts, a.bound
+	a.parts, a.bound = parts, a.book.bind(v.Asset(), parts)
+	a.book.release(was, bound)
+	for i, s := range a.states {
+		if s != nil && (bound == nil || bound[i].use != a.bound[i].use) {
+			s.quiet = nil // lanes are others
+		}
+	}
+}
+
+func sameParts(a, b []*window.Part) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}

@@ -1,0 +1,239 @@
+package evaluate
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// wheel knows when an asset is to be looked at although nothing of it arrives: deadlines of `for` and keep_firing_for,
+// samples that are too old to stand for their series, rules that read the clock. Nothing is scanned: an asset is looked at
+// when its time has come.
+type wheel struct {
+	mu   sync.Mutex
+	line line
+	wake chan struct{}
+}
+
+// line is a heap of assets by when they are looked at.
+type line []*asset
+
+func (l line) Len() int           { return len(l) }
+func (l line) Less(i, j int) bool { return l[i].queued.Before(l[j].queued) }
+func (l line) Swap(i, j int) {
+	l[i], l[j] = l[j], l[i]
+	l[i].place, l[j].place = i, j
+}
+func (l *line) Push(x any) {
+	a := x.(*asset)
+	a.place = len(*l)
+	*l = append(*l, a)
+}
+func (l *line) Pop() any {
+	old := *l
+	a := old[len(old)-1]
+	old[len(old)-1] = nil
+	*l, a.place = old[:len(old)-1], -1
+	return a
+}
+
+// set sees to it that an asset is looked at at that time at the latest.
+func (w *wheel) set(a *asset, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case a.place < 0:
+		a.queued = at
+		heap.Push(&w.line, a)
+	case at.Before(a.queued):
+		a.queued = at
+		heap.Fix(&w.line, a.place)
+	default:
+		return // it looks then, and sees that it is too early
+	}
+	if a.place == 0 {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// pop takes the next asset whose time has come; else it says when the next one's will.
+func (w *wheel) pop(now time.Time) (a *asset, next time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.line) == 0 {
+		return nil, time.Time{}
+	}
+	if first := w.line[0]; first.queued.After(now) {
+		return nil, first.queued
+	}
+	return heap.Pop(&w.line).(*asset), time.Time{}
+}
+
+// wait notes when the asset is to be looked at next; the caller holds a.mu.
+func (e *Evaluator) wait(a *asset) {
+	beat := max(e.opts.Interval, a.every).Milliseconds()
+	a.next = 0
+	soon := func(t int64) {
+		if a.next == 0 || t < a.next {
+			a.next = t
+		}
+	}
+	for i, s := range a.states {
+		if s == nil || len(s.active) == 0 {
+			continue
+		}
+		soon(a.at + idleBeats*beat)
+		r := a.book.rules[i]
+		for _, al := range s.active {
+			switch t := r.deadline(al); {
+			case t > a.at:
+				soon(t)
+			case t > 0: // it waits for news
+				soon(a.at + beat)
+			}
+		}
+	}
+	if expires := a.newest + window.StaleAfter.Milliseconds(); a.newest != never && a.at < expires {
+		soon(expires)
+		if a.book.timed(a.bound) {
+			soon(a.at + beat + beat/2) // the next arrival should be first
+		}
+	}
+	if a.next != 0 {
+		e.later(a, time.UnixMilli(a.next))
+	}
+}
+
+// idleBeats is after how many intervals without an arrival the alerts of an asset are looked at: it may have left the fleet.
+const idleBeats = 4
+
+// deadline is when time alone changes an alert, in milliseconds, at the group's next beat if it has one; 0 for never.
+func (r *localRule) deadline(al rules.Alert) int64 {
+	var t int64
+	switch { // both are exact: Step compares with >=
+	case al.State == rules.Pending:
+		t = al.ActiveAt.Add(r.For).UnixMilli()
+	case !al.KeepFiringSince.IsZero():
+		t = al.KeepFiringSince.Add(r.KeepFiringFor).UnixMilli()
+	}
+	if every := r.group.Interval.Milliseconds(); every > 0 {
+		t = (t + every - 1) / every * every
+	}
+	return t
+}
+
+func (e *Evaluator) later(a *asset, at time.Time) { e.wheel.set(a, at) }
+
+// spin looks at assets when their time has come, until ctx ends.
+func (e *Evaluator) spin(ctx context.Context) {
+	for {
+		now := e.opts.Now()
+		a, next := e.wheel.pop(now)
+		if a != nil {
+			if err := e.elapse(ctx, a, now); err != nil && ctx.Err() == nil {
+				e.opts.Logger.Error("what time alone changed could not be kept; trying again", "asset", a.name, "err", err)
+			}
+			continue
+		}
+		wait := time.Hour
+		if !next.IsZero() {
+			wait = next.Sub(now)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-e.wheel.wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// elapse looks at one asset at a time when nothing of it arrived.
+func (e *Evaluator) elapse(ctx context.Context, a *asset, now time.Time) error {
+	e.turn.RLock()
+	defer e.turn.RUnlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := now.UnixMilli()
+	if a.err == nil && !a.stirred.Load() && (a.next == 0 || t < a.next) {
+		if a.next != 0 {
+			e.later(a, time.UnixMilli(a.next))
+		}
+		return nil
+	}
+	if err := e.judge(ctx, a, max(t, a.at+1), a.moved(t)); err != nil {
+		e.later(a, now.Add(retryCommit))
+		return err
+	}
+	e.wait(a)
+	return nil
+}
+
+// Stir says that the window knows something new about an asset that no report brought: that it is down. Its rules are
+// evaluated at once.
+func (e *Evaluator) Stir(name string) {
+	a := e.assetOf(name)
+	a.stirred.Store(true)
+	e.later(a, e.opts.Now())
+}
+
+// everything are all groups.
+func (a *asset) everything() []bool {
+	out := make([]bool, len(a.book.groups))
+	for i := range out {
+		out[i] = true
+	}
+	return out
+}
+
+// moved are the groups that time alone may have changed, of those that are due.
+func (a *asset) moved(t int64) []bool {
+	if a.stirred.Load() || a.err != nil {
+		return a.everything()
+	}
+	expired := t >= a.newest+window.StaleAfter.Milliseconds()
+	out := make([]bool, len(a.book.groups))
+	for i, r := range a.book.rules {
+		s := a.states[i]
+		if expired || r.Arrival.Timed() || s != nil && len(s.active) > 0 {
+			out[r.group.index] = a.due(r.group, t)
+		}
+	}
+	return out
+}
+
+// deadline is when time alone changes an alert of the asset next, in milliseconds; 0 for never.
+func (a *asset) deadline() int64 {
+	var next int64
+	for i, s := range a.states {
+		if s == nil {
+			continue
+		}
+		for _, al := range s.active {
+			if t := a.book.rules[i].deadline(al); t > a.at && (next == 0 || t < next) {
+				next = t
+			}
+		}
+	}
+	return next
+}
+
+// timed tells whether some rule that has a program for the asset reads the clock.
+func (b *book) timed(bound []binding) bool {
+	for i, x := range bound {
+		if x.use != nil && b.rules[i].Arrival.Timed() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,110 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+// record is what a ticket says in all.
+func (w *weather) record(t ticket.Ticket) (said string) {
+	w.t.Helper()
+	w.view(func(tx store.Tx) error {
+		line, err := tx.Timeline(t.ID)
+		if err != nil {
+			return err
+		}
+		r, err := ticket.AssembleRecord(line, func(seq int) ([]byte, bool, error) { return tx.Evidence(t.ID, seq) })
+		said = text(r.Time) + text(r.Symptom) + text(r.Users) + text(r.Errors) + text(r.Actions)
+		return err
+	})
+	return said
+}
+
+// When many alerts come at once, what takes time to read is left out of most tickets, which say so, and added later.
+func TestEvidenceLeftOutIsAddedLater(t *testing.T) {
+	w := newWeather(t, 500)
+	const n = wholeAtOnce + 90
+	err := w.store.Update(context.Background(), "", func(tx store.Tx) error {
+		for i := range n {
+			if _, err := tx.PutEvent(store.HostEvent{Asset: fmt.Sprintf("host%05d", i), Epoch: 1, ID: 1, Kind: "unit_failed",
+				At: w.at.Add(-time.Minute), Text: "nginx failed"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.strike(0, n)
+	count := func(what string) (tickets int) {
+		for _, m := range w.members() {
+			if strings.Contains(w.record(m), what) {
+				tickets++
+			}
+		}
+		return tickets
+	}
+	if thin, whole := count(leftOut), count("nginx failed"); thin != n-wholeAtOnce || whole != wholeAtOnce {
+		t.Fatalf("%d tickets say that something was left out, %d have their events; want %d and %d", thin, whole, n-wholeAtOnce, wholeAtOnce)
+	}
+	w.clear(n-5, n) // nobody looks for their cause any more
+	for range n {   // as often as it takes on a busy machine
+		w.later(time.Second)
+		if len(w.pipeline.thin.waiting) == 0 {
+			break
+		}
+	}
+	if got := count("nginx failed"); got != n-5 {
+		t.Errorf("%d tickets have their events in the end, want %d", got, n-5)
+	}
+}
+
+// An alert that comes alone has its evidence whole, however many come in a day.
+func TestEvidenceIsWholeWhenItIsCalm(t *testing.T) {
+	var s thin
+	at := noonOf
+	for range 1000 {
+		if s.whole(1, at) != 1 {
+			t.Fatal("left out")
+		}
+		at = at.Add(time.Second / wholePerSecond)
+	}
+	for name, tc := range map[string]struct {
+		n, want int
+		after   time.Duration
+	}{
+		"more than there is": {wholeAtOnce + 5, wholeAtOnce, time.Hour},
+		"some":               {5, 5, time.Hour},
+		"none":               {0, 0, time.Hour},
+	} {
+		if at = at.Add(tc.after); s.whole(tc.n, at) != tc.want {
+			t.Errorf("%s: not %d of %d", name, tc.want, tc.n)
+		}
+	}
+	s.whole(wholeAtOnce, at)
+	if got := s.whole(10, at.Add(-time.Hour)); got != 0 {
+		t.Errorf("%d when the clock was set back", got)
+	}
+	if got := s.whole(100, at.Add(time.Second)); got > wholeAtOnce {
+		t.Errorf("%d, more than at once", got)
+	}
+}
+
+// What waits is bounded.
+func TestEvidenceThatWaitsIsBounded(t *testing.T) {
+	var s thin
+	for range maxThin + 10 {
+		s.owe(incident.Alert{})
+	}
+	if got := len(s.next(maxThin + 10)); got != maxThin || len(s.next(1)) != 0 {
+		t.Errorf("%d wait, want %d", got, maxThin)
+	}
+}

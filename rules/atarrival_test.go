@@ -1,0 +1,73 @@
+package rules
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestTestsRunAtArrivalToo: a rule test is run in both ways in which rules are evaluated, and with series that a program
+// cannot have in the engine's.
+func TestTestsRunAtArrivalToo(t *testing.T) {
+	const file = `rule_files: [r.yml]
+evaluation_interval: 1m
+tests:
+- interval: 1m
+  input_series:
+  - {series: 'a{instance="x", customer="acme"}', values: '0 1 2 stale _ 5 6'}
+  - {series: 'b{instance="x"}', values: '1 1 1 1 1 1 1'}
+  - {series: 'a', values: '7 7 7 7 7 7 7'}
+  - {series: 'a{instance="y"}', values: '1 _ _ _ _ _ _ _'}
+  alert_rule_test:
+  - {alertname: High, eval_time: 6m, exp_alerts: [{exp_labels: {instance: x}}, {exp_labels: {}}]}
+  - {alertname: High, eval_time: 3m, exp_alerts: [{exp_labels: {}}]}
+  - {alertname: Gone, eval_time: 3m, exp_alerts: [{exp_labels: {instance: z}}]}
+  - {alertname: Twice, eval_time: 2m, exp_alerts: [{exp_labels: {instance: x, customer: acme}}, {exp_labels: {}}, {exp_labels: {instance: y}}]}
+  promql_expr_test:
+  - {expr: 'a:twice', eval_time: 4m, exp_samples: [{labels: 'a:twice', value: 14}, {labels: 'a:twice{instance="y"}', value: 2}]}
+`
+	const good = `groups:
+- name: g
+  rules:
+  - {record: "a:twice", expr: a * 2}
+  - {alert: High, expr: 'sum by (instance) (a) > 4'}
+  - {alert: Gone, expr: 'absent(a{instance="z"})'}
+  - {alert: Twice, expr: '{__name__="a:twice"} == 2 * a'}
+`
+	run := func(rules string, at func(TestBed) Evaluation) string {
+		t.Helper()
+		report, err := TestRun{File: "t.yml", Content: []byte(file), Evaluation: at, Open: func(string) ([]byte, error) { return []byte(rules), nil }}.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, f := range report.Failures {
+			out = append(out, f.String())
+		}
+		return strings.Join(out, "\n")
+	}
+	if got := run(good, nil); got != "" {
+		t.Errorf("failures: %s", got)
+	}
+	groups, err := Load(map[string][]byte{"r.yml": []byte(good)})
+	if err != nil || len(Spread(groups)) != 0 {
+		t.Fatalf("on a timer: %v, %v", Spread(groups), err)
+	}
+	wrong := func(bed TestBed) Evaluation {
+		e := AtArrival(bed).(*arrivalBed)
+		for _, g := range bed.Groups { // the program of another expression
+			for _, r := range g.Rules {
+				if r.Alert == "High" {
+					for _, o := range g.Rules {
+						if o.Record != "" {
+							r.Arrival = o.Arrival
+						}
+					}
+				}
+			}
+		}
+		return e
+	}
+	if got := run(good, wrong); !strings.Contains(got, "alert High at 3m") {
+		t.Errorf("failures of wrong programs: %q", got)
+	}
+}

@@ -86,11 +86,11 @@ type Collector struct {
 	reloading sync.Mutex
 	// patient is how long silence may last, as configured.
 	patient atomic.Pointer[incident.Patience]
+	// keepWindow is true when a stop is to leave the window to the next start.
+	keepWindow atomic.Bool
 	// pinging is how silent hosts are asked, own which addresses this host has.
 	pinging atomic.Pointer[pingTerms]
 	own     atomic.Pointer[map[netip.Addr]bool]
-	// keepWindow is true when a stop is to leave the window to the next start.
-	keepWindow atomic.Bool
 	// lookback is how far back the loaded rules look, in nanoseconds.
 	lookback atomic.Int64
 }

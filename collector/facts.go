@@ -30,10 +30,10 @@ type facts struct {
 	hosts map[string]hostFacts
 	// paces are how often hosts reported when the collector stopped, for those that were not heard yet.
 	paces map[string]time.Duration
-	// sharing is how many hosts report from an address.
-	sharing map[netip.Addr]int
 	// before are the reports of hosts that were not heard yet which the window took up from the last stop.
 	before map[string]spans
+	// sharing is how many hosts report from an address.
+	sharing map[netip.Addr]int
 }
 
 func newFacts() *facts {

@@ -19,11 +19,13 @@ func Demand(groups []Group) []window.Selector {
 	p := NewParser()
 	for _, g := range groups {
 		for _, r := range g.Rules {
-			out = append(out, lookedAt(r, r.Expr)...)
+			out = append(out, offset(r, r.direct)...)
 			for _, texts := range []labels.Labels{r.Labels, r.Annotations} {
 				texts.Range(func(l labels.Label) {
 					for _, expr := range queries(p, l.Value) {
-						out = append(out, lookedAt(r, expr)...)
+						if found, err := analyse(expr); err == nil { // else it fails when it is asked
+							out = append(out, offset(r, found.selectors)...)
+						}
 					}
 				})
 			}
@@ -32,12 +34,13 @@ func Demand(groups []Group) []window.Selector {
 	return out
 }
 
-func lookedAt(r *Rule, expr parser.Expr) []window.Selector {
-	found, _ := analyse(expr) // a fault of a rule's expression was told when it was loaded
-	for i := range found.selectors {
-		found.selectors[i].Lookback += r.QueryOffset
+// offset is how far selectors reach back from the evaluation of a rule.
+func offset(r *Rule, sels []window.Selector) []window.Selector {
+	sels = slices.Clone(sels)
+	for i := range sels {
+		sels[i].Lookback += r.QueryOffset
 	}
-	return found.selectors
+	return sels
 }
 
 // literal is a text in a template.

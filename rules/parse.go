@@ -155,7 +155,7 @@ func makeRule(g *Group, r rulefmt.Rule, p parser.Parser) (*Rule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("expr %q: %w", r.Expr, err)
 	}
-	out.Selectors, out.written = reach.selectors, reach.written
+	out.Selectors, out.direct, out.written = reach.selectors, reach.selectors, reach.written
 	out.Lookback = lookback(out.Selectors)
 	out.Origin = Origin{
 		ID: originID(g.Name, out.Name(), expr.String(), lbls), Group: g.Name, Name: out.Name(), Expr: expr.String(),

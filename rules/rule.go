@@ -54,6 +54,8 @@ type Rule struct {
 	Arrival *program.Expr
 	Timer   *program.Timer
 
+	// direct are the selectors of the expression itself.
+	direct []window.Selector
 	// written are the labels that the expression itself writes (label_replace, label_join, count_values, group_left):
 	// those of an alert may differ from those of the series it is about.
 	written map[string]bool

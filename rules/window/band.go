@@ -89,7 +89,7 @@ func (b *band) seal(t int64) int {
 	limit := min(max(b.rows()/8, minSlab), maxSlab)
 	for from := 0; from < old; from += limit {
 		to := min(from+limit, old)
-		b.slabs = append(b.slabs, x.seal(b.lane, b.t[from:to], b.v, b.room, from))
+		b.slabs = append(room(b.slabs, 1), x.seal(b.lane, b.t[from:to], b.v, b.room, from))
 		b.merge(&x, limit)
 	}
 	return old
@@ -99,7 +99,8 @@ func (b *band) seal(t int64) int {
 func (b *band) merge(x *sealer, limit int) {
 	for n := len(b.slabs); n > 1 && b.slabs[n-2].n <= b.slabs[n-1].n && b.slabs[n-2].n+b.slabs[n-1].n <= limit; n-- {
 		t, v := b.decode(b.slabs[n-2:])
-		b.slabs = append(b.slabs[:n-2], x.seal(b.lane, t, v, len(t), 0))
+		b.slabs[n-2] = x.seal(b.lane, t, v, len(t), 0)
+		b.slabs = slices.Delete(b.slabs, n-1, n) // which lets go of it
 	}
 }
 
@@ -137,7 +138,7 @@ func (b *band) expire(t int64, sealed, limit int) (raw int, full bool) {
 		}
 		full = full || next > cut
 		n -= b.slabs[0].n
-		b.slabs = b.slabs[1:]
+		b.slabs = slices.Delete(b.slabs, 0, 1)
 	}
 	if len(b.slabs) > 0 {
 		return 0, full

@@ -2,6 +2,7 @@ package window
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,5 +135,68 @@ func BenchmarkReplay(b *testing.B) {
 				w.Stats()
 			}
 		}
+	}
+}
+
+// BenchmarkView reads one series of a server whose window is two hours old: the newest sample, five minutes that lie raw,
+// an hour that is sealed.
+func BenchmarkView(b *testing.B) {
+	w, l := New(Options{}), server()
+	w.SetDemand(selectors(b, "cpu[5m]", "fs_avail[1h]"))
+	values := make([]float64, len(l.Series))
+	for i := range 480 {
+		for j := range values {
+			values[j] += float64((i*j)%97) / 16
+		}
+		w.Apply(web1, at(float64(15*i)), []Block{ok(l, float64(15*i), values...)})
+	}
+	slot := func(name string) int {
+		return slices.IndexFunc(l.Series, func(x labels.Labels) bool { return x.Get("__name__") == name })
+	}
+	load1, cpu, avail := slot("load1"), slot("cpu"), slot("fs_avail")
+	end, buf := at(15*479).UnixMilli(), &Buffer{}
+	w.View("web1", func(v *View) {
+		for name, read := range map[string]func(){
+			"last":         func() { v.Last(0, load1, end) },
+			"range-raw-5m": func() { v.Range(0, cpu, end-300_000, end, buf) },
+			"range-1h":     func() { v.Range(0, avail, end-3600_000, end, buf) },
+		} {
+			b.Run(name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					read()
+				}
+			})
+		}
+	})
+}
+
+// BenchmarkSelect finds a metric's series of one server among 10,000 and of all of them.
+func BenchmarkSelect(b *testing.B) {
+	w, l := New(Options{}), layout(b, "load1", "load5", "mem_total")
+	w.SetDemand(nil)
+	for a := range 10_000 {
+		w.Apply(Asset{Name: fmt.Sprintf("web%d", a), Customer: "acme"}, at(0), []Block{ok(l, 0, 1, 2, 3)})
+	}
+	name := labels.MustNewMatcher(labels.MatchEqual, "__name__", "load1")
+	for what, ms := range map[string][]*labels.Matcher{
+		"one": {name, labels.MustNewMatcher(labels.MatchEqual, "instance", "web77")}, "all": {name},
+	} {
+		b.Run(what, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				q, err := w.Querier(at(-300).UnixMilli(), at(0).UnixMilli())
+				if err != nil {
+					b.Fatal(err)
+				}
+				set := q.Select(b.Context(), false, nil, ms...)
+				for set.Next() {
+					_ = set.At().Labels()
+				}
+				if err := q.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -252,11 +252,14 @@ func (w *Window) judgeWritten(s *source, slot int32, at, back int64) (gone bool,
 	if doubted := s.seldom().doubted; doubted != 0 && (doubted > at-back || t <= doubted) {
 		return false, fmt.Sprintf("%s was made of what was not known until %s", name, clock(doubted))
 	}
-	complete := w.since().UnixMilli() // what rules make is not made for the time before
-	if s.asset != nil && !s.part.house() {
+	complete := w.since().UnixMilli()
+	if s.asset != nil {
 		complete = s.asset.complete
 		if !s.asset.known {
 			complete = at
+		}
+		if s.asset.again != 0 && s.part.house() {
+			complete = max(complete, s.asset.again)
 		}
 	}
 	complete = max(complete, s.since(slot))

@@ -223,7 +223,7 @@ func (x *selection) recorded() {
 func (x *selection) slot(a *Asset, s *source, slot int32, hide func(int64) bool) {
 	var slabs []slab
 	var id uint64
-	from := len(x.t)
+	var from int
 	at := s.plan.at[slot]
 	switch {
 	case at.lane >= 0 && hide == nil && len(s.seldom().moved) == 0:

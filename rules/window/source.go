@@ -235,9 +235,8 @@ func (s *source) lastOf(slot int32) (t int64, v float64, ok bool) { return s.las
 
 // lastAt is the newest sample of a slot at or before t, which may be a stale marker.
 func (s *source) lastAt(slot int32, t int64) (int64, float64, bool) {
-	at, v, ok := s.ownAt(slot, t)
-	if s.more == nil || len(s.more.moved) == 0 || ok && !value.IsStaleNaN(v) {
-		return at, v, ok
+	if !slices.ContainsFunc(s.seldom().moved, func(x moved) bool { return x.id == s.part.ids[slot] }) {
+		return s.ownAt(slot, t)
 	}
 	var b Buffer
 	ts, vs := s.collect(slot, never, t, nil, &b)
@@ -275,13 +274,21 @@ func (s *source) gather(slot int32, mint, maxt int64, c *decoder, t []int64, v [
 // collect is the samples of a slot in [mint, maxt] but those that are hidden, where a stale marker stands once for a
 // series that went, put into the buffer.
 func (s *source) collect(slot int32, mint, maxt int64, hide func(int64) bool, b *Buffer) ([]int64, []float64) {
-	b.t, b.v = s.gather(slot, mint, maxt, &b.decoder, b.t[:0], b.v[:0])
+	foreign := slices.IndexFunc(s.seldom().moved, func(x moved) bool { return x.id == s.part.ids[slot] })
+	from := mint
+	if foreign >= 0 { // which stale marker is the first depends on all before it
+		from = never
+	}
+	b.t, b.v = s.gather(slot, from, maxt, &b.decoder, b.t[:0], b.v[:0])
 	b.t, b.v = tidySamples(b.t, b.v, 0, hide)
-	if s.more != nil {
-		for _, x := range s.more.moved {
-			if x.id == s.part.ids[slot] {
-				b.mix(x, mint, maxt)
-			}
+	if foreign < 0 {
+		return b.t, b.v
+	}
+	i, _ := slices.BinarySearch(b.t, mint)
+	b.t, b.v = b.t[i:], b.v[i:]
+	for _, x := range s.more.moved[foreign:] {
+		if x.id == s.part.ids[slot] {
+			b.mix(x, mint, maxt)
 		}
 	}
 	return b.t, b.v

@@ -1,7 +1,6 @@
 package window
 
 import (
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +40,7 @@ func (v *View) Parts() []*Part { return v.as.parts }
 
 // Newest is the time of the newest live block of the asset, math.MinInt64 when there is none; Written parts do not count.
 func (v *View) Newest() int64 {
-	newest := int64(math.MinInt64)
+	newest := int64(never)
 	for _, s := range v.as.sources {
 		if s.status == OK && !s.part.house() {
 			newest = max(newest, s.statusAt)
@@ -103,35 +102,23 @@ func (v *View) Range(part, slot int, from, to int64, b *Buffer) ([]int64, []floa
 }
 
 // Known tells whether what a part says is known as of t to who looks back that far: its asset is heard, its sampler looks,
-// and the past is here, of every series of it; and what left will not come in a block that is still missing after the
-// start. When it is not, Look says why, or that some of it is known all the same.
+// the past is here, of every series of it, and what left will not come in a block that is still missing after the start.
+// When it is not, Look says why, or that some of it is known all the same.
 func (v *View) Known(part int, t int64, back time.Duration) bool {
-	s := v.as.order[part]
-	if s.part.Live < len(s.part.Series) && (v.as.first.IsZero() || time.UnixMilli(t).Sub(v.as.first) < settle) {
+	s, at := v.as.order[part], time.UnixMilli(t)
+	if s.part.Live < len(s.part.Series) && (v.as.first.IsZero() || at.Sub(v.as.first) < settle) {
 		return false
 	}
 	for slot := range s.part.Series {
 		if last, x, ok := s.lastOf(int32(slot)); ok && value.IsStaleNaN(x) && last <= t {
 			continue // it left: that is known
 		}
-		_, why := v.w.judge(s, int32(slot), time.UnixMilli(t), back)
+		_, why := v.w.judge(s, int32(slot), at, back)
 		if why != "" || s.seldom().since == nil { // else one stands for all
 			return why == ""
 		}
 	}
 	return true
-}
-
-// Interval is how often the asset reports: the shortest of its sources' intervals, 0 if none said.
-func (v *View) Interval() time.Duration { return v.as.interval() }
-
-// Said is the time of the newest block of a part, and how often one is due; 0 for what the house writes.
-func (v *View) Said(part int) (t int64, every time.Duration) {
-	s := v.as.order[part]
-	if s.part.Written() {
-		return 0, 0
-	}
-	return s.newest(), s.interval
 }
 
 // KnownSlot is Known of one series: of a part, some may be looked back on further than others since a short time only.
@@ -153,4 +140,15 @@ func (a *asset) arrange() {
 	for i, s := range a.order {
 		a.parts[i] = s.part
 	}
+}
+
+// Interval is how often the asset reports: the shortest of its sources' intervals, 0 if none said.
+func (v *View) Interval() time.Duration { return v.as.interval() }
+
+// Said is the time of the newest block of a part, and how often one is due; 0 for what the house writes.
+func (v *View) Said(part int) (t int64, every time.Duration) {
+	if s := v.as.order[part]; !s.written() {
+		return s.newest(), s.interval
+	}
+	return 0, 0
 }

@@ -133,6 +133,8 @@ type asset struct {
 	// it is from a snapshot and the next live report begins anew.
 	complete       int64
 	known, resumed bool
+	// again is the time (ms) of the first live block after a snapshot: what recording rules made before is not here.
+	again int64
 	// marks are rows that queries which are open may not see.
 	marks []rowMark
 	// parts and order are what views see of it; nil when they have to be made anew.

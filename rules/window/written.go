@@ -18,6 +18,9 @@ func (a *asset) heard(w *Window, t int64, received time.Time) {
 	if a.first.IsZero() {
 		a.first = received
 	}
+	if a.resumed {
+		a.again = t
+	}
 	if !a.known || a.resumed {
 		a.complete, a.known, a.resumed = t, true, false
 	}

@@ -35,6 +35,8 @@ type commit struct {
 // change is a transition with all that was read for it.
 type change struct {
 	rules.Transition
+	// state is the alert as it is kept, prepared; not set when it is to be forgotten.
+	state    store.AlertState
 	alert    incident.Alert
 	evidence []ticket.Evidence
 }
@@ -176,6 +178,13 @@ func (p *pipeline) prepare(ctx context.Context, at time.Time, ts []rules.Transit
 	c := &commit{decision: decisionID(at, ts), changes: make([]change, len(ts))}
 	for i, t := range ts {
 		c.changes[i] = change{Transition: t, alert: p.alertOf(t)}
+		if t.Alert.State == rules.Inactive {
+			continue
+		}
+		var err error
+		if c.changes[i].state, err = (store.AlertState{Origin: t.Origin, Alert: t.Alert}).Prepared(); err != nil {
+			return nil, fmt.Errorf("commit alert: %w", err)
+		}
 	}
 	p.gatherAll(ctx, c.changes, now)
 	for i := range c.changes {

@@ -97,7 +97,7 @@ func (p *pipeline) transition(tx store.Tx, t change, now time.Time, did *outcome
 		if err := tx.DeleteAlert(t.ID()); err != nil {
 			return err
 		}
-	} else if err := tx.PutAlert(store.AlertState{Origin: t.Origin, Alert: t.Alert}); err != nil {
+	} else if err := tx.PutAlert(t.state); err != nil {
 		return err
 	}
 	switch {

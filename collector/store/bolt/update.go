@@ -15,6 +15,10 @@ import (
 // maxBatch bounds how many updates share one commit, and with it how long the first of them waits.
 const maxBatch = 512
 
+// fullPages is how full bbolt makes the pages that it divides. Most keys come in their order (by time, by ticket), where the
+// first part is never added to again: half full, as is its default, would be half of what is written for nothing.
+const fullPages = 0.9
+
 // call is one Update on its way.
 type call struct {
 	ctx context.Context
@@ -150,6 +154,7 @@ func (e *engine) commit(batch []*call) error {
 		}
 	}()
 	k := &kv{engine: e, bucket: tx.Bucket(bucket), total: tx.Bucket(bucket).Sequence(), known: map[string]*entry{}}
+	k.bucket.FillPercent = fullPages
 	for _, c := range batch {
 		apply(k, c)
 	}

@@ -39,6 +39,8 @@ type change struct {
 	state    store.AlertState
 	alert    incident.Alert
 	evidence []ticket.Evidence
+	// lean evidence lacks what has to be read from the disk; it is added later.
+	lean bool
 }
 
 // fires tells whether an alert begins to fire.
@@ -277,7 +279,11 @@ func (p *pipeline) apply(tx store.Tx, batch []*commit, did *outcome) (culprit in
 
 func (p *pipeline) applyOne(tx store.Tx, c *commit, now time.Time, did *outcome) error {
 	for _, t := range c.changes {
-		if err := p.transition(tx, t, now, did); err != nil {
+		err := p.transition(tx, t, now, did)
+		if err == nil && t.lean {
+			err = tx.PutOwed(t.ID())
+		}
+		if err != nil {
 			return fmt.Errorf("alert %s: %w", t.ID(), err)
 		}
 	}

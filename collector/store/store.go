@@ -189,6 +189,11 @@ type Tx interface {
 	PutStormMember(storm, ticketID string, stands bool) error
 	DropStormMember(storm, ticketID string) error
 	StormMembers(storm string, limit int) (ids []string, err error)
+	// PutOwed says that the ticket of an alert wants evidence that was left out when it opened; DropOwed that it wants it
+	// no more. Owed are such alerts, by ID, at most limit.
+	PutOwed(alertID string) error
+	DropOwed(alertID string) error
+	Owed(limit int) (alertIDs []string, err error)
 
 	// Decided tells whether a decision of this name was committed, also within Update's own; Decide makes this transaction
 	// that decision too. So one transaction can hold the decisions of several callers, each of whom asks by its own name.

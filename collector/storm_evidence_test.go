@@ -58,7 +58,7 @@ func TestEvidenceLeftOutIsAddedLater(t *testing.T) {
 	w.clear(n-5, n) // nobody looks for their cause any more
 	w.later(time.Second)
 	w.pipeline.thin.waiting, w.pipeline.thin.recalled = nil, false // as after a start
-	for range n {   // as often as it takes on a busy machine
+	for range n {                                                  // as often as it takes on a busy machine
 		w.later(time.Second)
 		if len(w.pipeline.thin.waiting) == 0 {
 			break

@@ -35,8 +35,12 @@ type commit struct {
 // change is a transition with all that was read for it.
 type change struct {
 	rules.Transition
+	// state is the alert as it is kept, prepared; not set when it is to be forgotten.
+	state    store.AlertState
 	alert    incident.Alert
 	evidence []ticket.Evidence
+	// lean evidence lacks what has to be read from the disk; it is added later.
+	lean bool
 }
 
 // fires tells whether an alert begins to fire.
@@ -176,6 +180,13 @@ func (p *pipeline) prepare(ctx context.Context, at time.Time, ts []rules.Transit
 	c := &commit{decision: decisionID(at, ts), changes: make([]change, len(ts))}
 	for i, t := range ts {
 		c.changes[i] = change{Transition: t, alert: p.alertOf(t)}
+		if t.Alert.State == rules.Inactive {
+			continue
+		}
+		var err error
+		if c.changes[i].state, err = (store.AlertState{Origin: t.Origin, Alert: t.Alert}).Prepared(); err != nil {
+			return nil, fmt.Errorf("commit alert: %w", err)
+		}
 	}
 	p.gatherAll(ctx, c.changes, now)
 	for i := range c.changes {
@@ -268,7 +279,11 @@ func (p *pipeline) apply(tx store.Tx, batch []*commit, did *outcome) (culprit in
 
 func (p *pipeline) applyOne(tx store.Tx, c *commit, now time.Time, did *outcome) error {
 	for _, t := range c.changes {
-		if err := p.transition(tx, t, now, did); err != nil {
+		err := p.transition(tx, t, now, did)
+		if err == nil && t.lean {
+			err = tx.PutOwed(t.ID())
+		}
+		if err != nil {
 			return fmt.Errorf("alert %s: %w", t.ID(), err)
 		}
 	}

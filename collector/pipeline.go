@@ -3,7 +3,6 @@ package collector
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -97,7 +96,7 @@ func (p *pipeline) transition(tx store.Tx, t change, now time.Time, did *outcome
 		if err := tx.DeleteAlert(t.ID()); err != nil {
 			return err
 		}
-	} else if err := tx.PutAlert(store.AlertState{Origin: t.Origin, Alert: t.Alert}); err != nil {
+	} else if err := tx.PutAlert(t.state); err != nil {
 		return err
 	}
 	switch {
@@ -381,18 +380,20 @@ const (
 	maxPast = 5
 )
 
-// decisionID names a set of transitions for good: the same ones found again get the same name.
+// decisionID names a set of transitions for good: the same ones found again get the same name. It begins with the time, as
+// a ticket's ID does with the number.
 func decisionID(at time.Time, ts []rules.Transition) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d\n", at.UnixNano())
 	for _, t := range ts {
 		fmt.Fprintf(h, "%s %s %s %d\n", t.ID(), t.From, t.Alert.State, t.Alert.ActiveAt.UnixNano())
 	}
-	return "alerts-" + hex.EncodeToString(h.Sum(nil)[:16])
+	return fmt.Sprintf("alerts-%016x-%x", uint64(at.UnixNano()), h.Sum(nil)[:16])
 }
 
-// ticketID is opaque, unique and the same when the closure runs again.
+// ticketID is unique and the same when the closure runs again. It begins with the number, so that the store keeps together
+// what opens together: of ten thousand tickets in no order each would lie on pages of its own, all of them to be written.
 func ticketID(key string, number int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "ticket %d %s", number, key))
-	return hex.EncodeToString(sum[:12])
+	return fmt.Sprintf("%08x%x", uint32(number), sum[:8])
 }

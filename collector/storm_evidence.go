@@ -3,6 +3,7 @@ package collector
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
 )
 
 const (
@@ -38,9 +40,11 @@ const leftOut = "left out, because many alerts came at the same time; it is adde
 type thin struct {
 	mu      sync.Mutex
 	started bool
-	left    float64
-	at      time.Time
-	waiting []incident.Alert
+	// recalled says that what was left out before the start was found again.
+	recalled bool
+	left     float64
+	at       time.Time
+	waiting  []incident.Alert
 
 	around   nearby
 	aroundAt time.Time
@@ -116,6 +120,7 @@ func (p *pipeline) gatherAll(ctx context.Context, changes []change, now time.Tim
 		lean := n >= whole || ctx.Err() != nil
 		changes[i].evidence = p.evidence.gather(ctx, a, around, lean, now)
 		if lean && a.Asset != "" {
+			changes[i].lean = true
 			p.thin.owe(a)
 		}
 	}
@@ -126,14 +131,22 @@ func (p *pipeline) fillIn(ctx context.Context, now time.Time) error {
 	if !p.commits.idle() {
 		return nil
 	}
+	if err := p.recallThin(ctx); err != nil {
+		return err
+	}
 	alerts := p.thin.next(fillEvery)
 	if len(alerts) == 0 {
 		return nil
 	}
-	found := p.lookUp(ctx, alerts, now)
+	found, looked := p.lookUp(ctx, alerts, now)
 	var did outcome
 	err := p.store.Update(ctx, "", func(tx store.Tx) error {
 		did = outcome{}
+		for _, id := range looked {
+			if err := tx.DropOwed(id); err != nil {
+				return err
+			}
+		}
 		for _, key := range slices.Sorted(maps.Keys(found)) {
 			t, ok, err := tx.OpenTicket(key)
 			if err != nil {
@@ -151,7 +164,9 @@ func (p *pipeline) fillIn(ctx context.Context, now time.Time) error {
 	})
 	if err != nil {
 		for _, a := range alerts {
-			p.thin.owe(a)
+			if slices.Contains(looked, a.ID) { // the others wait already
+				p.thin.owe(a)
+			}
 		}
 		return fmt.Errorf("add evidence that was left out of %d tickets: %w", len(found), err)
 	}
@@ -159,11 +174,49 @@ func (p *pipeline) fillIn(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// lookUp reads what was left out, by incident, for as many alerts as there is time for; the others go on waiting.
-func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time.Time) map[string][]ticket.Evidence {
+// recallThin finds again, after a start, the alerts whose evidence was left out and not added before it.
+func (p *pipeline) recallThin(ctx context.Context) error {
+	if p.thin.recalled {
+		return nil
+	}
+	var found []incident.Alert
+	err := p.store.Update(ctx, "", func(tx store.Tx) error {
+		found = nil
+		owed, err := tx.Owed(maxThin)
+		if err != nil || len(owed) == 0 {
+			return err
+		}
+		stands := map[string]bool{}
+		states, err := tx.Alerts()
+		for _, s := range states {
+			if _, is := slices.BinarySearch(owed, s.ID()); is {
+				stands[s.ID()] = true
+				found = append(found, p.alertOf(rules.Transition{Origin: s.Origin, From: rules.Pending, Alert: s.Alert}))
+			}
+		}
+		for _, id := range owed {
+			if !stands[id] { // it is over: nobody looks for its cause any more
+				err = errors.Join(err, tx.DropOwed(id))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("find the tickets that want evidence that was left out before the start: %w", err)
+	}
+	for _, a := range found {
+		p.thin.owe(a)
+	}
+	p.thin.recalled = true
+	return nil
+}
+
+// lookUp reads what was left out, by incident, for as many alerts as there is time for; these are looked, the others go on
+// waiting.
+func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time.Time) (found map[string][]ticket.Evidence, looked []string) {
 	ctx, cancel := context.WithTimeout(ctx, fillFor)
 	defer cancel()
-	found := map[string][]ticket.Evidence{}
+	found = map[string][]ticket.Evidence{}
 	for _, a := range alerts {
 		if ctx.Err() != nil {
 			p.thin.owe(a)
@@ -171,8 +224,9 @@ func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time
 		}
 		key := incident.KeyOf(a).String()
 		found[key] = append(found[key], p.evidence.omitted(ctx, a, now)...)
+		looked = append(looked, a.ID)
 	}
-	return found
+	return found, looked
 }
 
 // omitted is what gather leaves out when it is to be lean.

@@ -7,7 +7,7 @@ import "time"
 // afterwards the ticket's version and the events' own keys still refuse what they have seen.
 const (
 	keepDecisions = 24 * time.Hour
-	// pruneDecisions bounds what one Update cleans up. It is more than the one that it adds, so the backlog shrinks.
+	// pruneDecisions bounds what is cleaned up for every decision. It is more than the one that comes, so the backlog shrinks.
 	pruneDecisions = 4
 )
 
@@ -18,16 +18,22 @@ func (x *tx) Decided(name string) (bool, error) {
 	return ok, err
 }
 
-// Decide records a decision and forgets a few that are too old to be asked for.
+// Decide records a decision; forgetDecisions follows at the end of the transaction.
 func (x *tx) Decide(name string) error {
-	now := x.now
-	if err := x.put(decisionKey(name), now.UTC()); err != nil {
+	if err := x.put(decisionKey(name), x.now.UTC()); err != nil {
 		return err
 	}
-	if err := x.mark(tableDecisionAge.key().time(now).str(name)); err != nil {
-		return err
+	x.decided++
+	return x.mark(tableDecisionAge.key().time(x.now).str(name))
+}
+
+// forgetDecisions forgets a few decisions that are too old to be asked for, for each that was taken.
+func (x *tx) forgetDecisions() error {
+	if x.decided == 0 {
+		return nil
 	}
-	old, err := x.keys(tableDecisionAge.key(), tableDecisionAge.key().time(now.Add(-keepDecisions)), false, pruneDecisions)
+	end := tableDecisionAge.key().time(x.now.Add(-keepDecisions))
+	old, err := x.keys(tableDecisionAge.key(), end, false, pruneDecisions*x.decided)
 	if err != nil {
 		return err
 	}

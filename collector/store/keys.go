@@ -42,6 +42,7 @@ const (
 	tableStorm        table = 'x' // head's ticket → incident.Storm
 	tableStormGoing   table = 'X' // head's ticket; storms that are not over
 	tableStormMember  table = 'y' // head's ticket, 0 while the member stands and 1 after, member's ticket
+	tableOwed         table = 'u' // alert
 )
 
 // tables tells what the keys of each table are made of, so that a message can name a record as a person would:
@@ -75,6 +76,7 @@ var tables = map[table]struct{ name, layout string }{
 	tableStorm:        {"storm of ticket", "s"},
 	tableStormGoing:   {"index of storms that go on", "s"},
 	tableStormMember:  {"member of storm", "sns"},
+	tableOwed:         {"evidence owed of alert", "s"},
 }
 
 // key is a key under construction. Its parts sort as their values do: numbers and times are big-endian, strings end

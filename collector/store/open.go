@@ -88,6 +88,9 @@ func (s *layer) Update(ctx context.Context, decision string, fn func(Tx) error) 
 		if decision != "" && x.broken == nil {
 			x.broken = x.Decide(decision)
 		}
+		if x.broken == nil {
+			x.broken = x.forgetDecisions()
+		}
 		return x.broken
 	})
 }

@@ -4,8 +4,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
@@ -58,10 +60,30 @@ type Store interface {
 type AlertState struct {
 	Origin rules.Origin `json:"origin"`
 	Alert  rules.Alert  `json:"alert"`
+
+	// id and encoded are the alert's identity and record, when Prepared has made them.
+	id      string
+	encoded []byte
 }
 
 // ID is the alert's identity.
-func (s AlertState) ID() string { return rules.AlertID(s.Origin.ID, s.Alert.Labels) }
+func (s AlertState) ID() string {
+	if s.id != "" {
+		return s.id
+	}
+	return rules.AlertID(s.Origin.ID, s.Alert.Labels)
+}
+
+// Prepared is s with its record made beforehand: outside of the transaction that keeps it, where others wait. It must not
+// be changed afterwards.
+func (s AlertState) Prepared() (AlertState, error) {
+	var b bytes.Buffer
+	if err := encodeJSON(&b, s); err != nil {
+		return s, fmt.Errorf("encode alert %s: %w", s.ID(), err)
+	}
+	s.id, s.encoded = s.ID(), bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return s, nil
+}
 
 // HostEvent is an event an agent reported, with the asset it happened on.
 type HostEvent struct {
@@ -167,6 +189,11 @@ type Tx interface {
 	PutStormMember(storm, ticketID string, stands bool) error
 	DropStormMember(storm, ticketID string) error
 	StormMembers(storm string, limit int) (ids []string, err error)
+	// PutOwed says that the ticket of an alert wants evidence that was left out when it opened; DropOwed that it wants it
+	// no more. Owed are such alerts, by ID, at most limit.
+	PutOwed(alertID string) error
+	DropOwed(alertID string) error
+	Owed(limit int) (alertIDs []string, err error)
 
 	// Decided tells whether a decision of this name was committed, also within Update's own; Decide makes this transaction
 	// that decision too. So one transaction can hold the decisions of several callers, each of whom asks by its own name.

@@ -115,17 +115,26 @@ func (x *tx) keyFree(t ticket.Ticket) error {
 // everything: from here on only the engine can fail.
 func (x *tx) putTicket(t ticket.Ticket, events []ticket.Event) error {
 	for _, e := range events {
-		if err := x.put(timelineKey(t.ID, e.Seq), e); err != nil {
+		if err := x.putEvent(t, e); err != nil {
 			return err
 		}
 	}
-	errs := []error{x.put(ticketKey(t.ID), t), x.put(ageKey(tableTicketsByAge, t), summaryOf(t))}
+	row := summaryOf(t)
+	errs := []error{x.put(ticketKey(t.ID), &t), x.put(ageKey(tableTicketsByAge, t), &row)}
 	if t.State.Open() {
-		errs = append(errs, x.put(openKey(t.Key), t.ID), x.put(ageKey(tableOpenByAge, t), summaryOf(t)))
+		errs = append(errs, x.put(openKey(t.Key), t.ID), x.put(ageKey(tableOpenByAge, t), &row))
 	} else {
 		errs = append(errs, x.releaseKey(t), x.remove(ageKey(tableOpenByAge, t)))
 	}
 	return errors.Join(errs...)
+}
+
+func (x *tx) putEvent(t ticket.Ticket, e ticket.Event) error {
+	payload, err := e.Encoded()
+	if err != nil {
+		return x.fail(fmt.Errorf("encode event %d of ticket %s: %w", e.Seq, t.Number, err))
+	}
+	return x.putBytes(timelineKey(t.ID, e.Seq), payload)
 }
 
 // releaseKey frees the incident key if it is t that holds it.

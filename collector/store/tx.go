@@ -16,6 +16,10 @@ type tx struct {
 	// broken is the first failure of the engine or of a record. An Update that saw one is never committed, even when
 	// its closure went on regardless: half of a method's writes may be missing.
 	broken error
+	// decided counts the decisions it took.
+	decided int
+	// json is where records are encoded.
+	json bytes.Buffer
 }
 
 func newTx(kv KV, name string) *tx { return &tx{kv: kv, name: name} }
@@ -51,13 +55,25 @@ func (x *tx) putBytes(k key, payload []byte) error { return x.fail(x.kv.Put(k, s
 
 // put stores v as JSON, in which raw JSON stays as it is but for white space between its parts.
 func (x *tx) put(k key, v any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	payload, err := x.encode(v)
+	if err != nil {
 		return x.fail(fmt.Errorf("encode %s: %w", describe(k), err))
 	}
-	return x.putBytes(k, bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+	return x.putBytes(k, payload)
+}
+
+// encode is v as JSON, until the next call.
+func (x *tx) encode(v any) ([]byte, error) {
+	x.json.Reset()
+	err := encodeJSON(&x.json, v)
+	return bytes.TrimSuffix(x.json.Bytes(), []byte("\n")), err
+}
+
+// encodeJSON writes v with a line end.
+func encodeJSON(to *bytes.Buffer, v any) error {
+	e := json.NewEncoder(to)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }
 
 // mark stores an index entry that says everything with its key.

@@ -10,7 +10,13 @@ import (
 
 func alertKey(id string) key { return tableAlert.key().str(id) }
 
-func (x *tx) PutAlert(s AlertState) error   { return x.put(alertKey(s.ID()), s) }
+func (x *tx) PutAlert(s AlertState) error {
+	if s.encoded != nil {
+		return x.putBytes(alertKey(s.id), s.encoded)
+	}
+	return x.put(alertKey(s.ID()), s)
+}
+
 func (x *tx) DeleteAlert(id string) error   { return x.remove(alertKey(id)) }
 func (x *tx) Alerts() ([]AlertState, error) { return all[AlertState](x, tableAlert) }
 

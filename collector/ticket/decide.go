@@ -73,6 +73,7 @@ type Birth struct {
 func Open(b Birth, now time.Time) (Change, error) {
 	a := b.Alert
 	d := begin(Ticket{}, now)
+	d.events = make([]Event, 0, 3+len(b.Evidence)) // opened, part of a storm, recurrence
 	d.add(Event{
 		Kind: Opened, Actor: actorOf(a), Text: b.Title, Alert: &a,
 		Severity: a.Severity, Priority: b.Terms.Priority(a.Severity),

@@ -34,12 +34,10 @@ func (d *draft) add(e Event) {
 	if e.At.Before(d.t.UpdatedAt) {
 		e.At = d.t.UpdatedAt
 	}
-	one := []Event{e}
-	if d.err = seal(d.t.Seq, d.t.Head, one); d.err != nil {
-		return
-	}
-	if d.err = d.t.apply(one[0]); d.err == nil {
-		d.events = append(d.events, one[0])
+	d.events = append(d.events, e)
+	last := d.events[len(d.events)-1:]
+	if d.err = seal(d.t.Seq, d.t.Head, last); d.err == nil {
+		d.err = d.t.apply(last[0])
 	}
 }
 

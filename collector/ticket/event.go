@@ -88,6 +88,9 @@ type Event struct {
 	Prev string `json:"prev,omitempty"`
 	// Hash is the lower-case hexadecimal SHA-256 of the event's JSON with Hash empty.
 	Hash string `json:"hash,omitempty"`
+
+	// sealed is the event's JSON, when this process sealed it.
+	sealed []byte
 }
 
 // Opening is what a ticket is born with.
@@ -127,14 +130,32 @@ func seal(seq int, prev string, events []Event) error {
 	for i := range events {
 		e := &events[i]
 		seq++
-		e.Seq, e.Prev = seq, prev
-		h, err := e.digest()
+		e.Seq, e.Prev, e.Hash = seq, prev, ""
+		b, err := json.Marshal(e)
 		if err != nil {
 			return fmt.Errorf("seal event %d: %w", seq, err)
 		}
-		e.Hash, prev = h, h
+		e.Hash = sum(b)
+		prev, e.sealed = e.Hash, withHash(b, e.Hash)
 	}
 	return nil
+}
+
+// withHash is an event's JSON with its hash: the last field, which is left out where there is none.
+func withHash(unsealed []byte, hash string) []byte {
+	const before, after = `,"hash":"`, `"}`
+	b := make([]byte, 0, len(unsealed)-1+len(before)+len(hash)+len(after))
+	b = append(b, unsealed[:len(unsealed)-1]...)
+	return append(append(append(b, before...), hash...), after...)
+}
+
+// Encoded is the event's JSON, to be kept. One that was sealed here is not encoded again, so it must not have been changed
+// since, and neither may what is returned.
+func (e Event) Encoded() ([]byte, error) {
+	if e.sealed != nil {
+		return e.sealed, nil
+	}
+	return json.Marshal(e)
 }
 
 func (e Event) digest() (string, error) {

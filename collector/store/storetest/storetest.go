@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/ticket"
 )
 
 // Run runs the suite. open makes an empty store, which it closes and removes when its test ends.
@@ -73,7 +74,10 @@ func view(t *testing.T, s store.Store, fn func(store.Tx) error) {
 	}
 }
 
-var equal = cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(labels.Equal), cmpopts.EquateNaNs()}
+var equal = cmp.Options{
+	cmpopts.EquateEmpty(), cmp.Comparer(labels.Equal), cmpopts.EquateNaNs(),
+	cmpopts.IgnoreUnexported(ticket.Event{}, store.AlertState{}),
+}
 
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()

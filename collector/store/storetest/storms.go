@@ -20,6 +20,14 @@ func stormOf(id string) incident.Storm {
 }
 
 func testStorms(t *testing.T, s store.Store) {
+	update(t, s, func(tx store.Tx) error {
+		return errors.Join(tx.PutOwed("b"), tx.PutOwed("a"), tx.PutOwed("a"), tx.PutOwed("c"), tx.DropOwed("c"), tx.DropOwed("none"))
+	})
+	view(t, s, func(tx store.Tx) error {
+		owed, err := tx.Owed(9)
+		same(t, "alerts of which evidence is owed", owed, []string{"a", "b"})
+		return err
+	})
 	a, b := stormOf("a"), stormOf("b")
 	update(t, s, func(tx store.Tx) error { return errors.Join(tx.PutStorm(b), tx.PutStorm(a)) })
 	over := a

@@ -129,6 +129,34 @@ func TestAskedButRefused(t *testing.T) {
 	}
 }
 
+// TestAskedForOneOfTwo: of two agents that report the same two shapes each is asked for one, and needs the other's. Both
+// bring what they were asked for, and are taken.
+func TestAskedForOneOfTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		first, second := w.enrol("acme", "leeds", "web1"), w.enrol("acme", "leeds", "web2")
+		both := func(c *client) *wire.Report { return c.report(c.block("cpu", 3, 0), c.block("memory", 2, 0)) }
+		m1, m2 := both(first), both(second)
+		ack, _ := first.send(first.report(first.block("cpu", 3, 0)))
+		m1 = first.with(m1, ack.UnknownShapes)
+		ack, _ = second.send(second.report(second.block("memory", 2, 0)))
+		m2 = second.with(m2, ack.UnknownShapes)
+		from := time.Now()
+		var g sync.WaitGroup
+		for c, m := range map[*client]*wire.Report{first: m1, second: m2} {
+			g.Go(func() {
+				if ack, _, err := c.try(m); err != nil || ack.Result != wire.Ack_RESULT_ACCEPTED {
+					t.Errorf("%s: %v, %v", c.agent.Asset, ack, err)
+				}
+			})
+		}
+		g.Wait()
+		if waited := time.Since(from); waited > 0 {
+			t.Errorf("they waited %v for each other", waited)
+		}
+	})
+}
+
 // TestAskedForMuch: an agent that asks to be asked for ever new shapes is not remembered without bound.
 func TestAskedForMuch(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Quotas = DefaultQuotas(); o.Quotas.Agent.ReportsPerMinute = 1e6 })

@@ -49,7 +49,7 @@ type sorting struct {
 	broken *wire.Error
 	stray  bool
 
-	// full is the quota that kept a shape out.
+	// full is the quota that kept a shape out, of every shape that came along and was new.
 	full map[shapeID]string
 
 	blocks   []window.Block
@@ -96,7 +96,7 @@ func (s *sorting) refuse(n int, reason, text string) {
 }
 
 func (s *sorting) readShapes() {
-	if len(s.m.GetShapes())+len(s.m.GetShapeChanges()) == 0 {
+	if !s.brought() {
 		return
 	}
 	s.offered, s.full = map[shapeID]wire.Layout{}, map[shapeID]string{}
@@ -117,6 +117,9 @@ func (s *sorting) readShapes() {
 		s.stray = s.stray || !wanted[id]
 	}
 }
+
+// brought says whether shapes came along.
+func (s *sorting) brought() bool { return len(s.m.GetShapes())+len(s.m.GetShapeChanges()) > 0 }
 
 func asWire(err error) *wire.Error {
 	var bad *wire.Error
@@ -142,7 +145,7 @@ func (s *sorting) unknown() (ids [][]byte, elsewhere <-chan struct{}) {
 		if b.GetStatus() != wire.Block_STATUS_OK || s.refused[n] || asked[id] {
 			continue
 		}
-		if _, ok := s.offered[id]; ok {
+		if _, came := s.full[id]; came {
 			continue
 		}
 		if _, ok := s.i.shapes.find(s.who.Customer, id, s.now); ok {

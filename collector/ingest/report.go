@@ -115,18 +115,21 @@ func (i *Ingest) judge(ctx context.Context, who fleet.Agent, a *agent, m *wire.R
 		return i.inFull(i.ackTo(who, wire.Ack_RESULT_NEED_SHAPES, ""))
 	}
 	s := i.sort(who, a, m, now)
+	// What is begun from here on is finished even when the agent hangs up, within a bounded time.
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+	defer cancel()
+	if err := s.keepShapes(work); err != nil {
+		return i.notKept(who, a, err, now)
+	}
+	if s.brought() {
+		i.answered(who, a) // even if the report has to wait: who brings its shape may in turn wait for this one
+	}
 	if wait := i.askFor(ctx, s); wait != nil {
 		return *wait
 	}
-	defer i.answered(who, a)
-	// From here on the work is finished even when the agent hangs up, within a bounded time.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
-	defer cancel()
-	if err := s.keepShapes(ctx); err != nil {
-		return i.notKept(who, a, err, now)
-	}
+	i.answered(who, a) // what is not needed any more, somebody else may be asked for
 	r := s.result()
-	if err := i.o.Sink.Apply(ctx, r); err != nil {
+	if err := i.o.Sink.Apply(work, r); err != nil {
 		return i.notKept(who, a, err, now)
 	}
 	if !r.Replayed {
@@ -175,7 +178,7 @@ func (i *Ingest) tellOf(r Report, s *sorting) *wire.Ack {
 	return ack
 }
 
-// answered ends what an agent alone was asked for, once its report has been judged.
+// answered ends what an agent alone was asked for, once it has brought it, or reported without.
 func (i *Ingest) answered(who fleet.Agent, a *agent) {
 	if len(a.asked) > 0 {
 		i.asks.done(who.ID, a.asked, i.shapes.has)

@@ -401,6 +401,11 @@ func TestPropertyProjectionIsFold(t *testing.T) {
 		if err := VerifyChain(l.timeline, l.ticket.Seq, l.ticket.Head); err != nil {
 			r.Fatal(err)
 		}
+		for _, e := range l.timeline {
+			if kept, err := e.Encoded(); err != nil || string(kept) != mustJSON(e) {
+				r.Fatalf("event %d is kept as %s, %v; it is %s", e.Seq, kept, err, mustJSON(e))
+			}
+		}
 		for i := 1; i < len(l.timeline); i++ {
 			if l.timeline[i].At.Before(l.timeline[i-1].At) {
 				r.Fatalf("event %d is earlier than event %d", i+1, i)

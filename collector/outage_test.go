@@ -87,17 +87,20 @@ func TestWhatNobodySawIsToldOnce(t *testing.T) {
 			n.up()
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inTown(t, diskRules, func(n *town) {
-				h := n.hosts["web1"]
-				h.set(func(h *citizen) { h.avail = dip(20*min1, 30*min1) })
-				outage(n, h)
-				n.at(90 * min1)
-				toldOnce(n, "web1")
-				n.at(180 * min1)
-				toldOnce(n, "web1")
+		for _, orderly := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, orderly %v", name, orderly), func(t *testing.T) {
+				inTown(t, diskRules, func(n *town) {
+					n.orderly = orderly
+					h := n.hosts["web1"]
+					h.set(func(h *citizen) { h.avail = dip(20*min1, 30*min1) })
+					outage(n, h)
+					n.at(90 * min1)
+					toldOnce(n, "web1")
+					n.at(180 * min1)
+					toldOnce(n, "web1")
+				})
 			})
-		})
+		}
 	}
 }
 

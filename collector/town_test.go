@@ -50,6 +50,8 @@ type town struct {
 	mu   sync.Mutex
 	c    *Collector
 	stop func()
+	// orderly stops leave the window to the next start.
+	orderly bool
 }
 
 var errLine = errors.New("the line is cut")
@@ -109,7 +111,12 @@ func (n *town) up() {
 		})
 	}
 	n.mu.Lock()
-	n.c, n.stop = c, func() { cancel(); parts.Wait(); c.Close() }
+	n.c, n.stop = c, func() {
+		cancel()
+		parts.Wait()
+		c.keepWindow.Store(c.keepWindow.Load() && n.orderly)
+		c.Close()
+	}
 	n.mu.Unlock()
 }
 
@@ -134,7 +141,7 @@ func look(ctx context.Context, c *Collector) error {
 	}
 }
 
-// down stops it, as if it were killed: nothing that is only in memory is written.
+// down stops it, as if it were killed unless stops are orderly: nothing that is only in memory is written.
 func (n *town) down() {
 	n.mu.Lock()
 	stop := n.stop

@@ -25,8 +25,8 @@ type sink struct {
 	learn func(ctx context.Context, asset string) error
 	// arrive judges what a report brought and returns when what that changed is committed.
 	arrive func(ctx context.Context, asset string) error
-	// turns are those of reports at what they all change.
-	turns turns
+	// lanes are where reports wait for their turn at what they change.
+	lanes *lanes
 }
 
 // crowded is how long agents stay away, up to twice as long, when too many come at once.
@@ -46,7 +46,7 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 	if err != nil {
 		return notKept(err)
 	}
-	inTime := s.turns.do(func() {
+	inTime := s.lanes.do(r.Asset.Name, func() {
 		s.facts.learn(r)
 		s.window.Apply(r.Asset, r.ReceivedAt, r.Blocks)
 		s.window.SetCompleteSince(r.Asset.Name, s.facts.completeSince(r))

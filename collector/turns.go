@@ -1,14 +1,35 @@
 package collector
 
-import "sync"
+import (
+	"hash/maphash"
+	"runtime"
+	"sync"
+)
 
 const (
 	// maxLed is how many turns one caller takes for others before it hands over: its own agent waits for its answer.
 	maxLed = 64
-	// maxTurns is how many may wait: two seconds of what ten thousand hosts report. Who comes to more is told to come
-	// again, for agents give up after 30 s, and what nobody waits for any more would be done in vain, again and again.
+	// maxTurns is how many may wait at one of lanes: all together at least two seconds of what ten thousand hosts report.
+	// Who comes to more is told to come again, for agents give up after 30 s, and what nobody waits for any more would be
+	// done in vain, again and again.
 	maxTurns = 1500
 )
+
+// lanes are turns for each processor: an asset always takes its turns in the same lane, so that its reports keep their order,
+// and one whose report takes long holds up none of another lane.
+type lanes struct {
+	of   []turns
+	seed maphash.Seed
+}
+
+func newLanes() *lanes {
+	return &lanes{make([]turns, runtime.GOMAXPROCS(0)), maphash.MakeSeed()}
+}
+
+// do is that of turns, in the asset's lane.
+func (l *lanes) do(asset string, f func()) bool {
+	return l.of[maphash.String(l.seed, asset)%uint64(len(l.of))].do(f)
+}
 
 // turns runs functions one after the other, in the order they came, in the goroutine of whoever is there already.
 //

@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,4 +115,38 @@ func TestTurnsSurviveAPanic(t *testing.T) {
 		t.Errorf("the caller got %v", got)
 	}
 	q.do(func() {})
+}
+
+// An asset keeps its lane, and what lasts in one lane holds up no other.
+func TestLanesDoNotWaitForEachOther(t *testing.T) {
+	l := &lanes{make([]turns, 2), maphash.MakeSeed()}
+	lane := func(asset string) *turns {
+		var at *turns
+		l.do(asset, func() {
+			for i := range l.of {
+				if l.of[i].busy {
+					at = &l.of[i]
+				}
+			}
+		})
+		return at
+	}
+	slow, other := "web0", ""
+	for n := 1; other == ""; n++ {
+		if name := fmt.Sprint("web", n); lane(name) != lane(slow) {
+			other = name
+		}
+	}
+	if lane(slow) != lane(slow) {
+		t.Error("an asset changed its lane")
+	}
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { l.do(slow, func() { close(inside); <-goOn }) })
+	<-inside
+	if !l.do(other, func() {}) {
+		t.Error("turned away")
+	}
+	close(goOn)
+	wg.Wait()
 }

@@ -157,7 +157,7 @@ func (b *arrivalBed) meet(name string, lbls labels.Labels, at time.Time) window.
 // run is the result of a rule for one asset.
 func (b *arrivalBed) run(r *Rule, name string, t int64) (out promql.Vector, err error) {
 	who := b.assets[name]
-	b.window.View(name, func(v *window.View) {
+	b.window.View(name, func(v window.View) {
 		p, fault := b.compiled(r, v)
 		if p == nil || fault != nil {
 			err = fault
@@ -176,7 +176,7 @@ func (b *arrivalBed) run(r *Rule, name string, t int64) (out promql.Vector, err 
 }
 
 // compiled is the program of a rule for an asset; nil when it reads nothing of the asset and does not speak of it.
-func (b *arrivalBed) compiled(r *Rule, v *window.View) (*bedProgram, error) {
+func (b *arrivalBed) compiled(r *Rule, v window.View) (*bedProgram, error) {
 	parts, who := v.Parts(), v.Asset()
 	if b.programs[r] == nil {
 		b.programs[r] = map[string]*bedProgram{}

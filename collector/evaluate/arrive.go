@@ -29,7 +29,7 @@ func (e *Evaluator) Arrive(ctx context.Context, name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	newest := int64(never)
-	e.opts.Window.View(name, func(v *window.View) { newest = v.Newest() })
+	e.opts.Window.View(name, func(v window.View) { newest = v.Newest() })
 	if newest <= a.newest {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) e
 	began := e.opts.Now()
 	for i := 0; i < len(a.book.rules); {
 		var rec *recording
-		heard := e.opts.Window.View(a.name, func(v *window.View) {
+		heard := e.opts.Window.View(a.name, func(v window.View) {
 			a.shown.Lock()
 			defer a.shown.Unlock()
 			a.rebind(v)

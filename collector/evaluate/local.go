@@ -109,7 +109,7 @@ type recording struct {
 
 // judge runs rules from the one at i on, until one has recorded something, which is to be written before the next one
 // runs. It returns where to go on.
-func (w *turn) judge(a *asset, v *window.View, i int, t int64) (int, *recording) {
+func (w *turn) judge(a *asset, v window.View, i int, t int64) (int, *recording) {
 	for ; i < len(a.book.rules); i++ {
 		r := a.book.rules[i]
 		if !w.due[r.group.index] || !a.spaced(r, t) {
@@ -179,7 +179,7 @@ func (s *localState) calm(samples []program.Sample, t int64) bool {
 }
 
 // known tells whether all that the rule reads is known.
-func (b binding) known(v *window.View, r *localRule, t int64) bool {
+func (b binding) known(v window.View, r *localRule, t int64) bool {
 	for _, part := range b.at {
 		if !v.Known(part, t, r.Arrival.MaxRange()) {
 			return false
@@ -189,7 +189,7 @@ func (b binding) known(v *window.View, r *localRule, t int64) bool {
 }
 
 // stale tells whether what the rule reads may be older than two of its intervals.
-func (b binding) stale(v *window.View, t int64) bool {
+func (b binding) stale(v window.View, t int64) bool {
 	for _, part := range b.at {
 		if newest, every := v.Said(part); every > 0 && t-newest > 2*every.Milliseconds() {
 			return true
@@ -199,7 +199,7 @@ func (b binding) stale(v *window.View, t int64) bool {
 }
 
 // record puts what a recording rule made into w.values; nil when it made nothing, and had made nothing before.
-func (w *turn) record(a *asset, v *window.View, r *localRule, b binding, samples []program.Sample, err error, t int64) *recording {
+func (w *turn) record(a *asset, v window.View, r *localRule, b binding, samples []program.Sample, err error, t int64) *recording {
 	s := a.states[r.index]
 	if err == nil && b.use != nil && !b.use.single {
 		err = b.use.collision(samples)
@@ -245,7 +245,7 @@ func (c *compiled) collision(samples []program.Sample) error {
 }
 
 // rebind gives the asset the programs of its present parts.
-func (a *asset) rebind(v *window.View) {
+func (a *asset) rebind(v window.View) {
 	a.who, a.every = v.Asset(), v.Interval()
 	parts := v.Parts()
 	if a.bound != nil && sameParts(a.parts, parts) {

@@ -33,7 +33,7 @@ func BenchmarkRun(b *testing.B) {
 	w, t := servers(100)
 	for _, k := range kinds {
 		b.Run(k.name, func(b *testing.B) {
-			w.View("web7", func(v *window.View) {
+			w.View("web7", func(v window.View) {
 				p, at := compiled(b, v, k.expr)
 				m := &Machine{}
 				measured(b, 1, func() {
@@ -52,7 +52,7 @@ func BenchmarkColumns(b *testing.B) {
 	w, t := servers(100)
 	for _, k := range kinds {
 		b.Run(k.name, func(b *testing.B) {
-			w.View("web7", func(v *window.View) {
+			w.View("web7", func(v window.View) {
 				p, at := compiled(b, v, k.expr)
 				m := &Machine{}
 				var cols []column
@@ -101,7 +101,7 @@ func BenchmarkCompile(b *testing.B) {
 	w, _ := servers(8)
 	for _, k := range kinds {
 		b.Run(k.name, func(b *testing.B) {
-			w.View("web7", func(v *window.View) {
+			w.View("web7", func(v window.View) {
 				x, parts, _ := chosen(b, v, k.expr)
 				id := x.Identity(v.Asset())
 				measured(b, 1, func() {

@@ -15,7 +15,7 @@ func TestMachinesShareAProgram(t *testing.T) {
 	exprs := []string{`fs_avail / fs_size < 2`, `max_over_time(rate(net_errors[1m])[3m:15s])`, `topk by (instance) (3, unit_failed)`}
 	var programs []*Program
 	var at [][]int
-	w.View("web0", func(v *window.View) {
+	w.View("web0", func(v window.View) {
 		for _, expr := range exprs {
 			p, places := compiled(t, v, expr)
 			programs, at = append(programs, p), append(at, places)
@@ -27,7 +27,7 @@ func TestMachinesShareAProgram(t *testing.T) {
 		group.Go(func() {
 			m := &Machine{}
 			for range 50 {
-				w.View(fmt.Sprintf("web%d", i), func(v *window.View) {
+				w.View(fmt.Sprintf("web%d", i), func(v window.View) {
 					results[i] = ""
 					for j, p := range programs {
 						got, err := m.Run(p, v, at[j], now)

@@ -153,7 +153,7 @@ func TestAssetsOfOneIdentityShareAProgram(t *testing.T) {
 	m := &Machine{}
 	var shared *Program
 	for i, name := range names {
-		w.View(name, func(v *window.View) {
+		w.View(name, func(v window.View) {
 			p := v.Parts()[:1]
 			id := x.Identity(v.Asset())
 			if name == "db1" {

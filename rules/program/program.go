@@ -100,7 +100,7 @@ const (
 // Machine is the memory in which one worker runs programs, one after another; it grows to what the largest needs and is
 // then used again. The zero Machine is ready. It must not be used by two goroutines at once.
 type Machine struct {
-	view      *window.View
+	view      window.View
 	at        []int
 	t, top    int64 // times of this step and of the evaluation
 	mem       []float64
@@ -126,7 +126,7 @@ type column struct {
 // Run gives the result at t, in milliseconds since the epoch. At are the places in v.Parts() of the parts that the
 // program was compiled for, in that order. The result is good until the next Run. An error is one of those above,
 // wrapped: nothing is known of this evaluation then.
-func (m *Machine) Run(p *Program, v *window.View, at []int, t int64) ([]Sample, error) {
+func (m *Machine) Run(p *Program, v window.View, at []int, t int64) ([]Sample, error) {
 	if len(at) != p.parts {
 		return nil, errParts
 	}
@@ -167,7 +167,7 @@ func (m *Machine) begin(p *Program) {
 
 // end lets go of the view: it means nothing any more.
 func (m *Machine) end() {
-	m.view, m.at = nil, nil
+	m.view, m.at = window.View{}, nil
 	clear(m.cols)
 }
 

@@ -86,7 +86,7 @@ func servers(n int) (*window.Window, int64) {
 }
 
 // compiled is the program of an expression for an asset, and where its parts are.
-func compiled(tb testing.TB, v *window.View, expr string) (*Program, []int) {
+func compiled(tb testing.TB, v window.View, expr string) (*Program, []int) {
 	x, parts, at := chosen(tb, v, expr)
 	p, err := x.Compile(parts, x.Identity(v.Asset()))
 	if err != nil {
@@ -96,7 +96,7 @@ func compiled(tb testing.TB, v *window.View, expr string) (*Program, []int) {
 }
 
 // chosen is an expression, the parts of an asset that it reads, and where they are.
-func chosen(tb testing.TB, v *window.View, expr string) (x *Expr, parts []*window.Part, at []int) {
+func chosen(tb testing.TB, v window.View, expr string) (x *Expr, parts []*window.Part, at []int) {
 	e, err := newParser().ParseExpr(expr)
 	if err != nil {
 		tb.Fatal(err)
@@ -125,7 +125,7 @@ func TestRunsDoNotAllocate(t *testing.T) {
 		exprs = append(exprs, k.expr)
 	}
 	for _, expr := range exprs {
-		w.View("web0", func(v *window.View) {
+		w.View("web0", func(v window.View) {
 			p, at := compiled(t, v, expr)
 			m := &Machine{}
 			if n := testing.AllocsPerRun(20, func() {

@@ -225,7 +225,7 @@ func ask(e *promql.Engine, q storage.Queryable, expr string, t int64) (map[strin
 
 // reading is what a program says of an asset, by labels, once through Run and once with columns where there are some.
 func reading(m *Machine, x *Expr, w *window.Window, a window.Asset, t int64, spoil mutant) (out map[string]float64, err error) {
-	w.View(a.Name, func(v *window.View) {
+	w.View(a.Name, func(v window.View) {
 		var parts []*window.Part
 		var at []int
 		for i, p := range v.Parts() {
@@ -247,7 +247,7 @@ func reading(m *Machine, x *Expr, w *window.Window, a window.Asset, t int64, spo
 	return out, err
 }
 
-func runs(m *Machine, p *Program, v *window.View, a window.Asset, at []int, t int64) (map[string]float64, error) {
+func runs(m *Machine, p *Program, v window.View, a window.Asset, at []int, t int64) (map[string]float64, error) {
 	got, err := m.Run(p, v, at, t)
 	out := map[string]float64{}
 	for _, s := range got {
@@ -270,7 +270,7 @@ func runs(m *Machine, p *Program, v *window.View, a window.Asset, at []int, t in
 }
 
 // runColumns is Run with columns made from the samples of series, wherever they can be.
-func runColumns(m *Machine, p *Program, v *window.View, at []int, t int64) (out []Sample, err error) {
+func runColumns(m *Machine, p *Program, v window.View, at []int, t int64) (out []Sample, err error) {
 	m.begin(p)
 	m.view, m.at, m.t, m.top = v, at, t, t
 	defer m.end()
@@ -286,7 +286,7 @@ func runColumns(m *Machine, p *Program, v *window.View, at []int, t int64) (out 
 }
 
 // columnOf is the newest block of a part, if all its series have their newest sample in it.
-func columnOf(v *window.View, part int) column {
+func columnOf(v window.View, part int) column {
 	t := int64(math.MaxInt64)
 	c := column{asked: true, ok: true}
 	live := v.Parts()[part].Live

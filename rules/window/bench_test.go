@@ -155,7 +155,7 @@ func BenchmarkView(b *testing.B) {
 	}
 	load1, cpu, avail := slot("load1"), slot("cpu"), slot("fs_avail")
 	end, buf := at(15*479).UnixMilli(), &Buffer{}
-	w.View("web1", func(v *View) {
+	w.View("web1", func(v View) {
 		for name, read := range map[string]func(){
 			"last":         func() { v.Last(0, load1, end) },
 			"range-raw-5m": func() { v.Range(0, cpu, end-300_000, end, buf) },

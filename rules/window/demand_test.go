@@ -258,7 +258,7 @@ func TestARiseIsYoung(t *testing.T) {
 	if known(3700, "a[20m]") || !known(3700, "b[30s]") {
 		t.Error("b is kept for long enough, a is not")
 	}
-	w.View("web1", func(v *View) {
+	w.View("web1", func(v View) {
 		if v.Known(0, at(3700).UnixMilli(), 20*time.Minute) || !v.KnownSlot(0, 1, at(3700).UnixMilli(), 30*time.Second) {
 			t.Error("views see it otherwise")
 		}
@@ -315,7 +315,7 @@ func TestAnOpenQueryKeepsTheNewest(t *testing.T) {
 func TestAViewHoldsItsAssetOnly(t *testing.T) {
 	w, l := New(Options{}), layout(t, "a")
 	w.Apply(web1, at(0), []Block{ok(l, 0, 1)})
-	w.View("web1", func(*View) {
+	w.View("web1", func(View) {
 		w.Apply(Asset{Name: "web2"}, at(0), []Block{ok(l, 0, 2)})
 		w.SetDown(Asset{Name: "web3"}, at(0))
 		w.AppendRecorded(labels.FromStrings("__name__", "r"), at(0), 1)
@@ -334,7 +334,7 @@ func TestReadingAllocatesNothing(t *testing.T) {
 		w.Apply(web1, at(s), []Block{ok(l, s, s, s, s)})
 	}
 	end, b := at(7200).UnixMilli(), &Buffer{}
-	w.View("web1", func(v *View) {
+	w.View("web1", func(v View) {
 		if at, values, ok := v.Column(0); !ok || at != end || !slices.Equal(values, []float64{7200, 7200, 7200}) {
 			t.Errorf("the newest block is %v at %v, %v", values, at, ok)
 		}

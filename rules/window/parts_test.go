@@ -34,7 +34,7 @@ func TestShapesThatChurnAreForgotten(t *testing.T) {
 func TestTheSameSeriesAreOnePart(t *testing.T) {
 	w := New(Options{})
 	part := func(name string) (p *Part) {
-		w.View(name, func(v *View) { p = v.Parts()[0] })
+		w.View(name, func(v View) { p = v.Parts()[0] })
 		return p
 	}
 	web2 := Asset{Name: "web2"}

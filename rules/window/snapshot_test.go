@@ -120,7 +120,7 @@ func TestLoadIsAsOfNow(t *testing.T) {
 	if _, err := made.Load(bytes.NewReader(b.Bytes()), at(4010)); err != nil {
 		t.Fatal(err)
 	}
-	made.View("web1", func(v *View) {
+	made.View("web1", func(v View) {
 		now := at(4010).UnixMilli()
 		if v.KnownSlot(0, 0, now, 20*time.Minute) || !v.KnownSlot(0, 0, now, time.Minute) || !v.KnownSlot(0, 1, now, 20*time.Minute) {
 			t.Error("thirty seconds and slack were kept of a, twenty minutes of b")

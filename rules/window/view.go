@@ -17,7 +17,7 @@ type View struct {
 
 // View calls fn with the samples of an asset. It returns false when the window has not heard of it. It holds up this
 // asset's reports and nobody else's; fn must not call the window's own methods about this asset.
-func (w *Window) View(name string, fn func(*View)) bool {
+func (w *Window) View(name string, fn func(View)) bool {
 	as := w.find(name)
 	if as == nil {
 		return false
@@ -27,19 +27,19 @@ func (w *Window) View(name string, fn func(*View)) bool {
 	if as.gone {
 		return false
 	}
-	fn(&View{w: w, as: as})
+	fn(View{w: w, as: as})
 	return true
 }
 
 // Asset is whose samples they are.
-func (v *View) Asset() Asset { return v.as.Asset }
+func (v View) Asset() Asset { return v.as.Asset }
 
 // Parts are the series of the asset, by name of the part. The slice is the same until a part changes, and is not changed
 // itself.
-func (v *View) Parts() []*Part { return v.as.parts }
+func (v View) Parts() []*Part { return v.as.parts }
 
 // Newest is the time of the newest live block of the asset, math.MinInt64 when there is none; Written parts do not count.
-func (v *View) Newest() int64 {
+func (v View) Newest() int64 {
 	newest := int64(never)
 	for _, s := range v.as.sources {
 		if s.status == OK && !s.part.house() {
@@ -51,7 +51,7 @@ func (v *View) Newest() int64 {
 
 // Column is the newest block of a part, one value for each of its live slots; stale markers stand where a series is not.
 // ok is false when there is none, or when its values have to be asked for one by one.
-func (v *View) Column(part int) (t int64, values []float64, ok bool) {
+func (v View) Column(part int) (t int64, values []float64, ok bool) {
 	s := v.as.order[part]
 	n := len(s.t)
 	if n == 0 || len(s.seldom().moved) > 0 {
@@ -61,7 +61,7 @@ func (v *View) Column(part int) (t int64, values []float64, ok bool) {
 }
 
 // Last is the newest sample of a series at or before t; ok is false when there is none, or it is a stale marker.
-func (v *View) Last(part, slot int, t int64) (at int64, val float64, ok bool) {
+func (v View) Last(part, slot int, t int64) (at int64, val float64, ok bool) {
 	at, val, ok = v.as.order[part].lastAt(int32(slot), t)
 	return at, val, ok && !value.IsStaleNaN(val)
 }
@@ -75,7 +75,7 @@ type Buffer struct {
 
 // Range is the samples of a series in (from, to] without stale markers, oldest first. They are read only, and good until
 // the buffer is used again or the view ends.
-func (v *View) Range(part, slot int, from, to int64, b *Buffer) ([]int64, []float64) {
+func (v View) Range(part, slot int, from, to int64, b *Buffer) ([]int64, []float64) {
 	s := v.as.order[part]
 	if from >= to {
 		return nil, nil
@@ -104,7 +104,7 @@ func (v *View) Range(part, slot int, from, to int64, b *Buffer) ([]int64, []floa
 // Known tells whether what a part says is known as of t to who looks back that far: its asset is heard, its sampler looks,
 // the past is here, of every series of it, and what left will not come in a block that is still missing after the start.
 // When it is not, Look says why, or that some of it is known all the same.
-func (v *View) Known(part int, t int64, back time.Duration) bool {
+func (v View) Known(part int, t int64, back time.Duration) bool {
 	s, at := v.as.order[part], time.UnixMilli(t)
 	if s.part.Live < len(s.part.Series) && (v.as.first.IsZero() || at.Sub(v.as.first) < settle) {
 		return false
@@ -122,7 +122,7 @@ func (v *View) Known(part int, t int64, back time.Duration) bool {
 }
 
 // KnownSlot is Known of one series: of a part, some may be looked back on further than others since a short time only.
-func (v *View) KnownSlot(part, slot int, t int64, back time.Duration) bool {
+func (v View) KnownSlot(part, slot int, t int64, back time.Duration) bool {
 	_, why := v.w.judge(v.as.order[part], int32(slot), time.UnixMilli(t), back)
 	return why == ""
 }
@@ -143,10 +143,10 @@ func (a *asset) arrange() {
 }
 
 // Interval is how often the asset reports: the shortest of its sources' intervals, 0 if none said.
-func (v *View) Interval() time.Duration { return v.as.interval() }
+func (v View) Interval() time.Duration { return v.as.interval() }
 
 // Said is the time of the newest block of a part, and how often one is due; 0 for what the house writes.
-func (v *View) Said(part int) (t int64, every time.Duration) {
+func (v View) Said(part int) (t int64, every time.Duration) {
 	if s := v.as.order[part]; !s.written() {
 		return s.newest(), s.interval
 	}

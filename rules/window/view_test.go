@@ -17,7 +17,7 @@ func TestAssetsOfOneShapeShareTheirParts(t *testing.T) {
 	w.Apply(web2, at(0), []Block{ok(l, 0, 3, 4)})
 	parts := map[string][]*Part{}
 	for _, name := range []string{"web1", "web2"} {
-		w.View(name, func(v *View) { parts[name] = v.Parts() })
+		w.View(name, func(v View) { parts[name] = v.Parts() })
 	}
 	one, two := parts["web1"], parts["web2"]
 	if len(one) != 2 || len(two) != 2 || one[0] != two[0] || one[1] != two[1] {
@@ -27,7 +27,7 @@ func TestAssetsOfOneShapeShareTheirParts(t *testing.T) {
 		t.Errorf("labels are %s", got)
 	}
 	w.Apply(web1, at(10), []Block{ok(layout(t, "a"), 10, 5)})
-	w.View("web1", func(v *View) {
+	w.View("web1", func(v View) {
 		p := v.Parts()[0]
 		if p == one[0] || p.Live != 1 || len(p.Series) != 2 || p.Series[1].Get("disk") != "1" || p.Written() {
 			t.Errorf("after b left the part is %+v", p)
@@ -62,7 +62,7 @@ func TestWhatARecordingRuleMadeIsAPart(t *testing.T) {
 			t.Errorf("%s: %+v, want %d", name, st, want)
 		}
 	}
-	w.View("web1", func(v *View) {
+	w.View("web1", func(v View) {
 		i := 1
 		if p := v.Parts()[i]; p.Name != RecordedPart+"id" || !p.Written() || !v.Known(i, at(0).UnixMilli(), 0) {
 			t.Errorf("parts are %v", v.Parts())
@@ -79,13 +79,13 @@ func TestWhatARecordingRuleMadeIsAPart(t *testing.T) {
 	}
 	look("r", Live)
 	w.Record("web1", "id", l, at(1), []float64{3, 3}, true)
-	w.View("web1", func(v *View) {
+	w.View("web1", func(v View) {
 		if v.Known(1, at(1).UnixMilli(), 0) {
 			t.Error("it was made of what is not known")
 		}
 	})
 	w.Unrecord("web1", "id", at(2))
-	w.View("web1", func(v *View) {
+	w.View("web1", func(v View) {
 		if _, _, ok := v.Last(1, 0, at(2).UnixMilli()); ok || v.Parts()[1].Live != 0 {
 			t.Error("it is not ended")
 		}
@@ -99,7 +99,7 @@ func TestKnown(t *testing.T) {
 		w.Apply(web1, at(s), []Block{ok(layout(t, "a"), s, 1)})
 	}
 	known := func(seconds float64, back time.Duration) (is bool) {
-		w.View("web1", func(v *View) { is = v.Known(0, at(seconds).UnixMilli(), back) })
+		w.View("web1", func(v View) { is = v.Known(0, at(seconds).UnixMilli(), back) })
 		return is
 	}
 	if !known(60, 0) || !known(60, time.Minute) || known(60, 61*time.Second) || known(91, 0) {

@@ -99,3 +99,11 @@ func (s *sink) keepEvents(ctx context.Context, r ingest.Report) error {
 	}
 	return nil
 }
+
+func (c *Collector) newSink() *sink {
+	return &sink{
+		store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past,
+		asks: &c.pipeline.asks, learn: c.pipeline.learn, arrive: c.evaluator.Arrive,
+		lanes: newLanes(),
+	}
+}

@@ -137,7 +137,7 @@ func TestLanesDoNotWaitForEachOther(t *testing.T) {
 			other = name
 		}
 	}
-	if lane(slow) != lane(slow) {
+	if again := lane(slow); again != lane(slow) {
 		t.Error("an asset changed its lane")
 	}
 	inside, goOn := make(chan struct{}), make(chan struct{})

@@ -150,8 +150,8 @@ func TestRulesAreAboutOneAsset(t *testing.T) {
 	}
 }
 
-// The window holds every series as far back as the longest rule looks, and agents send that much again after a restart of
-// the collector: one rule that looks back for a day would have all hosts pay for it.
+// Agents send again, after a restart of the collector that was not orderly, what the longest rule looks back on: one rule that
+// looks back for a day would have all hosts pay for it.
 func TestRulesLookBackLittle(t *testing.T) {
 	for name, pack := range byFile(t) {
 		for _, r := range pack {

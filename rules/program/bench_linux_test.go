@@ -47,34 +47,6 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-// BenchmarkColumns does so where the newest blocks lie in columns.
-func BenchmarkColumns(b *testing.B) {
-	w, t := servers(100)
-	for _, k := range kinds {
-		b.Run(k.name, func(b *testing.B) {
-			w.View("web7", func(v window.View) {
-				p, at := compiled(b, v, k.expr)
-				m := &Machine{}
-				var cols []column
-				for _, part := range at {
-					cols = append(cols, columnOf(v, part))
-				}
-				measured(b, 1, func() {
-					m.begin(p)
-					m.view, m.at, m.t, m.top = v, at, t, t
-					copy(m.cols, cols)
-					for _, o := range p.ops {
-						if err := o.run(m); err != nil {
-							b.Fatal(err)
-						}
-					}
-					m.collect(p)
-				})
-			})
-		})
-	}
-}
-
 // BenchmarkStock runs the same rules with the stock engine over all hundred assets: CPU per asset and rule.
 func BenchmarkStock(b *testing.B) {
 	const assets = 100

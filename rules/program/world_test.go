@@ -223,7 +223,7 @@ func ask(e *promql.Engine, q storage.Queryable, expr string, t int64) (map[strin
 	return out, nil
 }
 
-// reading is what a program says of an asset, by labels, once through Run and once with columns where there are some.
+// reading is what a program says of an asset, by labels, once through Run and once series by series, without columns.
 func reading(m *Machine, x *Expr, w *window.Window, a window.Asset, t int64, spoil mutant) (out map[string]float64, err error) {
 	w.View(a.Name, func(v window.View) {
 		var parts []*window.Part
@@ -257,25 +257,25 @@ func runs(m *Machine, p *Program, v window.View, a window.Asset, at []int, t int
 		}
 		out[l] = s.V
 	}
-	fast, ferr := runColumns(m, p, v, at, t)
-	if (err == nil) != (ferr == nil) || len(fast) != len(out) {
-		return nil, fmt.Errorf("with columns there are %d samples and error %v, without %d and %v", len(fast), ferr, len(out), err)
+	slow, serr := runSingly(m, p, v, at, t)
+	if (err == nil) != (serr == nil) || len(slow) != len(out) {
+		return nil, fmt.Errorf("with columns there are %d samples and error %v, without %d and %v", len(out), err, len(slow), serr)
 	}
-	for _, s := range fast {
+	for _, s := range slow {
 		if l := a.Labels(p.Labels(int(s.Lane))).String(); !same(out[l], s.V) {
-			return nil, fmt.Errorf("%s is %v with columns, %v without", l, s.V, out[l])
+			return nil, fmt.Errorf("%s is %v with columns, %v without", l, out[l], s.V)
 		}
 	}
 	return out, err
 }
 
-// runColumns is Run with columns made from the samples of series, wherever they can be.
-func runColumns(m *Machine, p *Program, v window.View, at []int, t int64) (out []Sample, err error) {
+// runSingly is Run as if the window had no columns to give.
+func runSingly(m *Machine, p *Program, v window.View, at []int, t int64) (out []Sample, err error) {
 	m.begin(p)
 	m.view, m.at, m.t, m.top = v, at, t, t
 	defer m.end()
-	for i, part := range at {
-		m.cols[i] = columnOf(v, part)
+	for i := range at {
+		m.cols[i] = column{asked: true}
 	}
 	for _, o := range p.ops {
 		if err := o.run(m); err != nil {
@@ -283,30 +283,6 @@ func runColumns(m *Machine, p *Program, v window.View, at []int, t int64) (out [
 		}
 	}
 	return m.collect(p), nil
-}
-
-// columnOf is the newest block of a part, if all its series have their newest sample in it.
-func columnOf(v window.View, part int) column {
-	t := int64(math.MaxInt64)
-	c := column{asked: true, ok: true}
-	live := v.Parts()[part].Live
-	for slot := range live {
-		if at, _, ok := v.Last(part, slot, t); ok {
-			c.t = max(c.t, at)
-		}
-	}
-	for slot := range live {
-		at, x, ok := v.Last(part, slot, t)
-		if !ok {
-			x = nothing
-			_, _, ok = v.Last(part, slot, c.t) // it can have ended since, as another part's
-			c.ok = c.ok && !ok
-			ok = false
-		}
-		c.values = append(c.values, x)
-		c.ok = c.ok && (!ok || at == c.t)
-	}
-	return c
 }
 
 // same tells whether two values are equal, or as near as another order of addition may bring them.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // MaxRangeSamples is how many samples the longest range of a rule may hold for it to be evaluated at every arrival. What a
@@ -12,12 +14,17 @@ import (
 const MaxRangeSamples = 200
 
 // Spacing is the least time between two evaluations of the rule for an asset whose samples are closer than that: 0 for a
-// rule that looks at newest samples only, or is on a timer.
+// rule that looks at newest samples only, or is on a timer. What a rule records is written often enough to be found by who
+// looks back five minutes.
 func (r *Rule) Spacing() time.Duration {
 	if r.Arrival == nil {
 		return 0
 	}
-	return r.Arrival.MaxRange() / MaxRangeSamples
+	every := r.Arrival.LongestRange() / MaxRangeSamples
+	if !r.Alerting() {
+		every = min(every, window.StaleAfter/2)
+	}
+	return every
 }
 
 // Explanation says where a rule is evaluated, and why.
@@ -43,7 +50,7 @@ func Explain(groups []Group, interval time.Duration) []Explanation {
 				x.Expr, x.Why = r.Timer.Expr.String(), r.Timer.Why
 			case every > interval && every > g.Interval:
 				x.Why = fmt.Sprintf("at most every %s: reporting every %s its range of %s holds more than %d samples",
-					model.Duration(every), model.Duration(interval), model.Duration(r.Arrival.MaxRange()), MaxRangeSamples)
+					model.Duration(every), model.Duration(interval), model.Duration(r.Arrival.LongestRange()), MaxRangeSamples)
 			case g.Interval > 0:
 				x.Why = fmt.Sprintf("the first arrival at or after each multiple of %s", model.Duration(g.Interval))
 			}

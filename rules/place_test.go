@@ -142,6 +142,8 @@ func TestExplain(t *testing.T) {
   - {record: "fleet:a", expr: sum(a)}
   - {alert: Fleet, expr: 'fleet:a > 1'}
   - {alert: Renamed, expr: a > 1, labels: {instance: all}}
+  - {alert: Yesterday, expr: 'a > 2 * (a offset 1d)'}
+  - {record: "a:day", expr: 'avg_over_time(a[1d])'}
 - name: minutes
   interval: 1m
   rules:
@@ -160,7 +162,9 @@ func TestExplain(t *testing.T) {
 		"6 fleet:a false sum(a)|",
 		"7 Fleet false fleet:a|it reads what fleet:a makes, which is evaluated on a timer",
 		"8 Renamed false a > 1|the rule's labels set instance",
-		"12 Now true |the first arrival at or after each multiple of 1m",
+		"9 Yesterday true |",
+		"10 a:day true |at most every 2m30s: reporting every 15s its range of 1d holds more than 200 samples",
+		"14 Now true |the first arrival at or after each multiple of 1m",
 	}
 	if !slices.EqualFunc(got, want, strings.HasPrefix) {
 		t.Errorf("explained as\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

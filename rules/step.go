@@ -38,8 +38,6 @@ type Input struct {
 	Query template.QueryFunc
 	// Look tells what is known about the series that an alert is about; nil knows that all is well.
 	Look func(Sought) window.Standing
-	// Stale tells that what the expression reads is older than two of its intervals: then no pending alert fires.
-	Stale bool
 	// AssetOf finds the asset of an instance: its customer and site are put back on alerts that lost them.
 	AssetOf func(instance string) (window.Asset, bool)
 	// ExternalLabels and ExternalURL are what templates call by these names.
@@ -123,12 +121,18 @@ func (r *Rule) advance(was Alert, known bool, res Alert, q Sought, in Input) (Al
 		}
 	}
 	switch held := in.At.Sub(a.ActiveAt) >= r.For; {
-	case a.State == Pending && held && !in.Stale:
+	case a.State == Pending && held && !r.waits(standing, in.At):
 		a.State, a.FiredAt = Firing, in.At
 	case a.State == Firing && !held: // `for` was made longer
 		a.State, a.FiredAt, a.KeepFiringSince = Pending, time.Time{}, time.Time{}
 	}
 	return a, !known || a.State != was.State || !a.KeepFiringSince.Equal(was.KeepFiringSince)
+}
+
+// waits tells whether a pending alert whose time has come waits for news of its series: their newest sample is older than two
+// of their intervals, and who has not reported since may have recovered.
+func (r *Rule) waits(s window.Standing, at time.Time) bool {
+	return r.For > 0 && !r.Resolves() && s.Every > 0 && !s.Newest.IsZero() && at.Add(-r.QueryOffset).Sub(s.Newest) > 2*s.Every
 }
 
 // keepsFiring tells whether keep_firing_for holds up an alert whose expression does not hold, and notes since when.

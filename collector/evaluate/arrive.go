@@ -18,9 +18,10 @@ import (
 // never is before all times.
 const never = math.MinInt64
 
-// Arrive evaluates the rules about one asset on what the window has of it now, as of its newest sample, and returns when
-// what changed is committed: whoever brought the samples may then be told that they are taken in. Without a newer sample
-// than last time it does nothing. The error is that of the commit: nothing has changed then, and the next call finds the
+// Arrive evaluates the rules about one asset on what the window has of it now, as of its newest sample (or, where only a
+// source that is behind the others said something new, a millisecond after the last evaluation), and returns when what changed
+// is committed: whoever brought the samples may then be told that they are taken in. Without news since the last time it
+// does nothing. The error is that of the commit: nothing has changed then, and the next call finds the
 // same again. Rules that fail are counted and shown; they stop nothing.
 func (e *Evaluator) Arrive(ctx context.Context, name string) error {
 	e.turn.RLock()
@@ -28,16 +29,16 @@ func (e *Evaluator) Arrive(ctx context.Context, name string) error {
 	a := e.assetOf(name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	newest := int64(never)
-	e.opts.Window.View(name, func(v window.View) { newest = v.Newest() })
-	if newest <= a.newest {
+	newest, news := int64(never), uint64(0)
+	e.opts.Window.View(name, func(v window.View) { newest, news = v.Newest() })
+	if news == a.news && newest <= a.newest || newest == never {
 		return nil
 	}
 	if err := e.judge(ctx, a, max(newest, a.at+1), nil); err != nil {
 		e.later(a, e.opts.Now().Add(retryCommit))
 		return err
 	}
-	a.newest = newest
+	a.newest, a.news = newest, news
 	e.wait(a)
 	return nil
 }
@@ -196,10 +197,24 @@ func (e *Evaluator) step(ctx context.Context, a *asset, o opened, at time.Time) 
 		return out, nil
 	}
 	in := e.input(o.rule.Rule, at, e.vector(a, o, at), out.unknown)
-	in.Stale = o.stale
+	if o.doubted {
+		in.Look = doubting(in.Look, out.unknown)
+	}
 	var changes []rules.Transition
 	out.active, changes, out.err = o.rule.Step(ctx, out.active, in)
 	return out, changes
+}
+
+// doubting is look for a result that was made of something doubted.
+func doubting(look func(rules.Sought) window.Standing, unknown map[string]string) func(rules.Sought) window.Standing {
+	return func(q rules.Sought) window.Standing {
+		st := look(q)
+		if st.State == window.Live {
+			st.State, st.Reason = window.Unknown, "a recorded series that it reads was made of what was not known"
+			unknown[q.ID] = st.Reason
+		}
+		return st
+	}
 }
 
 // vector is a result as the rules know it.
@@ -276,6 +291,8 @@ func (s *localState) hush(x advance, ids []string) {
 
 // writeAlerts writes ALERTS, which some rule on a timer reads.
 func (e *Evaluator) writeAlerts(a *asset, at time.Time) {
+	a.shown.Lock()
+	defer a.shown.Unlock()
 	for i, s := range a.states {
 		r := a.book.rules[i]
 		if s != nil && r.Alerting() && (len(s.active) > 0 || len(s.written) > 0) {

@@ -201,7 +201,15 @@ groups:
   interval: 30s
   rules:
   - {alert: Slow, expr: 'avg_over_time(x[50s]) > 5', keep_firing_for: 40s}
+- name: i
+  query_offset: 5s
+  rules:
+  - {alert: Before, expr: x > 6, for: 20s}
+  - {alert: Probe, expr: probe_success == 0, for: 20s}
+  - {alert: Probed, expr: 'sum by (instance) (probe_success) < x'}
 `
+	up, down, broken := 1.0, 0.0, -1.0
+	seen := []*float64{&up, &down, &broken, nil}
 	for seed := range uint64(40) {
 		run := func(timer bool) []string {
 			rnd := rand.New(rand.NewPCG(seed, 5))
@@ -231,6 +239,7 @@ groups:
 				default:
 					h.report(s, float64(rnd.IntN(12)), float64(rnd.IntN(12)))
 				}
+				h.probes(s, seen[rnd.IntN(4)], seen[rnd.IntN(4)])
 				if timer {
 					// A group with an interval is evaluated at the first arrival at or after each multiple of it.
 					for _, g := range h.snapshot() {

@@ -3,6 +3,7 @@ package evaluate
 import (
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,8 @@ type asset struct {
 	begun []int64
 	// at is the time evaluated last, newest that of the newest sample then.
 	at, newest int64
+	// news is how much the window had heard of it then.
+	news uint64
 	// every is how often the asset reports.
 	every time.Duration
 	// next is when something changes although nothing arrives; 0 for never. stirred says that something has changed.
@@ -95,8 +98,8 @@ type opened struct {
 	use     *compiled
 	samples []program.Sample
 	err     error
-	// stale tells that a sample behind it is older than two intervals.
-	stale bool
+	// doubted tells that something it was made of had been recorded of what was not known.
+	doubted bool
 }
 
 // recording is what a recording rule made.
@@ -138,7 +141,7 @@ func (w *turn) judge(a *asset, v window.View, i int, t int64) (int, *recording) 
 			continue
 		}
 		w.open = append(w.open, opened{
-			rule: r, use: b.use, samples: slices.Clone(samples), err: err, stale: b.stale(v, at),
+			rule: r, use: b.use, samples: slices.Clone(samples), err: err, doubted: !r.Resolves() && b.doubted(v, r, at),
 		})
 	}
 	return i, nil
@@ -188,14 +191,13 @@ func (b binding) known(v window.View, r *localRule, t int64) bool {
 	return true
 }
 
-// stale tells whether what the rule reads may be older than two of its intervals.
-func (b binding) stale(v window.View, t int64) bool {
-	for _, part := range b.at {
-		if newest, every := v.Said(part); every > 0 && t-newest > 2*every.Milliseconds() {
-			return true
-		}
-	}
-	return false
+// doubted tells whether the rule reads what a recording rule made of what was not known. What is recorded later in the same
+// turn may be known, and the rule has not seen it.
+func (b binding) doubted(v window.View, r *localRule, t int64) bool {
+	parts := v.Parts()
+	return slices.ContainsFunc(b.at, func(part int) bool {
+		return strings.HasPrefix(parts[part].Name, window.RecordedPart) && !v.Known(part, t, r.Arrival.MaxRange())
+	})
 }
 
 // record puts what a recording rule made into w.values; nil when it made nothing, and had made nothing before.

@@ -33,6 +33,7 @@ type Expr struct {
 	timed     bool
 	step      time.Duration
 	maxRange  time.Duration
+	longest   time.Duration
 }
 
 // Options are what expressions mean beside what is written in them.
@@ -79,8 +80,10 @@ func (x *Expr) collect() {
 			x.addSelector(n)
 			x.timed = x.timed || n.OriginalOffset != 0
 			x.maxRange = max(x.maxRange, n.OriginalOffset+enclosing(path))
+		case *parser.MatrixSelector:
+			x.longest = max(x.longest, n.Range)
 		case *parser.SubqueryExpr:
-			x.timed = x.timed || n.OriginalOffset != 0
+			x.timed, x.longest = x.timed || n.OriginalOffset != 0, max(x.longest, n.Range)
 		case *parser.Call:
 			x.timed = x.timed || clocked(n)
 			if isAbsent(n) {
@@ -125,6 +128,9 @@ func (x *Expr) Timed() bool { return x.timed }
 
 // MaxRange is how far back ranges, offsets and subqueries reach together, without the look-back; 0 for instant selectors.
 func (x *Expr) MaxRange() time.Duration { return max(0, x.maxRange) }
+
+// LongestRange is the longest of the ranges and subqueries; 0 when there is none.
+func (x *Expr) LongestRange() time.Duration { return x.longest }
 
 // Instances are the assets that the expression names and speaks of even when they have no series: those of
 // absent(x{instance="web1"}), or the one that every selector names. Nil: it names none.

@@ -110,27 +110,28 @@ func TestWhatIsKnownOfAnExpression(t *testing.T) {
 		timed     bool
 		instances []string
 		maxRange  time.Duration
+		longest   time.Duration
 	}{
-		{`a > 1`, false, nil, 0},
-		{`time() - a > 600`, true, nil, 0},
-		{`timestamp(a) < 5`, true, nil, 0},
-		{`a and on () hour() > 8`, true, nil, 0},
-		{`hour(a) > 8`, false, nil, 0},
-		{`predict_linear(a[6h], 3600) < 0`, true, nil, 6 * time.Hour},
-		{`rate(a[5m] offset 1h) > 0`, true, nil, 65 * time.Minute},
-		{`a offset -5m`, true, nil, 0},
-		{`max_over_time(rate(a[5m])[1h:1m] offset 10m)`, true, nil, 75 * time.Minute},
-		{`absent(a{instance="web1"})`, true, []string{"web1"}, 0},
-		{`a unless absent(b{instance="web2"}) or absent_over_time(c{instance="web1"}[5m])`, true, []string{"web2", "web1"}, 5 * time.Minute},
-		{`sum(a{instance="web1"}) > scalar(b{instance="web1"}) or vector(0)`, false, []string{"web1"}, 0},
-		{`a{instance="web1"}`, false, []string{"web1"}, 0},
-		{`a{instance=~"web1|web2"}`, false, nil, 0},
+		{`a > 1`, false, nil, 0, 0},
+		{`time() - a > 600`, true, nil, 0, 0},
+		{`timestamp(a) < 5`, true, nil, 0, 0},
+		{`a and on () hour() > 8`, true, nil, 0, 0},
+		{`hour(a) > 8`, false, nil, 0, 0},
+		{`predict_linear(a[6h], 3600) < 0`, true, nil, 6 * time.Hour, 6 * time.Hour},
+		{`rate(a[5m] offset 1h) > 0`, true, nil, 65 * time.Minute, 5 * time.Minute},
+		{`a offset -5m`, true, nil, 0, 0},
+		{`max_over_time(rate(a[5m])[1h:1m] offset 10m)`, true, nil, 75 * time.Minute, time.Hour},
+		{`absent(a{instance="web1"})`, true, []string{"web1"}, 0, 0},
+		{`a unless absent(b{instance="web2"}) or absent_over_time(c{instance="web1"}[5m])`, true, []string{"web2", "web1"}, 5 * time.Minute, 5 * time.Minute},
+		{`sum(a{instance="web1"}) > scalar(b{instance="web1"}) or vector(0)`, false, []string{"web1"}, 0, 0},
+		{`a{instance="web1"}`, false, []string{"web1"}, 0, 0},
+		{`a{instance=~"web1|web2"}`, false, nil, 0, 0},
 	} {
 		t.Run(c.expr, func(t *testing.T) {
 			x := prepared(t, c.expr)
-			if x.Timed() != c.timed || !slices.Equal(x.Instances(), c.instances) || x.MaxRange() != c.maxRange {
-				t.Errorf("timed %v, instances %v, range %v; want %v, %v, %v",
-					x.Timed(), x.Instances(), x.MaxRange(), c.timed, c.instances, c.maxRange)
+			if x.Timed() != c.timed || !slices.Equal(x.Instances(), c.instances) || x.MaxRange() != c.maxRange || x.LongestRange() != c.longest {
+				t.Errorf("timed %v, instances %v, ranges %v, %v; want %v, %v, %v, %v",
+					x.Timed(), x.Instances(), x.MaxRange(), x.LongestRange(), c.timed, c.instances, c.maxRange, c.longest)
 			}
 			if len(x.Selectors()) == 0 {
 				t.Error("no selectors")

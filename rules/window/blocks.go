@@ -40,6 +40,7 @@ func (s *source) apply(w *Window, b *Block, done *Applied) bool {
 		return false
 	}
 	s.status, s.statusAt = OK, t
+	s.asset.news++
 	if s.more != nil {
 		s.more.reason = ""
 	}
@@ -62,6 +63,7 @@ func (s *source) fail(b *Block, reason string, done *Applied) bool {
 	}
 	done.Failed++
 	s.status, s.statusAt = Failed, t
+	s.asset.news++
 	s.rarely().reason = reason
 	s.setInterval(b)
 	return true

@@ -51,6 +51,8 @@ type Standing struct {
 	// Newest is the time of the newest sample at or before Question.At of those of these series that had not ended by
 	// then; zero if there is none.
 	Newest time.Time
+	// Every is how often the series with that sample are reported; 0 where nobody says.
+	Every time.Duration
 }
 
 // settle is how long after an asset's first report a series that is not there may still come: slow samplers report at
@@ -65,6 +67,7 @@ type finding struct {
 	over    bool
 	unknown string
 	newest  int64
+	every   time.Duration
 }
 
 // Look says whether an alert's series are known to be well enough to judge the alert by. One unknown selector makes the
@@ -75,7 +78,9 @@ func (w *Window) Look(q Question) Standing {
 	missing := false
 	for _, sel := range q.Selectors {
 		f := w.seek(q, sel)
-		all.newest = max(all.newest, f.newest)
+		if f.newest > all.newest {
+			all.newest, all.every = f.newest, f.every
+		}
 		switch {
 		case f.live:
 			all.live = true
@@ -89,7 +94,7 @@ func (w *Window) Look(q Question) Standing {
 	}
 	st := Standing{State: Live}
 	if all.newest != never {
-		st.Newest = time.UnixMilli(all.newest).UTC()
+		st.Newest, st.Every = time.UnixMilli(all.newest).UTC(), all.every
 	}
 	switch {
 	case all.unknown != "":
@@ -181,8 +186,8 @@ func (f *finding) add(w *Window, s *source, slot int32, at time.Time, lookback t
 	if !ok && s.asset != nil && s.newest() == never {
 		return // nothing of it was kept
 	}
-	if ok && !value.IsStaleNaN(v) {
-		f.newest = max(f.newest, t)
+	if ok && !value.IsStaleNaN(v) && t > f.newest {
+		f.newest, f.every = t, s.interval
 	}
 	gone, why := w.judge(s, slot, at, lookback)
 	switch {

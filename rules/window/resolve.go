@@ -254,7 +254,9 @@ func (s *source) replan(w *Window) {
 	if p == s.plan {
 		return
 	}
+	w.index.mu.RLock() // whose places other assets' changes move
 	was := *s
+	w.index.mu.RUnlock()
 	s.plan, s.bands = p, make([]band, len(p.lanes))
 	newest := was.newest()
 	since := make([]int64, len(s.part.Series))

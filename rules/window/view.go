@@ -38,15 +38,16 @@ func (v View) Asset() Asset { return v.as.Asset }
 // itself.
 func (v View) Parts() []*Part { return v.as.parts }
 
-// Newest is the time of the newest live block of the asset, math.MinInt64 when there is none; Written parts do not count.
-func (v View) Newest() int64 {
+// Newest is the time of the newest live block of the asset, math.MinInt64 when there is none, and a number that grows with
+// every block that is the newest of its source, a failure too. What the house writes does not count.
+func (v View) Newest() (at int64, news uint64) {
 	newest := int64(never)
 	for _, s := range v.as.sources {
 		if s.status == OK && !s.part.house() {
 			newest = max(newest, s.statusAt)
 		}
 	}
-	return newest
+	return newest, v.as.news
 }
 
 // Column is the newest block of a part, one value for each of its live slots; stale markers stand where a series is not.
@@ -144,11 +145,3 @@ func (a *asset) arrange() {
 
 // Interval is how often the asset reports: the shortest of its sources' intervals, 0 if none said.
 func (v View) Interval() time.Duration { return v.as.interval() }
-
-// Said is the time of the newest block of a part, and how often one is due; 0 for what the house writes.
-func (v View) Said(part int) (t int64, every time.Duration) {
-	if s := v.as.order[part]; !s.written() {
-		return s.newest(), s.interval
-	}
-	return 0, 0
-}

@@ -124,6 +124,8 @@ type asset struct {
 	series  int
 	// turns counts the changes of parts.
 	turns uint64
+	// news counts the live blocks and failures that were the newest of their source.
+	news uint64
 	// first and received are when the first and the newest report came in, by the collector's clock.
 	first, received time.Time
 	down            bool

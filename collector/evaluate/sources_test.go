@@ -1,0 +1,168 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// probeOf is the layout of one probe's source.
+func probeOf(target string) *window.Layout {
+	return &window.Layout{ID: [32]byte{target[0]}, Series: []labels.Labels{labels.FromStrings("__name__", "probe_success", "target", target)}}
+}
+
+// probes reports what two probes of web1 see, each with a source of its own; nil leaves one out, a negative one has failed.
+func (h house) probes(seconds int, a, b *float64) {
+	var blocks []window.Block
+	for target, v := range map[string]*float64{"a": a, "b": b} {
+		if v == nil {
+			continue
+		}
+		one := window.Block{Source: "probe " + target, Kind: "blackbox", Interval: 10 * time.Second, At: at(seconds)}
+		if one.Status, one.Reason = window.Failed, "no right"; *v >= 0 {
+			one.Status, one.Reason, one.Layout, one.Values = window.OK, "", probeOf(target), []float64{*v}
+		}
+		blocks = append(blocks, one)
+	}
+	h.w.Apply(web1, at(seconds), blocks)
+}
+
+// TestAnotherSourcesAge: that one probe has stopped does not keep the alert of another from firing.
+func TestAnotherSourcesAge(t *testing.T) {
+	up, down, broken := 1.0, 0.0, -1.0
+	for name, other := range map[string]*float64{"missing": nil, "failed": &broken} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, "groups: [{name: g, rules: [{alert: Probe, expr: 'probe_success == 0', for: 20s}, {alert: Now, expr: 'probe_success == 0'}]}]")
+			arrive := func(seconds int, want string) {
+				t.Helper()
+				if err := h.Arrive(t.Context(), "web1"); err != nil {
+					t.Fatal(err)
+				}
+				if got := h.l.take(); got != want {
+					t.Errorf("at %d s: %q, want %q", seconds, got, want)
+				}
+			}
+			for s := 0; s < 100; s += 10 {
+				h.probes(s, &up, &up)
+				arrive(s, "")
+			}
+			for s := 100; s < 200; s += 10 {
+				h.probes(s, &up, other)
+				arrive(s, "")
+			}
+			h.probes(200, &down, other)
+			arrive(200, "200s Probe(web1) inactive>pending, 200s Now(web1) inactive>firing")
+			h.probes(210, &down, other)
+			arrive(210, "")
+			h.probes(220, &down, other)
+			arrive(220, "220s Probe(web1) pending>firing")
+		})
+	}
+}
+
+// TestASourceBehindTheOthers: what a source says anew is judged when it comes, also when others have said something since.
+func TestASourceBehindTheOthers(t *testing.T) {
+	h := newHouse(t, "groups: [{name: g, rules: [{alert: Probe, expr: 'probe_success == 0'}]}]")
+	up, down := 1.0, 0.0
+	h.probes(0, &up, &up)
+	h.probes(10, &up, nil)
+	if err := h.Arrive(t.Context(), "web1"); err != nil {
+		t.Fatal(err)
+	}
+	h.probes(5, nil, &down)
+	for range 2 { // once is enough
+		if err := h.Arrive(t.Context(), "web1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := h.l.take(), "10.001s Probe(web1) inactive>firing"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestARuleBeforeWhatItReads: a rule that stands before the recording rule it reads has read what was recorded last time. Where
+// that was made of what was not known it says nothing, although what is recorded after it is known again.
+func TestARuleBeforeWhatItReads(t *testing.T) {
+	h := newHouse(t, "groups: [{name: g, rules: [{alert: Before, expr: 'x:double == 18'}, {record: 'x:double', expr: x * 2}]}]")
+	h.arrive(0, 1, 0, "")
+	h.report(10, 9, 0)
+	h.apply(window.Block{At: at(11), Status: window.Failed, Reason: "no right"})
+	if err := h.Arrive(t.Context(), "web1"); err != nil {
+		t.Fatal(err)
+	}
+	h.arrive(20, 1, 0, "") // reads 18, of 11 s
+	h.arrive(30, 9, 0, "")
+	h.arrive(40, 9, 0, "40s Before(web1) inactive>firing")
+}
+
+// TestEverythingAtOnce: reports, queries for what is shown, assets that go down or away and reloads, all at the same time.
+func TestEverythingAtOnce(t *testing.T) {
+	h := newHouse(t, "", func(o *Options) { o.Now = time.Now; o.Interval = 20 * time.Millisecond })
+	texts := []string{
+		`groups: [{name: g, rules: [{record: r, expr: x * 2}, {alert: High, expr: r > 5, for: 10ms, keep_firing_for: 10ms}, {alert: Fleet, expr: 'sum(x) > 1'}, {alert: Al, expr: 'count(ALERTS) > 3'}]}]`,
+		`groups: [{name: g, interval: 1s, rules: [{record: r, expr: x * 3}, {alert: High, expr: r > 5}, {alert: Abs, expr: 'absent(z{instance="h1"})'}]}, {name: h, rules: [{alert: Avg, expr: 'avg_over_time(x[1m]) > 2', annotations: {s: '{{ query "sum(x)" }}'}}]}]`,
+	}
+	var books [][]rules.Group
+	for _, text := range texts {
+		g, err := rules.Load(map[string][]byte{"r.yml": []byte(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		books = append(books, g)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var reports, others sync.WaitGroup
+	others.Go(func() { _ = h.Run(ctx) })
+	for k := range 6 {
+		reports.Go(func() {
+			a := window.Asset{Name: fmt.Sprint("h", k), Customer: "c", Site: "s"}
+			for i := range 300 {
+				series, values := []labels.Labels{labels.FromStrings("__name__", "x")}, []float64{float64(i * k % 9)}
+				if i%3 == 0 {
+					series, values = append(series, labels.FromStrings("__name__", "x", "n", fmt.Sprint(i%5))), append(values, 3)
+				}
+				l := &window.Layout{ID: [32]byte{byte(len(series)), byte(i % 5), byte(i % 3)}, Series: series}
+				h.w.Apply(a, time.Now(), []window.Block{{
+					Source: "cpu", Kind: "node", Interval: time.Second, At: time.Now(), Status: window.OK, Layout: l, Values: values,
+				}})
+				_ = h.Arrive(ctx, a.Name)
+				if i%50 == 0 {
+					h.w.SetDown(a, time.Now())
+					h.Stir(a.Name)
+				}
+				if i%100 == 99 {
+					h.w.Forget(a.Name)
+				}
+			}
+		})
+	}
+	others.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			h.Load(books[i%2])
+		}
+	})
+	others.Go(func() {
+		for ctx.Err() == nil {
+			h.Alerts()
+			h.Groups()
+			h.Resolved()
+			h.programs()
+			h.w.Stats()
+		}
+	})
+	reports.Wait()
+	stop()
+	others.Wait()
+	for _, s := range h.Alerts() {
+		if s.Alert.State != rules.Pending && s.Alert.State != rules.Firing {
+			t.Errorf("%s is shown and is %s", s.Alert.Labels, s.Alert.State)
+		}
+	}
+}

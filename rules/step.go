@@ -188,10 +188,7 @@ func (r *Rule) found(ctx context.Context, in Input) (Active, error) {
 	out := make(Active, len(in.Result))
 	for _, smpl := range in.Result {
 		smpl.Metric = in.placed(smpl.Metric)
-		expand := r.expander(ctx, in, smpl)
-		notes := labels.NewScratchBuilder(r.Annotations.Len())
-		r.Annotations.Range(func(l labels.Label) { notes.Add(l.Name, expand(l.Name, l.Value)) })
-		a := Alert{Labels: r.labelsOf(ctx, in, smpl), Annotations: notes.Labels(), Value: Value(smpl.F)}
+		a := Alert{Labels: r.labelsOf(ctx, in, smpl), Annotations: r.AnnotationsOf(ctx, in, smpl), Value: Value(smpl.F)}
 		id := AlertID(r.Origin.ID, a.Labels)
 		if _, ok := out[id]; ok {
 			return nil, fmt.Errorf("%w: %s", ErrDuplicateLabels, a.Labels)
@@ -199,6 +196,24 @@ func (r *Rule) found(ctx context.Context, in Input) (Active, error) {
 		out[id] = a
 	}
 	return out, nil
+}
+
+// TellsValue tells whether an annotation may read the value of the result.
+func (r *Rule) TellsValue() bool {
+	tells := false
+	r.Annotations.Range(func(l labels.Label) {
+		tells = tells || strings.Contains(l.Value, "{{") && strings.Contains(strings.ToLower(l.Value), "value")
+	})
+	return tells
+}
+
+// AnnotationsOf are the annotations of the alert that a sample makes.
+func (r *Rule) AnnotationsOf(ctx context.Context, in Input, smpl promql.Sample) labels.Labels {
+	smpl.Metric = in.placed(smpl.Metric)
+	expand := r.expander(ctx, in, smpl)
+	notes := labels.NewScratchBuilder(r.Annotations.Len())
+	r.Annotations.Range(func(l labels.Label) { notes.Add(l.Name, expand(l.Name, l.Value)) })
+	return notes.Labels()
 }
 
 // labelsOf are the labels of the alert that a sample makes.

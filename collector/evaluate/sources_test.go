@@ -102,6 +102,18 @@ func TestARuleBeforeWhatItReads(t *testing.T) {
 	h.arrive(40, 9, 0, "40s Before(web1) inactive>firing")
 }
 
+// TestAnnotationsTellThePresentValue of an alert of which nothing but the value has changed for long.
+func TestAnnotationsTellThePresentValue(t *testing.T) {
+	h := newHouse(t, "groups: [{name: g, rules: [{alert: High, expr: x > 5, annotations: {summary: '{{ $labels.instance }} is at {{ $value }}'}}]}]")
+	h.arrive(0, 6, 0, "0s High(web1) inactive>firing")
+	for s := 10; s < 60; s += 10 {
+		h.arrive(s, float64(s), 0, "")
+	}
+	if a := h.Alerts(); len(a) != 1 || a[0].Alert.Value != 50 || a[0].Alert.Annotations.Get("summary") != "web1 is at 50" {
+		t.Errorf("%+v", a)
+	}
+}
+
 // TestEverythingAtOnce: reports, queries for what is shown, assets that go down or away and reloads, all at the same time.
 func TestEverythingAtOnce(t *testing.T) {
 	h := newHouse(t, "", func(o *Options) { o.Now = time.Now; o.Interval = 20 * time.Millisecond })

@@ -91,16 +91,19 @@ func (e *Evaluator) notable() []*asset {
 // localStandings are the alerts of the book, by rule.
 func (e *Evaluator) localStandings() map[string][]Standing {
 	out := map[string][]Standing{}
+	var moved []shownLane
 	for _, a := range e.notable() {
 		a.shown.Lock()
 		for i, s := range a.states {
 			if s != nil && len(s.active) > 0 {
 				id := a.book.rules[i].Origin.ID
 				out[id] = append(out[id], s.standing(a.book.rules[i].Origin)...)
+				moved = append(moved, a.moving(i)...)
 			}
 		}
 		a.shown.Unlock()
 	}
+	e.refresh(out, moved)
 	for _, all := range out {
 		slices.SortFunc(all, func(a, b Standing) int { return labels.Compare(a.Alert.Labels, b.Alert.Labels) })
 	}

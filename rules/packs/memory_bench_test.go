@@ -6,28 +6,92 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/watchbill/watchbill/rules"
 	"github.com/watchbill/watchbill/rules/packs"
 	"github.com/watchbill/watchbill/rules/window"
 )
 
-// linuxHost is what the agent reports of its test host: a layout for each of its samplers, by name.
-func linuxHost(b *testing.B) (names []string, layouts map[string]*window.Layout, series int) {
+// host is what a host reports: a layout for each of its samplers, by name.
+type host struct {
+	names   []string
+	layouts map[string]*window.Layout
+	series  int
+}
+
+func (h *host) add(sampler string, lbls labels.Labels) {
+	if h.layouts[sampler] == nil {
+		h.layouts[sampler] = &window.Layout{ID: [32]byte{byte(len(h.layouts) + 1)}}
+		h.names = append(h.names, sampler)
+	}
+	h.layouts[sampler].Series = append(h.layouts[sampler].Series, lbls)
+	h.series++
+}
+
+// testedHost has the series that the unit tests of a pack are about, each once whatever its host, ten times: as of ten disks,
+// sites or interfaces. Series of one prefix are one sampler's.
+func testedHost(b *testing.B, pack string) host {
+	b.Helper()
+	files, err := filepath.Glob(strings.TrimSuffix(pack, ".yml") + "*_test.yml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := host{layouts: map[string]*window.Layout{}}
+	p, seen := parser.NewParser(parser.Options{}), map[string]bool{}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var f struct {
+			Tests []struct {
+				InputSeries []struct{ Series string } `yaml:"input_series"`
+			}
+		}
+		if err := yaml.Unmarshal(text, &f); err != nil {
+			b.Fatal(err)
+		}
+		for _, test := range f.Tests {
+			for _, s := range test.InputSeries {
+				lbls, err := p.ParseMetric(s.Series)
+				if err != nil {
+					b.Fatal(err)
+				}
+				lbls = labels.NewBuilder(lbls).Del("instance", "customer", "site").Labels()
+				if seen[lbls.String()] {
+					continue
+				}
+				seen[lbls.String()] = true
+				prefix, _, _ := strings.Cut(lbls.Get("__name__"), "_")
+				for n := range 10 {
+					h.add(prefix, labels.NewBuilder(lbls).Set("n", strconv.Itoa(n)).Labels())
+				}
+			}
+		}
+	}
+	return h
+}
+
+// linuxHost is what the agent reports of its test host.
+func linuxHost(b *testing.B) host {
 	b.Helper()
 	f, err := os.Open("../../agent/sample/testdata/host.prom")
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	layouts = map[string]*window.Layout{}
+	h := host{layouts: map[string]*window.Layout{}}
 	p := parser.NewParser(parser.Options{})
 	in, name := bufio.NewScanner(f), ""
 	for in.Scan() {
@@ -44,14 +108,9 @@ func linuxHost(b *testing.B) (names []string, layouts map[string]*window.Layout,
 		if err != nil {
 			b.Fatal(err)
 		}
-		if layouts[name] == nil {
-			layouts[name] = &window.Layout{ID: [32]byte{byte(len(layouts) + 1)}}
-			names = append(names, name)
-		}
-		layouts[name].Series = append(layouts[name].Series, lbls)
-		series++
+		h.add(name, lbls)
 	}
-	return names, layouts, series
+	return h
 }
 
 // lookbacks are how far back selectors reach, and how many reach so far.
@@ -71,8 +130,9 @@ func lookbacks(sels []window.Selector) string {
 	return strings.Join(out, " ")
 }
 
-// BenchmarkBytesPerSeries is the memory of a window that 1,000 Linux hosts of one shape have reported to every 15 seconds
-// for two hours, with what each pack looks back on: as the runtime has it and as Stats says.
+// BenchmarkBytesPerSeries is the memory of a window that 1,000 hosts of one shape have reported to every 15 seconds for two
+// hours, with what each pack looks back on: as the runtime has it and as Stats says. Linux hosts, and for the packs of other
+// systems hosts with the series that their tests are about.
 func BenchmarkBytesPerSeries(b *testing.B) {
 	files, err := fs.Glob(packs.Files(), "*.yml")
 	if err != nil {
@@ -95,21 +155,24 @@ func BenchmarkBytesPerSeries(b *testing.B) {
 			b.Fatal(err)
 		}
 		sels := rules.Demand(groups)
+		h := linuxHost(b)
+		if name != "linux.yml" && name != "all" {
+			h = testedHost(b, name)
+		}
 		b.Run(name, func(b *testing.B) {
 			b.Logf("%d selectors look back %s", len(sels), lookbacks(sels))
 			for b.Loop() {
-				bytesPerSeries(b, sels)
+				bytesPerSeries(b, h, sels)
 			}
 		})
 	}
 }
 
-func bytesPerSeries(b *testing.B, sels []window.Selector) {
+func bytesPerSeries(b *testing.B, h host, sels []window.Selector) {
 	const assets, reports = 1000, 480
-	names, layouts, series := linuxHost(b)
 	chance := rand.New(rand.NewPCG(1, 1))
-	values := make([]float64, series)
-	blocks := make([]window.Block, len(names))
+	values := make([]float64, h.series)
+	blocks := make([]window.Block, len(h.names))
 	before := heap()
 	w := window.New(window.Options{})
 	w.SetDemand(sels)
@@ -120,21 +183,21 @@ func bytesPerSeries(b *testing.B, sels []window.Selector) {
 		}
 		for a := range assets {
 			from := 0
-			for k, name := range names {
-				n := len(layouts[name].Series)
+			for k, name := range h.names {
+				n := len(h.layouts[name].Series)
 				blocks[k] = window.Block{Source: name, Kind: "node", At: at.Add(time.Duration(chance.IntN(20)) * time.Millisecond),
-					Interval: 15 * time.Second, Status: window.OK, Layout: layouts[name], Values: values[from : from+n]}
+					Interval: 15 * time.Second, Status: window.OK, Layout: h.layouts[name], Values: values[from : from+n]}
 				from += n
 			}
 			w.Apply(window.Asset{Name: fmt.Sprintf("host%04d", a), Customer: "acme", Site: "hq"}, at, blocks)
 		}
 	}
 	after, st := heap(), w.Stats()
-	n := float64(assets * series)
+	n := float64(assets * h.series)
 	b.ReportMetric(float64(after-before)/n, "heap-B/series")
 	b.ReportMetric(float64(st.Bytes)/n, "stats-B/series")
 	b.ReportMetric(float64(st.Samples)/n, "samples/series")
-	b.ReportMetric(float64(series), "series/host")
+	b.ReportMetric(float64(h.series), "series/host")
 	runtime.KeepAlive(w)
 }
 

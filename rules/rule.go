@@ -16,6 +16,8 @@ import (
 type Group struct {
 	// File is the name the group was loaded under. Name is unique over all files.
 	File, Name string
+	// Line is where the group begins in its file.
+	Line int
 	// Interval is 0 where the file gives none.
 	Interval time.Duration
 	// QueryOffset is how much earlier than the evaluation its expressions look, so that late samples are seen.

@@ -61,7 +61,7 @@ func tolerateGroup(file string, g rulefmt.RuleGroup, p parser.Parser) (Group, er
 			Labels: labels.FromMap(lbls), Annotations: labels.FromMap(r.Annotations),
 			QueryOffset: out.QueryOffset, Limit: g.Limit,
 		}
-		reach, _ := analyse(expr) // of a fault it is refused elsewhere; what it reads is still known
+		reach := analyse(expr)
 		made.Selectors, made.written = reach.selectors, reach.written
 		made.Lookback = lookback(made.Selectors)
 		made.Origin = Origin{

@@ -95,7 +95,7 @@ func makeRule(g *Group, r rulefmt.Rule, expr parser.Expr) *Rule {
 	}
 	reach := analyse(expr)
 	out.Selectors, out.direct, out.written = reach.selectors, reach.selectors, reach.written
-	out.Lookback = lookback(out.Selectors)
+	out.Lookback, out.moving = lookback(out.Selectors), moves(out.Labels)
 	out.Origin = Origin{
 		ID: originID(g.Name, out.Name(), expr.String(), lbls), Group: g.Name, Name: out.Name(), Expr: expr.String(),
 		For: out.For,

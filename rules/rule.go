@@ -61,6 +61,8 @@ type Rule struct {
 	// written are the labels that the expression itself writes (label_replace, label_join, count_values, group_left):
 	// those of an alert may differ from those of the series it is about.
 	written map[string]bool
+	// moving: its labels may change while a result keeps its own; see moves.
+	moving bool
 	// missing is what SetMissing said.
 	missing Missing
 }

@@ -74,3 +74,27 @@ tests:
 		t.Errorf("failures of wrong programs: %q", got)
 	}
 }
+
+// TestTestsDoNotSpace: the verdicts are promtool's, which evaluates each rule at each evaluation_interval, at arrival too. In
+// the collector this rule is evaluated every two minutes.
+func TestTestsDoNotSpace(t *testing.T) {
+	const rule = "groups: [{name: g, rules: [{alert: Long, expr: 'max_over_time(a[400m]) > 4'}]}]"
+	const file = `rule_files: [r.yml]
+evaluation_interval: 1m
+tests:
+- interval: 1m
+  input_series:
+  - {series: 'a{instance="x"}', values: '0 5 0 0'}
+  alert_rule_test:
+  - {alertname: Long, eval_time: 0m, exp_alerts: []}
+  - {alertname: Long, eval_time: 1m, exp_alerts: [{exp_labels: {instance: x}}]}
+`
+	groups, err := Load(map[string][]byte{"r.yml": []byte(rule)})
+	if err != nil || groups[0].Rules[0].Spacing() != 2*time.Minute {
+		t.Fatalf("groups %v, error %v: want a rule that is evaluated every 2m", groups, err)
+	}
+	failures, err := RunTests(t.Context(), "t.yml", []byte(file), func(string) ([]byte, error) { return []byte(rule), nil })
+	if err != nil || len(failures) != 0 {
+		t.Errorf("failures %v, error %v", failures, err)
+	}
+}

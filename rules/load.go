@@ -24,7 +24,8 @@ func Load(files map[string][]byte) ([]Group, error) { return LoadOptions{}.Load(
 
 // Load parses files that work together, by name, connects alerts with the recording rules they read and places every rule
 // at arrival or on its group's timer. Groups come in the order of the files' names. The error joins one *Error for every
-// fault of every file, by file and line; the groups then are what has none, to look for more faults in and not to be used.
+// fault of every file, in the order of the files' names; the groups then are what has none, to look for more faults in and
+// not to be used.
 func (o LoadOptions) Load(files map[string][]byte) ([]Group, error) {
 	var groups []Group
 	var errs []error

@@ -121,6 +121,7 @@ func New(ctx context.Context, cfg Config, o Options) (*Collector, error) {
 
 // read reads what the configuration names: rules and fleet. It names every fault at once and changes nothing.
 func (c *Collector) read(cfg Config) ([]rules.Group, fleet.Directory, error) {
+	cfg.Evaluation.Interval = c.cfg.Evaluation.Interval // another takes effect at the next start, for subqueries too
 	groups, rulesErr := LoadRules(cfg)
 	directory := c.o.Directory
 	var fleetErr error

@@ -171,3 +171,23 @@ func TestAReloadThatIsWrongChangesNothing(t *testing.T) {
 		t.Errorf("%d credits", ack.Credits)
 	}
 }
+
+// A subquery without a step has that of the running collector's evaluation, at arrival as on a timer, until the next start.
+func TestSubqueriesKeepTheirStepOverAReload(t *testing.T) {
+	cfg := testConfig(t, "groups: [{name: g, rules: [{alert: A, expr: 'max_over_time(up[30m:]) == 0'}]}]")
+	cfg.Rules.Packs = false
+	s := newStage(t, cfg)
+	for _, interval := range []time.Duration{5 * time.Second, time.Second} { // 1,800 steps are too many for an arrival
+		cfg.Evaluation.Interval = policy.Duration(interval)
+		groups, err := LoadRules(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := groups[0].Rules[0].Arrival != nil, interval == 5*time.Second; got != want {
+			t.Errorf("started with %v: at arrival %v, want %v", interval, got, want)
+		}
+		if groups, _, err = s.read(cfg); err != nil || groups[0].Rules[0].Arrival == nil {
+			t.Errorf("reloaded with %v: at a timer, want the place that %v gives; error %v", interval, time.Duration(s.cfg.Evaluation.Interval), err)
+		}
+	}
+}

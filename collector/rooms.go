@@ -26,7 +26,8 @@ import (
 
 // This file is what the rooms ask of each other, answered in one line or a few.
 
-// LoadRules reads the shipped packs and the configured files together; the error names every fault of every file.
+// LoadRules reads the shipped packs and the configured files together; the error names every fault of every file. With an
+// error the groups are what has no fault, to look for more in and not to be used.
 func LoadRules(cfg Config) ([]rules.Group, error) {
 	files := map[string][]byte{}
 	if cfg.Rules.Packs {
@@ -56,7 +57,7 @@ func LoadRules(cfg Config) ([]rules.Group, error) {
 			}
 		}
 	}
-	groups, err := rules.Load(files)
+	groups, err := rules.LoadOptions{Interval: time.Duration(cfg.Evaluation.Interval)}.Load(files)
 	return groups, errors.Join(append(errs, err, rules.SetMissing(groups, cfg.Rules.Missing))...)
 }
 

@@ -53,7 +53,7 @@ func (r TicketRun) Run(ctx context.Context) (rules.TestReport, error) {
 	if err != nil {
 		return report, err
 	}
-	groups, err := rules.Load(contents)
+	groups, err := rules.LoadOptions{Interval: time.Duration(file.EvaluationInterval)}.Load(contents)
 	if err != nil {
 		return report, err
 	}

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -15,26 +14,25 @@ import (
 type reach struct {
 	selectors []window.Selector
 	written   map[string]bool
+	// fixed are selectors and subqueries with a fixed time behind @: they look back further every day, while the window
+	// keeps only what rules look back to.
+	fixed []parser.Expr
 }
 
-// errFixedTime: such an expression looks back further every day, while the window keeps only what rules look back to.
-var errFixedTime = errors.New("@ with a fixed time is not possible in a rule: want @ start(), @ end() or an offset")
-
-func analyse(expr parser.Expr) (reach, error) {
+func analyse(expr parser.Expr) reach {
 	out := reach{written: map[string]bool{}}
-	var fault error
 	parser.Inspect(expr, func(n parser.Node, path []parser.Node) error {
 		switch n := n.(type) {
 		case *parser.VectorSelector:
 			if n.Timestamp != nil {
-				fault = errFixedTime
+				out.fixed = append(out.fixed, n)
 			}
 			out.selectors = append(out.selectors, window.Selector{
 				Matchers: n.LabelMatchers, Absence: absence(n, path), Lookback: max(0, n.OriginalOffset+enclosing(path)),
 			})
 		case *parser.SubqueryExpr:
 			if n.Timestamp != nil {
-				fault = errFixedTime
+				out.fixed = append(out.fixed, n)
 			}
 		case *parser.Call:
 			if (n.Func.Name == "label_replace" || n.Func.Name == "label_join") && len(n.Args) > 1 {
@@ -55,7 +53,7 @@ func analyse(expr parser.Expr) (reach, error) {
 		}
 		return nil
 	})
-	return out, fault
+	return out
 }
 
 // enclosing is how far the ranges around a selector reach back from the evaluation.

@@ -3,6 +3,7 @@ package rules
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestTestsRunAtArrivalToo: a rule test is run in both ways in which rules are evaluated, and with series that a program
@@ -22,6 +23,7 @@ tests:
   - {alertname: High, eval_time: 3m, exp_alerts: [{exp_labels: {}}]}
   - {alertname: Gone, eval_time: 3m, exp_alerts: [{exp_labels: {instance: z}}]}
   - {alertname: Twice, eval_time: 2m, exp_alerts: [{exp_labels: {instance: x, customer: acme}}, {exp_labels: {}}, {exp_labels: {instance: y}}]}
+  - {alertname: Step, eval_time: 5m, exp_alerts: [{exp_labels: {instance: x}}]}
   promql_expr_test:
   - {expr: 'a:twice', eval_time: 4m, exp_samples: [{labels: 'a:twice', value: 14}, {labels: 'a:twice{instance="y"}', value: 2}]}
 `
@@ -31,6 +33,7 @@ tests:
   - {record: "a:twice", expr: a * 2}
   - {alert: High, expr: 'sum by (instance) (a) > 4'}
   - {alert: Gone, expr: 'absent(a{instance="z"})'}
+  - {alert: Step, expr: 'count_over_time(b[3m:]) == 3'}
   - {alert: Twice, expr: '{__name__="a:twice"} == 2 * a'}
 `
 	run := func(rules string, at func(TestBed) Evaluation) string {
@@ -48,7 +51,7 @@ tests:
 	if got := run(good, nil); got != "" {
 		t.Errorf("failures: %s", got)
 	}
-	groups, err := Load(map[string][]byte{"r.yml": []byte(good)})
+	groups, err := LoadOptions{Interval: time.Minute}.Load(map[string][]byte{"r.yml": []byte(good)})
 	if err != nil || len(Spread(groups)) != 0 {
 		t.Fatalf("on a timer: %v, %v", Spread(groups), err)
 	}
@@ -69,5 +72,29 @@ tests:
 	}
 	if got := run(good, wrong); !strings.Contains(got, "alert High at 3m") {
 		t.Errorf("failures of wrong programs: %q", got)
+	}
+}
+
+// TestTestsDoNotSpace: the verdicts are promtool's, which evaluates each rule at each evaluation_interval, at arrival too. In
+// the collector this rule is evaluated every two minutes.
+func TestTestsDoNotSpace(t *testing.T) {
+	const rule = "groups: [{name: g, rules: [{alert: Long, expr: 'max_over_time(a[400m]) > 4'}]}]"
+	const file = `rule_files: [r.yml]
+evaluation_interval: 1m
+tests:
+- interval: 1m
+  input_series:
+  - {series: 'a{instance="x"}', values: '0 5 0 0'}
+  alert_rule_test:
+  - {alertname: Long, eval_time: 0m, exp_alerts: []}
+  - {alertname: Long, eval_time: 1m, exp_alerts: [{exp_labels: {instance: x}}]}
+`
+	groups, err := Load(map[string][]byte{"r.yml": []byte(rule)})
+	if err != nil || groups[0].Rules[0].Spacing() != 2*time.Minute {
+		t.Fatalf("groups %v, error %v: want a rule that is evaluated every 2m", groups, err)
+	}
+	failures, err := RunTests(t.Context(), "t.yml", []byte(file), func(string) ([]byte, error) { return []byte(rule), nil })
+	if err != nil || len(failures) != 0 {
+		t.Errorf("failures %v, error %v", failures, err)
 	}
 }

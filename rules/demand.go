@@ -23,7 +23,7 @@ func Demand(groups []Group) []window.Selector {
 			for _, texts := range []labels.Labels{r.Labels, r.Annotations} {
 				texts.Range(func(l labels.Label) {
 					for _, expr := range queries(p, l.Value) {
-						if found, err := analyse(expr); err == nil { // else it fails when it is asked
+						if found := analyse(expr); len(found.fixed) == 0 { // else it fails when it is asked
 							out = append(out, offset(r, found.selectors)...)
 						}
 					}

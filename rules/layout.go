@@ -1,32 +1,14 @@
 package rules
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 )
-
-// layout is where things stand in a rule file. The YAML decoder's own messages know neither group nor rule, so what it
-// would refuse is looked for here first.
-type layout struct {
-	file   string
-	groups []groupLayout
-}
-
-type groupLayout struct {
-	name  string
-	rules []ruleLayout
-}
-
-type ruleLayout struct {
-	line int
-	expr *yaml.Node
-}
 
 // kind is what a key's value must be.
 type kind uint8
@@ -51,61 +33,6 @@ var (
 	}
 )
 
-// layoutReader collects faults while it walks a file.
-type layoutReader struct {
-	file, group, rule string
-	errs              []error
-}
-
-func (r *layoutReader) fault(n *yaml.Node, format string, args ...any) {
-	r.errs = append(r.errs, &Error{File: r.file, Line: n.Line, Group: r.group, Rule: r.rule, Err: fmt.Errorf(format, args...)})
-}
-
-func readLayout(file string, content []byte) (*layout, []error) {
-	r := &layoutReader{file: file}
-	out := &layout{file: file}
-	dec := yaml.NewDecoder(strings.NewReader(string(content)))
-	var doc yaml.Node
-	switch err := dec.Decode(&doc); {
-	case errors.Is(err, io.EOF): // an empty file has no groups
-		return out, nil
-	case err != nil:
-		return nil, []error{&Error{File: file, Err: err}}
-	}
-	var second yaml.Node
-	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
-		r.fault(&second, "a second YAML document: want one per file, the rest would not be read")
-	}
-	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
-		return out, r.errs
-	}
-	top := r.keys(doc.Content[0], "the file", fileKeys)
-	if n := top["groups"]; n != nil {
-		for _, g := range n.Content {
-			out.groups = append(out.groups, r.readGroup(g))
-		}
-	}
-	return out, r.errs
-}
-
-func (r *layoutReader) readGroup(n *yaml.Node) groupLayout {
-	r.group, r.rule = name(n, "name"), ""
-	defer func() { r.group, r.rule = "", "" }()
-	out := groupLayout{name: r.group}
-	keys := r.keys(n, "a group", groupKeys)
-	if rules := keys["rules"]; rules != nil {
-		for i, x := range rules.Content {
-			x = resolve(x)
-			r.rule = name(x, "alert") + name(x, "record")
-			if r.rule == "" {
-				r.rule = fmt.Sprintf("#%d", i+1)
-			}
-			out.rules = append(out.rules, ruleLayout{line: x.Line, expr: r.keys(x, "a rule", ruleKeys)["expr"]})
-		}
-	}
-	return out
-}
-
 func resolve(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -123,37 +50,81 @@ func name(n *yaml.Node, key string) string {
 	return ""
 }
 
-// keys checks a mapping's keys and their values, and returns the values that are right.
-func (r *layoutReader) keys(n *yaml.Node, what string, want map[string]kind) map[string]*yaml.Node {
-	n = resolve(n)
+// entry is a key of a mapping and its value.
+type entry struct {
+	key, value *yaml.Node
+	// bad: the value is not of the key's kind, which is a fault already.
+	bad bool
+}
+
+// text is what a scalar says; "" where there is none.
+func (e entry) text() string {
+	var s string
+	if e.value == nil || e.bad || e.value.Decode(&s) != nil {
+		return ""
+	}
+	return s
+}
+
+// keys checks a mapping's keys and their values. It returns those that are known and have a value; nil for no mapping.
+func (r *reader) keys(n *yaml.Node, what string, want map[string]kind) map[string]entry {
 	if n.Kind != yaml.MappingNode {
 		r.fault(n, "%s: want a mapping with keys of %s", what, known(want))
 		return nil
 	}
-	out := map[string]*yaml.Node{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, v := n.Content[i], resolve(n.Content[i+1])
+	out := map[string]entry{}
+	r.pairs(n, what, func(key, v *yaml.Node) {
 		k, ok := want[key.Value]
 		switch {
 		case !ok:
 			r.fault(key, "unknown key %q in %s: want one of %s", key.Value, what, known(want))
-		case out[key.Value] != nil:
-			r.fault(key, "key %q twice in %s: want it once", key.Value, what)
-		case v.Tag == "!!null":
-		default:
-			out[key.Value] = v
+		case v.Tag != "!!null":
+			before := len(r.errs)
 			r.check(key.Value, v, k)
+			out[key.Value] = entry{key: key, value: v, bad: len(r.errs) > before}
 		}
-	}
+	})
 	return out
 }
 
-func (r *layoutReader) check(key string, v *yaml.Node, k kind) {
+// pairs calls fn for every key of a mapping, those that are merged into it (<<) and that it has not itself included.
+func (r *reader) pairs(n *yaml.Node, what string, fn func(key, v *yaml.Node)) {
+	seen, merged := map[string]bool{}, map[*yaml.Node]bool{}
+	var walk func(n *yaml.Node, own bool)
+	walk = func(n *yaml.Node, own bool) {
+		merged[n] = true
+		var others []*yaml.Node
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, v := resolve(n.Content[i]), resolve(n.Content[i+1])
+			switch {
+			case key.Tag == "!!merge" && v.Kind == yaml.SequenceNode:
+				others = append(others, v.Content...)
+			case key.Tag == "!!merge":
+				others = append(others, v)
+			case !seen[key.Value]:
+				seen[key.Value] = true
+				fn(key, v)
+			case own:
+				r.fault(key, "key %q twice in %s: want it once", key.Value, what)
+			}
+		}
+		for _, m := range others {
+			switch m = resolve(m); {
+			case m.Kind != yaml.MappingNode:
+				r.fault(m, "<< in %s: want a mapping whose keys are merged", what)
+			case !merged[m]:
+				walk(m, false)
+			}
+		}
+	}
+	walk(n, true)
+}
+
+func (r *reader) check(key string, v *yaml.Node, k kind) {
 	switch k {
 	case list:
 		if v.Kind != yaml.SequenceNode {
 			r.fault(v, "%s: want a list", key)
-			v.Content = nil
 		}
 	case textMap:
 		r.checkStrings(key, v)
@@ -167,27 +138,31 @@ func (r *layoutReader) check(key string, v *yaml.Node, k kind) {
 			r.fault(v, "%s: %q is not a duration: want one like 30s, 5m or 1h30m", key, v.Value)
 		}
 	default:
-		if v.Kind != yaml.ScalarNode {
-			r.fault(v, "%s: want a text", key)
-		}
+		r.checkString(key, v)
 	}
 }
 
-func (r *layoutReader) checkStrings(key string, v *yaml.Node) {
+func (r *reader) checkStrings(key string, v *yaml.Node) {
 	if v.Kind != yaml.MappingNode {
 		r.fault(v, "%s: want a mapping of names to texts", key)
 		return
 	}
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(v.Content); i += 2 {
-		k := v.Content[i]
-		if seen[k.Value] {
-			r.fault(k, "%s: %q twice: want it once", key, k.Value)
+	r.pairs(v, key, func(k, x *yaml.Node) {
+		if r.checkString(key, k); x.Tag != "!!null" {
+			r.checkString(fmt.Sprintf("%s: %q", key, k.Value), x)
 		}
-		seen[k.Value] = true
-		if x := resolve(v.Content[i+1]); x.Kind != yaml.ScalarNode {
-			r.fault(x, "%s: %q: want a text", key, k.Value)
-		}
+	})
+}
+
+func (r *reader) checkString(what string, v *yaml.Node) {
+	var s string
+	switch {
+	case v.Kind != yaml.ScalarNode:
+		r.fault(v, "%s: want a text", what)
+	case v.Decode(&s) != nil:
+		r.fault(v, "%s: %q is no text that can be read as %s: want it in quotes", what, v.Value, v.Tag)
+	case !utf8.ValidString(s):
+		r.fault(v, "%s: %q is not UTF-8: want a text", what, s)
 	}
 }
 

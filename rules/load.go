@@ -12,31 +12,43 @@ import (
 	"github.com/watchbill/watchbill/rules/window"
 )
 
+// LoadOptions say what rules mean beside what is written in them.
+type LoadOptions struct {
+	// Interval is the time between two evaluations on a timer, and so the step of subqueries that have none (x[1h:]). Where
+	// it is 0, these are evaluated on a timer.
+	Interval time.Duration
+}
+
+// Load is LoadOptions.Load with the defaults.
+func Load(files map[string][]byte) ([]Group, error) { return LoadOptions{}.Load(files) }
+
 // Load parses files that work together, by name, connects alerts with the recording rules they read and places every rule
-// at arrival or on its group's timer. Groups come in the order of the files' names. The error joins every fault of every file.
-func Load(files map[string][]byte) ([]Group, error) {
+// at arrival or on its group's timer. Groups come in the order of the files' names. The error joins one *Error for every
+// fault of every file, in the order of the files' names; the groups then are what has none, to look for more faults in and
+// not to be used.
+func (o LoadOptions) Load(files map[string][]byte) ([]Group, error) {
 	var groups []Group
 	var errs []error
-	first := map[string]string{}
+	first := map[string]Group{}
 	for _, file := range slices.Sorted(maps.Keys(files)) {
-		gs, err := Parse(file, files[file])
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, g := range gs {
-			if other, ok := first[g.Name]; ok {
-				err := fmt.Errorf("%s has a group of this name too: want names that are unique over all files", other)
-				errs = append(errs, &Error{File: file, Group: g.Name, Err: err})
+		found, err := Parse(file, files[file])
+		errs = append(errs, err)
+		for _, g := range found {
+			other, ok := first[g.Name]
+			switch {
+			case ok && g.Name != "" && other.File != file: // Parse found those of one file
+				errs = append(errs, &Error{File: file, Line: g.Line, Group: g.Name, Err: fmt.Errorf(
+					"%s:%d has a group of this name too: want names that are unique over all files; rename one", other.File, other.Line)})
+			case !ok:
+				first[g.Name] = g
 			}
-			first[g.Name] = file
+			groups = append(groups, g)
 		}
-		groups = append(groups, gs...)
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return groups, err
 	}
-	place(groups)
+	o.place(groups)
 	connect(groups)
 	return groups, nil
 }

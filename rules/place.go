@@ -14,13 +14,13 @@ const instanceLabel = "instance"
 
 // place decides for each rule where it is evaluated: at arrival when it speaks about one asset at a time and reads nothing
 // that is made on a timer, otherwise on its group's timer. Rule.Timer says which sub-expression decided that.
-func place(groups []Group) {
+func (o LoadOptions) place(groups []Group) {
 	var all []*Rule
 	for _, g := range groups {
 		all = append(all, g.Rules...)
 	}
 	for _, r := range all {
-		r.Arrival, r.Timer = program.Prepare(r.Expr)
+		r.Arrival, r.Timer = program.Options{Step: o.Interval}.Prepare(r.Expr)
 		if r.Labels.Has(instanceLabel) {
 			r.sendToTimer(r.Expr, "the rule's labels set instance, so that its results are not about the asset whose samples they were made of")
 		}

@@ -70,6 +70,20 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// TestSubqueriesHaveAStep at arrival where it is known how often rules on timers are evaluated.
+func TestSubqueriesHaveAStep(t *testing.T) {
+	files := map[string][]byte{"r.yml": []byte("groups: [{name: g, rules: [{alert: A, expr: 'max_over_time(a[1h:]) > 1'}]}]")}
+	for interval, want := range map[time.Duration]bool{0: false, 5 * time.Second: true, time.Second: false} {
+		groups, err := LoadOptions{Interval: interval}.Load(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := groups[0].Rules[0].Arrival != nil; got != want {
+			t.Errorf("evaluated every %v: at arrival %v, want %v", interval, got, want)
+		}
+	}
+}
+
 func TestBelow(t *testing.T) {
 	for expr, want := range map[string]bool{
 		`a < 1`: true, `a <= 1`: true, `a > 1`: false, `a == 0`: false, `a`: false, `(a / b < 0.1) and c > 5`: true,
@@ -108,7 +122,9 @@ func TestPublicRulesAreJudgedAtArrival(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		groups, err := Load(map[string][]byte{"r.yml": fmt.Appendf(nil, "groups: [{name: g, rules: [{alert: A, expr: %s}]}]", text)})
+		groups, err := LoadOptions{Interval: 5 * time.Second}.Load(map[string][]byte{
+			"r.yml": fmt.Appendf(nil, "groups: [{name: g, rules: [{alert: A, expr: %s}]}]", text),
+		})
 		if err != nil {
 			t.Errorf("%s: %s does not load: %v", x.Alert, x.Expr, err)
 			continue

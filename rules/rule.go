@@ -16,6 +16,8 @@ import (
 type Group struct {
 	// File is the name the group was loaded under. Name is unique over all files.
 	File, Name string
+	// Line is where the group begins in its file.
+	Line int
 	// Interval is 0 where the file gives none.
 	Interval time.Duration
 	// QueryOffset is how much earlier than the evaluation its expressions look, so that late samples are seen.
@@ -59,6 +61,10 @@ type Rule struct {
 	// written are the labels that the expression itself writes (label_replace, label_join, count_values, group_left):
 	// those of an alert may differ from those of the series it is about.
 	written map[string]bool
+	// moving: its labels may change while a result keeps its own; see moves.
+	moving bool
+	// telling is that of its annotations.
+	telling bool
 	// missing is what SetMissing said.
 	missing Missing
 }

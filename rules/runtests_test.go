@@ -132,7 +132,7 @@ func TestRunTestsThatCannotRun(t *testing.T) {
 		{"order twice", "group_eval_order:\n- a\n- a", `tests.yml:3: group_eval_order: "a" twice`},
 		{"not YAML", "tests: [", "tests.yml: yaml: line 1"},
 		{"no such rule file", "rule_files: [none.yml, gone.yml]" + one, "tests.yml: rule_files: open gone.yml: file does not exist\ntests.yml: rule_files: open none.yml"},
-		{"broken rule file", "rule_files: [broken.yml]" + one, `broken.yml:1: group "g": rule "A"`},
+		{"broken rule file", "rule_files: [broken.yml]" + one, `broken.yml:1:50: group "g": rule "A"`},
 		{"pattern", "rule_files: ['*.yml']", `"*.yml" is a pattern: name each file`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestRunTestsWarns(t *testing.T) {
 		{"empty", "", "no test was run"},
 		{"no tests", "rule_files: [broken.yml]", "no test was run"},
 		{"no rule file", "rule_files: [gone.yml]\ntests: [{}]", `rule_files: no file is named "gone.yml": its rules are not tested`},
-		{"groups of one name", "rule_files: ['*']\ntests: [{}]", `the collector would refuse these rules: b.yml: group "g": a.yml has a group of this name too`},
+		{"groups of one name", "rule_files: ['*']\ntests: [{}]", `the collector would refuse these rules: b.yml:1: group "g": a.yml:1 has a group of this name too`},
 		{"a line break in a series", "tests:\n- input_series:\n  - series: up\n    values: |\n      1x5\n", "tests.yml:3: test \"unnamed#0\": input_series[0]: a line break ends the series"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -166,11 +164,7 @@ func (r *Rule) sought(lbls labels.Labels) labels.Labels {
 // IDs are the AlertIDs of the result, in its order. They are nil when the rule's labels may change while the result keeps
 // its own: when their templates read its value, the clock or other series.
 func (r *Rule) IDs(ctx context.Context, in Input) []string {
-	moving := false
-	r.Labels.Range(func(l labels.Label) {
-		moving = moving || strings.Contains(l.Value, "{{") && movingWords.MatchString(l.Value)
-	})
-	if moving {
+	if r.moving {
 		return nil
 	}
 	ids := make([]string, len(in.Result))
@@ -179,9 +173,6 @@ func (r *Rule) IDs(ctx context.Context, in Input) []string {
 	}
 	return ids
 }
-
-// movingWords are what makes a template of a label depend on more than the labels of the result.
-var movingWords = regexp.MustCompile(`[$.][vV]alue|query|now|toTime`)
 
 // found is the alerts that the result makes, without a state.
 func (r *Rule) found(ctx context.Context, in Input) (Active, error) {
@@ -198,14 +189,8 @@ func (r *Rule) found(ctx context.Context, in Input) (Active, error) {
 	return out, nil
 }
 
-// TellsValue tells whether an annotation may read the value of the result.
-func (r *Rule) TellsValue() bool {
-	tells := false
-	r.Annotations.Range(func(l labels.Label) {
-		tells = tells || strings.Contains(l.Value, "{{") && strings.Contains(strings.ToLower(l.Value), "value")
-	})
-	return tells
-}
+// Telling tells whether an annotation may change while a result keeps its labels.
+func (r *Rule) Telling() bool { return r.telling }
 
 // AnnotationsOf are the annotations of the alert that a sample makes.
 func (r *Rule) AnnotationsOf(ctx context.Context, in Input, smpl promql.Sample) labels.Labels {

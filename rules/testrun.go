@@ -87,7 +87,7 @@ func (r TestRun) Run(ctx context.Context) (TestReport, error) {
 			continue
 		}
 		if len(report.Tests) == 0 { // as in promtool, rules that no test needs may be wrong
-			if groups, err = r.load(&files, names, file.GroupEvalOrder); err != nil {
+			if groups, err = r.load(&files, names, &file); err != nil {
 				return report, err
 			}
 			report.Warnings = files.Warnings
@@ -123,14 +123,14 @@ func (r TestRun) perform(ctx context.Context, file *testFile, t *testGroup, grou
 	return failures
 }
 
-// load reads the rules and puts their groups into the order of evaluation. Groups that order does not name are evaluated
+// load reads the rules and puts their groups into the order of evaluation. Groups that the file does not name are evaluated
 // with its first, as in promtool, but one after another as they stand in their files.
-func (r TestRun) load(files *RuleFiles, names, order []string) ([]Group, error) {
+func (r TestRun) load(files *RuleFiles, names []string, file *testFile) ([]Group, error) {
 	contents, err := files.Read(names)
 	if err != nil {
 		return nil, err
 	}
-	groups, err := Load(contents)
+	groups, err := LoadOptions{Interval: time.Duration(file.EvaluationInterval)}.Load(contents)
 	if err != nil {
 		var taken error
 		if groups, taken = tolerate(contents, r.IgnoreUnknownFields); taken != nil {
@@ -138,7 +138,7 @@ func (r TestRun) load(files *RuleFiles, names, order []string) ([]Group, error) 
 		}
 		files.warn("the collector would refuse these rules: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
-	place := func(g Group) int { return max(0, slices.Index(order, g.Name)) }
+	place := func(g Group) int { return max(0, slices.Index(file.GroupEvalOrder, g.Name)) }
 	slices.SortStableFunc(groups, func(a, b Group) int { return place(a) - place(b) })
 	return groups, nil
 }

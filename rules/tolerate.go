@@ -61,9 +61,9 @@ func tolerateGroup(file string, g rulefmt.RuleGroup, p parser.Parser) (Group, er
 			Labels: labels.FromMap(lbls), Annotations: labels.FromMap(r.Annotations),
 			QueryOffset: out.QueryOffset, Limit: g.Limit,
 		}
-		reach, _ := analyse(expr) // of a fault it is refused elsewhere; what it reads is still known
+		reach := analyse(expr)
 		made.Selectors, made.written = reach.selectors, reach.written
-		made.Lookback = lookback(made.Selectors)
+		made.Lookback, made.moving = lookback(made.Selectors), moves(made.Labels)
 		made.Origin = Origin{
 			ID: originID(file+";"+g.Name, made.Name(), expr.String(), lbls), Group: g.Name, Name: made.Name(),
 			Expr: expr.String(), For: made.For,

@@ -75,12 +75,13 @@ func readable(file string) bool {
 }
 
 func newCheckRulesCmd() *cobra.Command {
-	var lint, explain bool
-	interval := 15 * time.Second
+	var explain bool
+	var c rulesCheck
+	reports, step := 15*time.Second, time.Duration(collector.DefaultConfig().Evaluation.Interval)
 	cmd := &cobra.Command{
 		Use: "rules FILE…", Short: "Check Prometheus rule files",
 		Long: `Checks rule files together, as the collector would load them: syntax, expressions, templates, names. Every fault is
-named with its file, line, group and rule.
+named with its file, line, group and rule, and within an expression with its column.
 
 A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. It also warns of
 what makes a poor ticket: a severity nobody knows, no service, no system, no summary. With --lint these are faults too.
@@ -92,24 +93,12 @@ group's timer, and which part of the expression decided that.`,
   watchbill check rules --lint rules/packs/linux.yml`,
 		Args: takesSome("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			groups, err := loadRules(args)
+			groups, err := c.run(cmd, args, rules.LoadOptions{Interval: step})
 			if err != nil {
-				return say(cmd, err)
-			}
-			faults := 0
-			for _, f := range rules.Check(groups, rules.CheckOptions{}) {
-				word := "warning: "
-				if f.Fault || lint {
-					word = ""
-					faults++
-				}
-				fmt.Fprintln(safeWriter{cmd.ErrOrStderr()}, word+clean(f.String()))
-			}
-			if faults > 0 {
-				return errSaid
+				return err
 			}
 			if explain {
-				explainRules(screenOf(cmd), rules.Explain(groups, interval))
+				explainRules(screenOf(cmd), rules.Explain(groups, reports))
 			}
 			n := 0
 			for _, g := range groups {
@@ -124,10 +113,40 @@ group's timer, and which part of the expression decided that.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&lint, "lint", false, "warnings are faults")
+	cmd.Flags().BoolVar(&c.lint, "lint", false, "warnings are faults")
 	cmd.Flags().BoolVar(&explain, "explain", false, "say of every rule where it is evaluated and why")
-	cmd.Flags().DurationVar(&interval, "interval", interval, "how often assets report, for --explain")
+	cmd.Flags().DurationVar(&reports, "interval", reports, "how often assets report, for --explain")
+	cmd.Flags().DurationVar(&step, "evaluation-interval", step, "the collector's evaluation.interval, for --explain: the step of subqueries without one")
 	return cmd
+}
+
+// rulesCheck looks for faults in rule files.
+type rulesCheck struct {
+	// lint makes faults of warnings.
+	lint bool
+}
+
+// run prints what is wrong and gives the rules when none of it is a fault. What cannot be read hides nothing of the rest.
+func (c rulesCheck) run(cmd *cobra.Command, files []string, o rules.LoadOptions) ([]rules.Group, error) {
+	groups, err := loadRules(files, o)
+	bad := false
+	if err = errors.Join(err, rules.SetMissing(groups, rules.Freeze)); err != nil {
+		if err := say(cmd, err); !errors.Is(err, errSaid) {
+			return nil, err
+		}
+		bad = true
+	}
+	for _, f := range rules.Check(groups, rules.CheckOptions{}) {
+		word := "warning: "
+		if f.Fault || c.lint {
+			word, bad = "", true
+		}
+		fmt.Fprintln(safeWriter{cmd.ErrOrStderr()}, word+clean(f.String()))
+	}
+	if bad {
+		return nil, errSaid
+	}
+	return groups, nil
 }
 
 // explainRules says of every rule where it is evaluated, with totals.
@@ -154,8 +173,9 @@ func explainRules(out screen, all []rules.Explanation) {
 	fmt.Fprintf(out.w, "%d at arrival, %d on a timer.\n", arrival, len(all)-arrival)
 }
 
-// loadRules reads and parses rule files together; it names every file that cannot be read and every fault.
-func loadRules(files []string) ([]rules.Group, error) {
+// loadRules reads and parses rule files together; it names every file that cannot be read and every fault. With an error the
+// groups are what has none.
+func loadRules(files []string, o rules.LoadOptions) ([]rules.Group, error) {
 	contents := map[string][]byte{}
 	var errs []error
 	for _, file := range files {
@@ -166,7 +186,7 @@ func loadRules(files []string) ([]rules.Group, error) {
 		}
 		contents[file] = b
 	}
-	groups, err := rules.Load(contents)
+	groups, err := o.Load(contents)
 	return groups, errors.Join(append(errs, err)...)
 }
 

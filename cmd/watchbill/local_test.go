@@ -79,6 +79,8 @@ groups:
 	poor := write("poor.yml", "groups:\n- name: p\n  rules:\n  - alert: Poor\n    expr: up == 0\n")
 	unowned := write("unowned.yml", "groups:\n- name: u\n  rules:\n  - alert: Unowned\n    expr: up == 0\n    labels: {system: printer}\n")
 	broken := write("broken.yml", "groups:\n- name: b\n  rules:\n  - alert: One\n    expr: up ==\n  - alert: Two\n    expr: sum(\n")
+	frozen := write("frozen.yml", "groups:\n- name: f\n  rules:\n  - alert: Frozen\n    expr: up == 0\n    labels: {watchbill_missing: melt}\n")
+	subquery := write("subquery.yml", "groups:\n- name: s\n  rules:\n  - alert: Sub\n    expr: max_over_time(up[1h:]) == 0\n")
 	test := func(name, alert string) string {
 		return write(name, `
 rule_files: [good.yml]
@@ -99,7 +101,7 @@ tests:
 	receivers := "receivers:\n- {name: desk, webhook: {url: 'http://desk.example', secret_file: /nowhere/a}}\n" +
 		"- {name: pager, webhook: {url: 'http://pager.example', secret_file: /nowhere/b}}\n"
 	unownedConfig := write("unownedc.yml", "rules:\n  files: [unowned.yml, poor.yml]\n")
-	worseConfig := write("worse.yml", "rules:\n  files: [broken.yml]\nfleet:\n  directory: nowhere\n"+receivers)
+	worseConfig := write("worse.yml", "rules:\n  files: [broken.yml, unowned.yml]\nfleet:\n  directory: nowhere\n"+receivers)
 	worstConfig := write("worst.yml", "storage: {path: ''}\nfleet: {directory: nowhere}\n"+receivers)
 	badTest := write("badkey_test.yml", "tests:\n- intervall: 1m\n")
 
@@ -116,7 +118,13 @@ tests:
 		{"poor rules, lint", []string{"check", "rules", "--lint", poor}, 1, []string{poor, "severity"}},
 		{"a system nobody knows", []string{"check", "rules", good, unowned}, 1,
 			[]string{"\n" + unowned + ":4: ", `label "system" is "printer": want one of client-device`, "warning: " + unowned}},
-		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", "\n" + broken + ":7: "}},
+		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", "\n" + broken + ":7:15: "}},
+		{"every fault of every file", []string{"check", "rules", broken, unowned, frozen}, 1, []string{
+			broken + ":5:16: ", "\n" + broken + ":7:15: ", "\n" + unowned + ":4: ", `label "system" is "printer"`,
+			"\n" + frozen + ":4: ", `label "watchbill_missing" is "melt"`}},
+		{"a subquery without a step", []string{"check", "rules", "--explain", subquery}, 0, []string{"arrival  Sub  ("}},
+		{"a subquery of too many steps", []string{"check", "rules", "--explain", "--evaluation-interval", "1s", subquery}, 0,
+			[]string{"timer    Sub  (a subquery of 3600 steps"}},
 		{"no file", []string{"check", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"watchbill: read rules: open "}},
 		{"no argument", []string{"check", "rules"}, 2, []string{"FILE is missing"}},
 		{"tests pass", []string{"test", "rules", passes}, 0, []string{passes + ": passed (1 test)"}},
@@ -126,7 +134,7 @@ tests:
 		{"a configuration whose rules have a system nobody knows", []string{"check", "config", unownedConfig}, 1,
 			[]string{unowned + `:4: group "u": rule "Unowned": label "system" is "printer"`}},
 		{"misspelt key", []string{"check", "config", badConfig}, 1, []string{`bad.yml: line 2: unknown key "fils"`}},
-		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", "nowhere",
+		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", `label "system" is "printer"`, "nowhere",
 			"watchbill: webhook desk: read secret_file", "watchbill: webhook pager: read secret_file"}},
 		{"values and what it names", []string{"check", "config", worstConfig}, 1, []string{"storage.path: must name", "nowhere", "webhook desk: "}},
 		{"misspelt test", []string{"test", "rules", badTest}, 1, []string{badTest + `:2: tests[0]: unknown key "intervall": want one of alert_rule_test`}},

@@ -30,7 +30,11 @@ func newTestRulesCmd() *cobra.Command {
 		Long: `Runs unit tests in the format of "promtool test rules": series are written down, rules run over them, and the alerts
 and results at given times are compared. Paths of rule files in a test are relative to it, and may be patterns.
 
-A file whose name ends in ` + collector.TicketTestSuffix + ` says which tickets the rules open, attach to, resolve and reopen instead.`,
+The verdicts are promtool's: every rule is evaluated at each evaluation_interval. A group's own interval, and that the
+collector evaluates a rule whose range holds more than 200 samples only once in a 200th of that range, are not simulated.
+
+A file whose name ends in ` + collector.TicketTestSuffix + ` says which tickets the rules open, attach to, resolve and reopen instead. It
+runs the collector's own evaluation, where rules with long ranges are evaluated as seldom as in production.`,
 		Example: `  watchbill test rules rules/packs/*_test.yml
   watchbill test rules --run 'full disk' rules/packs/linux_ticket_test.yml
   watchbill test rules --junit verdicts.xml rules/packs/*_test.yml`,

@@ -17,10 +17,10 @@ type shownLane struct {
 	at     time.Time
 }
 
-// moving are those of one rule, if its annotations tell the value. The caller holds a.shown.
+// moving are those of one rule, if its annotations tell more than labels. The caller holds a.shown.
 func (a *asset) moving(rule int) []shownLane {
 	s, r := a.states[rule], a.book.rules[rule].Rule
-	if len(s.quiet) == 0 || !r.TellsValue() || len(a.bound) == 0 || a.bound[rule].use == nil {
+	if len(s.quiet) == 0 || !r.Telling() || len(a.bound) == 0 || a.bound[rule].use == nil {
 		return nil
 	}
 	at := time.UnixMilli(a.at).UTC()

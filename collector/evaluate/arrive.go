@@ -27,7 +27,7 @@ func (e *Evaluator) Arrive(ctx context.Context, name string) error {
 	defer e.turn.RUnlock()
 	a := e.assetOf(name)
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer e.leave(a)
 	newest := int64(never)
 	e.opts.Window.View(name, func(v window.View) { newest = v.Newest() })
 	if newest <= a.newest {

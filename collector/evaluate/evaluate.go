@@ -239,7 +239,7 @@ func (e *Evaluator) EvaluateOnce(ctx context.Context, at time.Time) error {
 // evaluateAsset evaluates all groups of one asset as of at.
 func (e *Evaluator) evaluateAsset(ctx context.Context, a *asset, at time.Time) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer e.leave(a)
 	t := at.UnixMilli()
 	if t <= a.at {
 		return nil

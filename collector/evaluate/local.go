@@ -37,6 +37,8 @@ type asset struct {
 	// next is when something changes although nothing arrives; 0 for never. stirred says that something has changed.
 	next    int64
 	stirred atomic.Bool
+	// passed says that the wheel, or a reload, found the asset being evaluated.
+	passed atomic.Bool
 	// err is of the last commit.
 	err error
 

@@ -131,16 +131,41 @@ func (r *localRule) deadline(al rules.Alert) int64 {
 
 func (e *Evaluator) later(a *asset, at time.Time) { e.wheel.set(a, at) }
 
-// spin looks at assets when their time has come, until ctx ends.
+// abreast is how many assets time alone has evaluated at once. Most of them wait for their commit, which costs a goroutine
+// little and lets one transaction take what all of them changed; and one that hangs delays no other.
+const abreast = 256
+
+// spin looks at assets when their time has come, until ctx ends and all it began has ended.
 func (e *Evaluator) spin(ctx context.Context) {
+	var under sync.WaitGroup
+	defer under.Wait()
+	places := make(chan struct{}, abreast)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case places <- struct{}{}:
+		}
+		a := e.next(ctx)
+		if a == nil {
+			return
+		}
+		under.Go(func() {
+			defer func() { <-places }()
+			if err := e.visit(ctx, a); err != nil && ctx.Err() == nil {
+				e.opts.Logger.Error("what time alone changed could not be kept; trying again", "asset", a.name, "err", err)
+			}
+		})
+	}
+}
+
+// next waits for an asset whose time has come; nil when ctx ended.
+func (e *Evaluator) next(ctx context.Context) *asset {
 	for {
 		now := e.opts.Now()
 		a, next := e.wheel.pop(now)
 		if a != nil {
-			if err := e.elapse(ctx, a, now); err != nil && ctx.Err() == nil {
-				e.opts.Logger.Error("what time alone changed could not be kept; trying again", "asset", a.name, "err", err)
-			}
-			continue
+			return a
 		}
 		wait := time.Hour
 		if !next.IsZero() {
@@ -150,11 +175,43 @@ func (e *Evaluator) spin(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return
+			return nil
 		case <-e.wheel.wake:
 			timer.Stop()
 		case <-timer.C:
 		}
+	}
+}
+
+// visit looks at an asset whose time has come. One that is being evaluated is not waited for: whoever does that puts it back
+// on the wheel.
+func (e *Evaluator) visit(ctx context.Context, a *asset) error {
+	e.turn.RLock()
+	defer e.turn.RUnlock()
+	if !a.enter() {
+		return nil
+	}
+	defer e.leave(a)
+	return e.pass(ctx, a, e.opts.Now())
+}
+
+// enter takes the turn at an asset if it is free; else whoever has it is told that somebody was there.
+func (a *asset) enter() bool {
+	if !a.mu.TryLock() {
+		a.passed.Store(true)
+		if !a.mu.TryLock() { // it was given up meanwhile, and perhaps nobody was told
+			return false
+		}
+	}
+	a.passed.Store(false)
+	return true
+}
+
+// leave gives up the turn at an asset, and has it looked at if somebody found it taken.
+func (e *Evaluator) leave(a *asset) {
+	a.mu.Unlock()
+	if a.passed.Swap(false) {
+		e.later(a, e.opts.Now())
 	}
 }
 
@@ -163,7 +220,12 @@ func (e *Evaluator) elapse(ctx context.Context, a *asset, now time.Time) error {
 	e.turn.RLock()
 	defer e.turn.RUnlock()
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer e.leave(a)
+	return e.pass(ctx, a, now)
+}
+
+// pass does to an asset what time did; the caller has its turn.
+func (e *Evaluator) pass(ctx context.Context, a *asset, now time.Time) error {
 	t := now.UnixMilli()
 	if a.err == nil && !a.stirred.Load() && (a.next == 0 || t < a.next) {
 		if a.next != 0 {

@@ -1,0 +1,169 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// gate is a committer whose commits wait, for one asset or for all, until it is opened or their context ends.
+type gate struct {
+	*ledger
+	only string
+	open chan struct{}
+
+	mu         sync.Mutex
+	under, top int
+}
+
+func (g *gate) Commit(ctx context.Context, when time.Time, ts []rules.Transition) error {
+	if g.only == "" || ts[0].Alert.Labels.Get("instance") == g.only {
+		g.count(1)
+		defer g.count(-1)
+		select {
+		case <-g.open:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return g.ledger.Commit(ctx, when, ts)
+}
+
+func (g *gate) count(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.under += n
+	g.top = max(g.top, g.under)
+}
+
+func (g *gate) waiting() (now, most int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.under, g.top
+}
+
+// running is an evaluator that runs within a bubble of synctest; its clock is the bubble's.
+func running(t *testing.T, g *gate, text string, change ...func(*Options)) (h house, stop func()) {
+	t.Helper()
+	h = house{t: t, w: window.New(window.Options{}), l: g.ledger}
+	o := Options{Window: h.w, Commit: g, Interval: 10 * time.Second}
+	for _, c := range change {
+		c(&o)
+	}
+	h.Evaluator = New(o)
+	h.load(text)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- h.Run(ctx) }()
+	return h, func() {
+		t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run gave %v", err)
+		}
+	}
+}
+
+func host(name string) window.Asset { return window.Asset{Name: name, Customer: "acme", Site: "hq"} }
+
+// now applies a report of an asset as of now, with these values of x and y, and has it judged.
+func (h house) now(name string, x, y float64) error {
+	b := window.Block{At: time.Now(), Source: "cpu", Kind: "node", Interval: 10 * time.Second, Status: window.OK, Layout: full, Values: []float64{x, y}}
+	h.w.Apply(host(name), b.At, []window.Block{b})
+	return h.Arrive(h.t.Context(), name)
+}
+
+// down says that an asset is silent, as the collector does.
+func (h house) down(name string) {
+	h.w.SetDown(host(name), time.Now())
+	h.Stir(name)
+}
+
+// passed waits and expects just these alerts to have changed, in any order.
+func (h house) passed(after time.Duration, want ...string) {
+	h.t.Helper()
+	time.Sleep(after)
+	synctest.Wait()
+	log := h.l.take()
+	got := 0
+	for _, x := range want {
+		if strings.Contains(log, x) {
+			got++
+		}
+	}
+	if n := strings.Count(log, ">"); got != len(want) || n != len(want) {
+		h.t.Errorf("%v later: %q, want %q", after, log, want)
+	}
+}
+
+const down = "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]"
+
+// TestAHangingCommitOfTheWheelHoldsUpNobody: what time does to one asset is not waited for by what it does to others.
+func TestAHangingCommitOfTheWheelHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{ledger: &ledger{}, only: "web1", open: make(chan struct{})}
+		h, stop := running(t, g, down)
+		defer stop()
+		names := []string{"web1", "web2", "web3"}
+		for _, name := range names {
+			if err := h.now(name, 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range names {
+			h.down(name)
+		}
+		h.passed(time.Millisecond, "Down(web2) inactive>firing", "Down(web3) inactive>firing")
+		for range 2 * abreast { // it takes one place, however often it is asked for
+			h.Stir("web1")
+			synctest.Wait()
+		}
+		h.w.SetDown(host("web4"), time.Now())
+		h.Stir("web4")
+		h.passed(time.Millisecond, "Down(web4) inactive>firing")
+		close(g.open)
+		h.passed(time.Millisecond, "Down(web1) inactive>firing")
+	})
+}
+
+// TestTheWheelCommitsTogether: those whose time comes at once wait for their commits at once, as many as may; each asset
+// for one of its own. What waits ends with Run.
+func TestTheWheelCommitsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{ledger: &ledger{}, open: make(chan struct{})}
+		h, stop := running(t, g, down)
+		const hosts = abreast + 50
+		for i := range hosts {
+			h.down(fmt.Sprintf("host%03d", i))
+		}
+		synctest.Wait()
+		if now, _ := g.waiting(); now != abreast {
+			t.Errorf("%d commits wait at once, want %d", now, abreast)
+		}
+		close(g.open)
+		synctest.Wait()
+		if n, most := strings.Count(h.l.take(), "Down"), g.top; n != hosts || most != abreast {
+			t.Errorf("%d of %d hosts are down, %d commits at once", n, hosts, most)
+		}
+		g.open = make(chan struct{})
+		for i := range hosts {
+			h.w.Apply(host(fmt.Sprintf("host%03d", i)), time.Now(), []window.Block{{Source: "cpu", Kind: "node", Interval: 10 * time.Second, At: time.Now(), Status: window.OK, Layout: full, Values: []float64{0, 0}}})
+			h.Stir(fmt.Sprintf("host%03d", i))
+		}
+		synctest.Wait()
+		if now, _ := g.waiting(); now != abreast {
+			t.Errorf("%d commits wait at once, want %d", now, abreast)
+		}
+		stop()
+		if now, _ := g.waiting(); now != 0 {
+			t.Errorf("%d commits wait after Run returned", now)
+		}
+	})
+}

@@ -23,10 +23,7 @@ const never = math.MinInt64
 // than last time it does nothing. The error is that of the commit: nothing has changed then, and the next call finds the
 // same again. Rules that fail are counted and shown; they stop nothing.
 func (e *Evaluator) Arrive(ctx context.Context, name string) error {
-	e.turn.RLock()
-	defer e.turn.RUnlock()
-	a := e.assetOf(name)
-	a.mu.Lock()
+	a := e.hold(name)
 	defer e.leave(a)
 	newest := int64(never)
 	e.opts.Window.View(name, func(v window.View) { newest = v.Newest() })
@@ -46,7 +43,7 @@ func (e *Evaluator) Arrive(ctx context.Context, name string) error {
 const retryCommit = 5 * time.Second
 
 // judge evaluates the groups of an asset that are due at t, or just those of only when it is not nil, and commits. The
-// caller holds e.turn for reading and a.mu.
+// caller has the asset's turn.
 func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) error {
 	a.stirred.Store(false)
 	w := e.workers.Get().(*turn)
@@ -83,7 +80,7 @@ func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) e
 	a.at = t
 	for i, n := range w.ran {
 		if n > 0 {
-			e.arrived.evaluated(i, n, t)
+			a.counts[i].evaluated(n, t)
 			a.begun[i] = t
 		}
 	}
@@ -148,7 +145,7 @@ func (e *Evaluator) settle(ctx context.Context, a *asset, w *turn, t int64) erro
 			changes = append(changes, cs...)
 		}
 		if next.err != nil {
-			e.arrived.failed(o.rule.group.index)
+			a.counts[o.rule.group.index].failures.Inc()
 		}
 		steps = append(steps, next)
 	}
@@ -288,6 +285,9 @@ func (e *Evaluator) writeAlerts(a *asset, at time.Time) {
 func (e *Evaluator) fail(a *asset, x advance) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.book.byID[x.rule.Origin.ID] == nil {
+		return // it was loaded no more when this ended
+	}
 	if x.err == nil {
 		delete(e.failing[x.rule.Origin.ID], a.name)
 		return
@@ -314,6 +314,7 @@ func (e *Evaluator) assetLocked(name string) *asset {
 	if a == nil {
 		a = &asset{name: name, who: window.Asset{Name: name}, place: -1, at: never, newest: never}
 		a.adopt(e.book)
+		a.counts = e.arrived.groups
 		e.assets[name] = a
 	}
 	return a

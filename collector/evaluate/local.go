@@ -26,6 +26,8 @@ type asset struct {
 	book  *book
 	parts []*window.Part
 	bound []binding
+	// counts are the evaluator's, by group.
+	counts []*arrivedGroup
 	// states are those of rules that have something to remember, by the rule's index.
 	states []*localState
 	// begun is when each group with an interval was evaluated, by the group's index; in milliseconds as all times here.
@@ -42,6 +44,8 @@ type asset struct {
 	// err is of the last commit.
 	err error
 
+	// owed are alerts of the book's rules that come from elsewhere, for the next who has the turn; shown guards them.
+	owed []Restored
 	// ended are recording rules that are loaded no more, whose series are to be ended.
 	ended []string
 

@@ -76,7 +76,8 @@ func (m metrics) forget(old, now []rules.Group) {
 	}
 }
 
-// arrived counts evaluations at arrival by group, without looking anything up. Evaluator.turn guards its groups.
+// arrived counts evaluations at arrival by group. Its groups are those of the book, in its order; assets have them from
+// there with the book, to look nothing up. Evaluator.mu guards them.
 type arrived struct {
 	mu     sync.Mutex
 	groups []*arrivedGroup
@@ -103,8 +104,7 @@ func (x *arrived) load(b *book, m metrics) {
 	}
 }
 
-func (x *arrived) evaluated(group, n int, t int64) {
-	g := x.groups[group]
+func (g *arrivedGroup) evaluated(n int, t int64) {
 	g.evaluations.Add(float64(n))
 	for {
 		last := g.last.Load()
@@ -113,8 +113,6 @@ func (x *arrived) evaluated(group, n int, t int64) {
 		}
 	}
 }
-
-func (x *arrived) failed(group int) { x.groups[group].failures.Inc() }
 
 // lastOf is when some asset was evaluated last by a group; zero for never.
 func (x *arrived) lastOf(group string) time.Time {

@@ -186,8 +186,6 @@ func (e *Evaluator) next(ctx context.Context) *asset {
 // visit looks at an asset whose time has come. One that is being evaluated is not waited for: whoever does that puts it back
 // on the wheel.
 func (e *Evaluator) visit(ctx context.Context, a *asset) error {
-	e.turn.RLock()
-	defer e.turn.RUnlock()
 	if !a.enter() {
 		return nil
 	}
@@ -217,8 +215,6 @@ func (e *Evaluator) leave(a *asset) {
 
 // elapse looks at one asset at a time when nothing of it arrived.
 func (e *Evaluator) elapse(ctx context.Context, a *asset, now time.Time) error {
-	e.turn.RLock()
-	defer e.turn.RUnlock()
 	a.mu.Lock()
 	defer e.leave(a)
 	return e.pass(ctx, a, now)
@@ -226,6 +222,7 @@ func (e *Evaluator) elapse(ctx context.Context, a *asset, now time.Time) error {
 
 // pass does to an asset what time did; the caller has its turn.
 func (e *Evaluator) pass(ctx context.Context, a *asset, now time.Time) error {
+	e.turnPage(a)
 	t := now.UnixMilli()
 	if a.err == nil && !a.stirred.Load() && (a.next == 0 || t < a.next) {
 		if a.next != 0 {

@@ -13,10 +13,12 @@ import (
 	"github.com/watchbill/watchbill/rules/window"
 )
 
-// gate is a committer whose commits wait, for one asset or for all, until it is opened or their context ends.
+// gate is a committer whose commits wait, those of one asset or of one alert or all, until it is opened or their context
+// ends; a deaf one does not hear of the latter, like a disk.
 type gate struct {
 	*ledger
 	only string
+	deaf bool
 	open chan struct{}
 
 	mu         sync.Mutex
@@ -24,9 +26,12 @@ type gate struct {
 }
 
 func (g *gate) Commit(ctx context.Context, when time.Time, ts []rules.Transition) error {
-	if g.only == "" || ts[0].Alert.Labels.Get("instance") == g.only {
+	if l := ts[0].Alert.Labels; g.only == "" || l.Get("instance") == g.only || l.Get("alertname") == g.only {
 		g.count(1)
 		defer g.count(-1)
+		if g.deaf {
+			ctx = context.WithoutCancel(ctx)
+		}
 		select {
 		case <-g.open:
 		case <-ctx.Done():

@@ -316,6 +316,7 @@ func (e *Evaluator) assetLocked(name string) *asset {
 		a.adopt(e.book)
 		a.counts = e.arrived.groups
 		e.assets[name] = a
+		e.later(a, e.opts.Now().Add(round))
 	}
 	return a
 }

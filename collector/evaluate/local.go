@@ -43,6 +43,8 @@ type asset struct {
 	passed atomic.Bool
 	// err is of the last commit.
 	err error
+	// gone says that the evaluator has let go of it; whoever waited for its turn looks for another.
+	gone bool
 
 	// owed are alerts of the book's rules that come from elsewhere, for the next who has the turn; shown guards them.
 	owed []Restored

@@ -31,10 +31,13 @@ func (e *Evaluator) load(groups []rules.Group, b *book) {
 // sweep has assets turn to the book. One that is being evaluated does so at its end: it is told that somebody was there.
 func (e *Evaluator) sweep(assets []*asset) {
 	for _, a := range assets {
-		if a.enter() {
-			e.turnPage(a)
-			e.leave(a)
+		if !a.enter() {
+			continue
 		}
+		if !a.gone {
+			e.turnPage(a)
+		}
+		e.leave(a)
 	}
 }
 
@@ -147,10 +150,15 @@ func (e *Evaluator) settleDebts(a *asset) {
 
 // hold takes the turn at an asset, which has the book in force then. leave gives it up.
 func (e *Evaluator) hold(name string) *asset {
-	a := e.assetOf(name)
-	a.mu.Lock()
-	e.turnPage(a)
-	return a
+	for {
+		a := e.assetOf(name)
+		a.mu.Lock()
+		if !a.gone {
+			e.turnPage(a)
+			return a
+		}
+		a.mu.Unlock()
+	}
 }
 
 // present is a group as it is loaded now, with what was known of its rules elsewhere; nil when it is not. The caller has its

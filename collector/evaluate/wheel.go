@@ -3,6 +3,7 @@ package evaluate
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,10 +107,20 @@ func (e *Evaluator) wait(a *asset) {
 			soon(a.at + beat + beat/2) // the next arrival should be first
 		}
 	}
+	e.line(a)
+}
+
+// line puts an asset on the wheel for when it is looked at next.
+func (e *Evaluator) line(a *asset) {
 	if a.next != 0 {
 		e.later(a, time.UnixMilli(a.next))
+	} else {
+		e.later(a, e.opts.Now().Add(round))
 	}
 }
+
+// round is how often an asset is looked at for which nothing else is to be done: the window may have forgotten it.
+const round = 10 * time.Minute
 
 // idleBeats is after how many intervals without an arrival the alerts of an asset are looked at: it may have left the fleet.
 const idleBeats = 4
@@ -190,6 +201,9 @@ func (e *Evaluator) visit(ctx context.Context, a *asset) error {
 		return nil
 	}
 	defer e.leave(a)
+	if a.gone {
+		return nil
+	}
 	return e.pass(ctx, a, e.opts.Now())
 }
 
@@ -223,11 +237,12 @@ func (e *Evaluator) elapse(ctx context.Context, a *asset, now time.Time) error {
 // pass does to an asset what time did; the caller has its turn.
 func (e *Evaluator) pass(ctx context.Context, a *asset, now time.Time) error {
 	e.turnPage(a)
+	if e.forget(a) {
+		return nil
+	}
 	t := now.UnixMilli()
 	if a.err == nil && !a.stirred.Load() && (a.next == 0 || t < a.next) {
-		if a.next != 0 {
-			e.later(a, time.UnixMilli(a.next))
-		}
+		e.line(a)
 		return nil
 	}
 	if err := e.judge(ctx, a, max(t, a.at+1), a.moved(t)); err != nil {
@@ -241,9 +256,38 @@ func (e *Evaluator) pass(ctx context.Context, a *asset, now time.Time) error {
 // Stir says that the window knows something new about an asset that no report brought: that it is down. Its rules are
 // evaluated at once.
 func (e *Evaluator) Stir(name string) {
-	a := e.assetOf(name)
+	e.mu.Lock()
+	a := e.assetLocked(name)
 	a.stirred.Store(true)
+	e.mu.Unlock()
 	e.later(a, e.opts.Now())
+}
+
+// forget lets go of an asset that the window does not know any more, with its programs, once nothing of it stands or is
+// owed; what is left then are faults of rules that nobody can mend. The caller has its turn; it is over then.
+func (e *Evaluator) forget(a *asset) bool {
+	if e.opts.Window.View(a.name, func(window.View) {}) {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a.shown.Lock()
+	defer a.shown.Unlock()
+	stands := slices.ContainsFunc(a.states, func(s *localState) bool { return s != nil && (len(s.active) > 0 || len(s.written) > 0) })
+	if stands || len(a.owed) > 0 || a.err != nil || a.stirred.Load() {
+		return false
+	}
+	a.gone = true
+	a.book.release(a.parts, a.bound)
+	a.parts, a.bound = nil, nil
+	delete(e.assets, a.name)
+	delete(e.noted, a)
+	for id, failing := range e.failing {
+		if delete(failing, a.name); len(failing) == 0 {
+			delete(e.failing, id)
+		}
+	}
+	return true
 }
 
 // everything are all groups.

@@ -172,3 +172,56 @@ func TestTheWheelCommitsTogether(t *testing.T) {
 		}
 	})
 }
+
+// TestAssetsThatLeftAreForgotten: with their programs and the faults of their rules. One with an alert stays until that has
+// ended, and one that comes back begins anew.
+func TestAssetsThatLeftAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{ledger: &ledger{}, only: "nobody"}
+		fleet := map[string]bool{"web1": true}
+		h, stop := running(t, g, `groups: [{name: g, rules: [
+			{alert: High, expr: x > 5}, {record: 'instance:x:all', expr: 'sum without (__name__) ({__name__=~"x|y"})'},
+			{alert: Twice, expr: '{__name__=~"x|y"} > 100', labels: {instance: same}}, {record: 'one', expr: 'label_replace({__name__=~"x|y"}, "job", "", "job", ".*")'}]}]`,
+			func(o *Options) {
+				o.AssetOf = func(name string) (window.Asset, bool) { return host(name), fleet[name] }
+			})
+		defer stop()
+		const hosts = 200
+		name := func(i int) string { return fmt.Sprintf("host%03d", i) }
+		for i := range hosts {
+			if err := h.now(name(i), 0, 200); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.now("web1", 9, 0); err != nil {
+			t.Fatal(err)
+		}
+		if n, _ := h.programs(); n == 0 || len(h.failing) == 0 || len(h.noted) == 0 {
+			t.Fatalf("%d programs, %d rules fail, %d assets noted", n, len(h.failing), len(h.noted))
+		}
+		if len(h.Groups()) != 1 { // who looks has no part in it
+			t.Error("groups are not shown")
+		}
+		for i := range hosts {
+			h.w.Forget(name(i))
+		}
+		h.w.Forget("web1")
+		time.Sleep(round + 2*window.StaleAfter)
+		synctest.Wait()
+		if len(h.assets) != 1 || h.assets["web1"] == nil || len(h.noted) != 1 {
+			t.Errorf("%d assets are kept and %d noted, want web1 with its alert", len(h.assets), len(h.noted))
+		}
+		h.l.take()
+		delete(fleet, "web1")
+		h.passed(round+window.StaleAfter, "High(web1) firing>inactive series gone")
+		if n, _ := h.programs(); n != 0 || len(h.assets) != 0 || len(h.noted) != 0 || len(h.failing) != 0 || len(h.wheel.line) != 0 {
+			t.Errorf("%d programs, %d assets, %d noted, %d rules fail, %d on the wheel: all have left",
+				n, len(h.assets), len(h.noted), len(h.failing), len(h.wheel.line))
+		}
+		fleet["web1"] = true
+		if err := h.now("web1", 9, 0); err != nil {
+			t.Fatal(err)
+		}
+		h.passed(0, "High(web1) inactive>firing")
+	})
+}

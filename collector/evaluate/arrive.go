@@ -63,7 +63,7 @@ func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) e
 			i, rec = w.judge(a, v, i, t)
 		})
 		if !heard {
-			w.unheard(a)
+			w.unheard(a, t)
 			break
 		}
 		if rec != nil {
@@ -100,16 +100,6 @@ func (w *turn) begin(a *asset, t int64, only []bool) {
 func (a *asset) due(g *localGroup, t int64) bool {
 	every := g.Interval.Milliseconds()
 	return every == 0 || t/every > a.begun[g.index]/every
-}
-
-// unheard opens the alerts of an asset that the window has not heard of.
-func (w *turn) unheard(a *asset) {
-	for i, r := range a.book.rules {
-		if w.due[r.group.index] && r.Alerting() && !a.states[i].empty() {
-			w.ran[r.group.index]++
-			w.open = append(w.open, opened{rule: r})
-		}
-	}
 }
 
 // record writes what a recording rule made.
@@ -315,8 +305,9 @@ func (e *Evaluator) assetLocked(name string) *asset {
 		a = &asset{name: name, who: window.Asset{Name: name}, place: -1, at: never, newest: never}
 		a.adopt(e.book)
 		a.counts = e.arrived.groups
+		a.expect(e.opts.Now().Add(e.opts.Interval))
 		e.assets[name] = a
-		e.later(a, e.opts.Now().Add(round))
+		e.line(a)
 	}
 	return a
 }

@@ -254,13 +254,17 @@ func (c *compiled) collision(samples []program.Sample) error {
 
 // rebind gives the asset the programs of its present parts.
 func (a *asset) rebind(v window.View) {
-	a.who, a.every = v.Asset(), v.Interval()
-	parts := v.Parts()
-	if a.bound != nil && sameParts(a.parts, parts) {
+	a.every = v.Interval()
+	a.bind(v.Asset(), v.Parts())
+}
+
+// bind gives the asset the programs of these parts; the caller holds shown.
+func (a *asset) bind(who window.Asset, parts []*window.Part) {
+	if a.bound != nil && a.who == who && sameParts(a.parts, parts) {
 		return
 	}
 	was, bound := a.parts, a.bound
-	a.parts, a.bound = parts, a.book.bind(v.Asset(), parts)
+	a.who, a.parts, a.bound = who, parts, a.book.bind(who, parts)
 	a.book.release(was, bound)
 	for i, s := range a.states {
 		if s != nil && (bound == nil || bound[i].use != a.bound[i].use) {

@@ -79,6 +79,9 @@ func (e *Evaluator) swap(groups []rules.Group, b *book) {
 		}
 		e.orphans[id] = s
 	}
+	for name := range b.named {
+		e.assetLocked(name)
+	}
 	e.settleOrphans()
 }
 
@@ -112,6 +115,9 @@ func (e *Evaluator) turnPage(a *asset) {
 			}
 		}
 		a.counts = e.arrived.groups
+		if a.expect(e.opts.Now().Add(e.opts.Interval)) {
+			e.line(a)
+		}
 		if e.wide || len(e.orphans) > 0 {
 			e.poke()
 		}

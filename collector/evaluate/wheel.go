@@ -101,6 +101,9 @@ func (e *Evaluator) wait(a *asset) {
 			}
 		}
 	}
+	if a.newest == never && a.named() {
+		soon(a.at + beat)
+	}
 	if expires := a.newest + window.StaleAfter.Milliseconds(); a.newest != never && a.at < expires {
 		soon(expires)
 		if a.book.timed(a.bound) {
@@ -266,7 +269,7 @@ func (e *Evaluator) Stir(name string) {
 // forget lets go of an asset that the window does not know any more, with its programs, once nothing of it stands or is
 // owed; what is left then are faults of rules that nobody can mend. The caller has its turn; it is over then.
 func (e *Evaluator) forget(a *asset) bool {
-	if e.opts.Window.View(a.name, func(window.View) {}) {
+	if a.named() || e.opts.Window.View(a.name, func(window.View) {}) {
 		return false
 	}
 	e.mu.Lock()

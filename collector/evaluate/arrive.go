@@ -183,7 +183,7 @@ func (e *Evaluator) step(ctx context.Context, a *asset, o opened, at time.Time) 
 		return out, nil
 	}
 	in := e.input(o.rule.Rule, at, e.vector(a, o, at), out.unknown)
-	in.Stale = o.stale
+	in.Stale = o.stale && !o.rule.Resolves()
 	var changes []rules.Transition
 	out.active, changes, out.err = o.rule.Step(ctx, out.active, in)
 	return out, changes

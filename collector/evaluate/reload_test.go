@@ -90,7 +90,7 @@ func TestAReloadWaitsForNoCommit(t *testing.T) {
 		if n := len(h.demand); n != 1 {
 			t.Errorf("the window is asked to keep %d ranges", n)
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(4 * time.Second)
 		if err := h.now("web1", 9, 9); err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +30,7 @@ func TestARuleAboutAnAssetNobodyHeardOf(t *testing.T) {
 				g := &gate{ledger: &ledger{}, only: "nobody"}
 				h, stop := running(t, g, fmt.Sprintf(text, missing))
 				defer stop()
-				h.passed(9*time.Second) // it may be about to report
+				h.passed(9 * time.Second) // it may be about to report
 				if missing == rules.Freeze {
 					h.passed(10 * time.Minute)
 					if n, a := unknown(h), h.Alerts(); n != 2 || len(a) != 0 {
@@ -69,14 +70,24 @@ func TestARuleAboutAnAssetNobodyHeardOf(t *testing.T) {
 	}
 }
 
-// TestARuleThatNamesAnAssetIsLoadedLater: the asset is looked at from then on, and let go of with the rule.
+// TestARuleThatNamesAnAssetIsLoadedLater: the asset is looked at from then on, and let go of with the rule. That it leaves the
+// fleet is known.
 func TestARuleThatNamesAnAssetIsLoadedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{ledger: &ledger{}, only: "nobody"}
+		var in atomic.Bool
+		in.Store(true)
 		h, stop := running(t, g, "groups: []", func(o *Options) {
-			o.AssetOf = func(name string) (window.Asset, bool) { return host(name), true }
+			o.AssetOf = func(name string) (window.Asset, bool) { return host(name), in.Load() }
 		})
 		defer stop()
+		h.load(`groups: [{name: g, rules: [{alert: Missing, expr: 'absent(x{instance="web9"})'}]}]`)
+		h.passed(time.Hour)
+		in.Store(false)
+		h.passed(11*time.Second, "Missing(web9) inactive>firing")
+		in.Store(true)
+		h.load("groups: []")
+		h.passed(0, "Missing(web9) firing>inactive rule removed")
 		h.load(`groups: [{name: g, rules: [{alert: Missing, expr: 'absent(x{instance="web9"})', labels: {watchbill_missing: resolve}}]}]`)
 		h.passed(11*time.Second, "Missing(web9) inactive>firing")
 		if l := h.Alerts()[0].Alert.Labels; l.Get("customer") != "acme" {

@@ -104,9 +104,13 @@ func (e *Evaluator) wait(a *asset) {
 	if a.newest == never && a.named() {
 		soon(a.at + beat)
 	}
-	if expires := a.newest + window.StaleAfter.Milliseconds(); a.newest != never && a.at < expires {
-		soon(expires)
-		if a.book.timed(a.bound) {
+	if expires := a.newest + window.StaleAfter.Milliseconds(); a.newest != never {
+		if a.at < expires {
+			soon(expires)
+		} else if t := a.owing(expires); t > a.at {
+			soon(t)
+		}
+		if a.at < a.moves(expires) {
 			soon(a.at + beat + beat/2) // the next arrival should be first
 		}
 	}
@@ -311,7 +315,7 @@ func (a *asset) moved(t int64) []bool {
 	out := make([]bool, len(a.book.groups))
 	for i, r := range a.book.rules {
 		s := a.states[i]
-		if expired || r.Arrival.Timed() || s != nil && len(s.active) > 0 {
+		if expired || r.timed || r.slides > 0 || s != nil && len(s.active) > 0 {
 			out[r.group.index] = a.due(r.group, t)
 		}
 	}
@@ -334,12 +338,40 @@ func (a *asset) deadline() int64 {
 	return next
 }
 
-// timed tells whether some rule that has a program for the asset reads the clock.
-func (b *book) timed(bound []binding) bool {
-	for i, x := range bound {
-		if x.use != nil && b.rules[i].Arrival.Timed() {
-			return true
+// moves is until when time alone changes what some rule that has a program for the asset finds, given when its newest samples
+// are too old: those that read the clock until then, those with a range until it is empty. Rules that freeze know nothing of
+// a silent asset, whatever leaves their range.
+func (a *asset) moves(expires int64) (until int64) {
+	until = never
+	for i, x := range a.bound {
+		if x.use == nil {
+			continue
+		}
+		r := a.book.rules[i]
+		if r.timed {
+			until = max(until, expires)
+		}
+		if r.slides > 0 {
+			until = max(until, expires, a.newest+r.slides.Milliseconds())
 		}
 	}
-	return false
+	return until
 }
+
+// owing is when a group is due that was not evaluated since the asset's samples are too old, because its interval did not
+// let it; 0 when there is none.
+func (a *asset) owing(expires int64) (next int64) {
+	for i, r := range a.book.rules {
+		last, every := a.begun[r.group.index], r.group.Interval.Milliseconds()
+		if every == 0 || last >= expires || a.bound[i].use == nil && a.states[i].empty() {
+			continue
+		}
+		if t := max(expires, boundary(last, every)); next == 0 || t < next {
+			next = t
+		}
+	}
+	return next
+}
+
+// boundary is the first multiple of every after t.
+func boundary(t, every int64) int64 { return (t/every + 1) * every }

@@ -178,12 +178,16 @@ func TestTheWheelCommitsTogether(t *testing.T) {
 func TestAssetsThatLeftAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{ledger: &ledger{}, only: "nobody"}
-		fleet := map[string]bool{"web1": true}
+		var fleet sync.Map // who is in it
+		fleet.Store("web1", true)
 		h, stop := running(t, g, `groups: [{name: g, rules: [
 			{alert: High, expr: x > 5}, {record: 'instance:x:all', expr: 'sum without (__name__) ({__name__=~"x|y"})'},
 			{alert: Twice, expr: '{__name__=~"x|y"} > 100', labels: {instance: same}}, {record: 'one', expr: 'label_replace({__name__=~"x|y"}, "job", "", "job", ".*")'}]}]`,
 			func(o *Options) {
-				o.AssetOf = func(name string) (window.Asset, bool) { return host(name), fleet[name] }
+				o.AssetOf = func(name string) (window.Asset, bool) {
+					_, in := fleet.Load(name)
+					return host(name), in
+				}
 			})
 		defer stop()
 		const hosts = 200
@@ -212,16 +216,71 @@ func TestAssetsThatLeftAreForgotten(t *testing.T) {
 			t.Errorf("%d assets are kept and %d noted, want web1 with its alert", len(h.assets), len(h.noted))
 		}
 		h.l.take()
-		delete(fleet, "web1")
+		fleet.Delete("web1")
 		h.passed(round+window.StaleAfter, "High(web1) firing>inactive series gone")
 		if n, _ := h.programs(); n != 0 || len(h.assets) != 0 || len(h.noted) != 0 || len(h.failing) != 0 || len(h.wheel.line) != 0 {
 			t.Errorf("%d programs, %d assets, %d noted, %d rules fail, %d on the wheel: all have left",
 				n, len(h.assets), len(h.noted), len(h.failing), len(h.wheel.line))
 		}
-		fleet["web1"] = true
+		fleet.Store("web1", true)
 		if err := h.now("web1", 9, 0); err != nil {
 			t.Fatal(err)
 		}
 		h.passed(0, "High(web1) inactive>firing")
+	})
+}
+
+// TestAnIntervalOfASilentAsset: a group that is not due when the last samples get too old is evaluated when it is. Rules that
+// resolve fire on old samples, too, as in Prometheus.
+func TestAnIntervalOfASilentAsset(t *testing.T) {
+	for interval, want := range map[string]time.Duration{
+		"0s": 6 * time.Minute, "3m": 6 * time.Minute, "8m": 8 * time.Minute, "10m": 10 * time.Minute, "1h": time.Hour,
+	} {
+		t.Run(interval, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := &gate{ledger: &ledger{}, only: "nobody"}
+				h, stop := running(t, g, `groups: [{name: g, interval: `+interval+`, rules: [
+					{alert: Gone, expr: 'absent(x{instance="web1"})', labels: {watchbill_missing: resolve}}]}]`)
+				defer stop()
+				began := time.Now()
+				for range 3 { // the last one after a minute, to stand for five
+					if err := h.now("web1", 1, 1); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(30 * time.Second)
+				}
+				h.passed(want - time.Second - time.Since(began))
+				h.passed(2*time.Second, "Gone(web1) inactive>firing")
+				h.passed(2 * time.Hour)
+			})
+		})
+	}
+}
+
+// TestWhatLeavesARangeOfASilentAsset: samples leave a range one by one although none come; rules that freeze do not care.
+func TestWhatLeavesARangeOfASilentAsset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{ledger: &ledger{}, only: "nobody"}
+		h, stop := running(t, g, `groups: [{name: g, rules: [
+			{alert: Few, expr: 'count_over_time(x[10m]) < 2', labels: {watchbill_missing: resolve}}, {alert: Frozen, expr: 'count_over_time(x[10m]) < 2'}]}]`)
+		defer stop()
+		h.w.SetCompleteSince("web1", time.Now().Add(-time.Hour))
+		for i := range 2 {
+			err := h.now("web1", 1, 1)
+			if i == 0 {
+				h.w.SetCompleteSince("web1", time.Now().Add(-time.Hour))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		h.l.take()                            // the first report was alone
+		h.passed(8*time.Minute - time.Second) // ten since the first
+		h.passed(16*time.Second, "Few(web1) inactive>firing")
+		h.passed(time.Minute+15*time.Second, "Few(web1) firing>inactive recovered") // the range is empty
+		if n := h.wheel.line[0].queued.Sub(time.Now()); n < window.StaleAfter {
+			t.Errorf("the asset is looked at again in %v: nothing more will change", n)
+		}
 	})
 }

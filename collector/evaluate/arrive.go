@@ -166,7 +166,7 @@ func (e *Evaluator) kept(a *asset, err error, changes []rules.Transition, at tim
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.noted[a] = true
-	e.resolve(changes, at)
+	e.resolve(changes)
 }
 
 // step finds what a result means for a rule's alerts.

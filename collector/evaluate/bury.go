@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/watchbill/watchbill/rules"
@@ -22,7 +23,7 @@ func (e *Evaluator) bury(ctx context.Context, at time.Time) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.resolve(changes, at)
+	e.resolve(changes)
 	for id, ended := range dead {
 		s := e.orphans[id]
 		s.active = maps.Clone(s.active)
@@ -55,7 +56,8 @@ func (e *Evaluator) dead(at time.Time) (dead map[string]rules.Active, changes []
 			timed[r.Origin.ID] = true
 		}
 	}
-	for id, s := range e.orphans {
+	for _, id := range slices.Sorted(maps.Keys(e.orphans)) { // the same ones are the same decision when they are committed again
+		s := e.orphans[id]
 		if e.book.byID[id] == nil && !timed[id] && s.free() {
 			dead[id] = s.active
 			changes = append(changes, s.ended(at)...)

@@ -104,9 +104,8 @@ type Evaluator struct {
 	leaving []*sync.Mutex
 	assets  map[string]*asset
 	// noted are the assets with something to show: alerts, and what is unknown.
-	noted map[*asset]bool
-	// resolved are alerts that fired and ended, oldest first, for resolvedFor.
-	resolved []Standing
+	noted    map[*asset]bool
+	resolved resolved
 	// orphans are states whose rule is not loaded. Once rules are, they end as rules.RuleGone.
 	orphans map[string]*state
 	// failing are the rules of the book that fail, by their identity, and for which assets.
@@ -225,6 +224,6 @@ func (e *Evaluator) evaluate(ctx context.Context, g *group, at time.Time) error 
 	for i, s := range g.states {
 		s.active = next[i]
 	}
-	e.resolve(changes, at)
+	e.resolve(changes)
 	return errors.Join(errs...)
 }

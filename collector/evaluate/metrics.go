@@ -13,6 +13,7 @@ import (
 type metrics struct {
 	evaluations, failures, missed *prometheus.CounterVec
 	duration, arrival             prometheus.Histogram
+	dropped                       prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, count func() (pending, firing, unknown float64), programs func() (int, int64)) metrics {
@@ -33,7 +34,11 @@ func newMetrics(reg prometheus.Registerer, count func() (pending, firing, unknow
 			Buckets: prometheus.ExponentialBuckets(0.00001, 4, 10),
 		}),
 	}
-	reg.MustRegister(m.evaluations, m.failures, m.missed, m.duration, m.arrival, alertCollector{
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "watchbill_resolved_alerts_dropped_total",
+		Help: "Alerts that ended within the last 15 minutes and are shown no more, because too many did.",
+	})
+	reg.MustRegister(m.evaluations, m.failures, m.missed, m.duration, m.arrival, m.dropped, alertCollector{
 		alerts: prometheus.NewDesc("watchbill_alerts", "Alerts by state.", []string{"state"}, nil),
 		frozen: prometheus.NewDesc("watchbill_alerts_unknown", "Alerts that are frozen because nothing is known of their series.", nil, nil),
 		count:  count,

@@ -127,29 +127,6 @@ func (e *Evaluator) localStandings() map[string][]Standing {
 	return out
 }
 
-// resolvedFor is how long alerts are kept that fired and ended, as in Prometheus: whoever missed the news can still have it.
-const resolvedFor = 15 * time.Minute
-
-// resolve keeps what ended; the caller holds mu.
-func (e *Evaluator) resolve(ts []rules.Transition, at time.Time) {
-	for _, t := range ts {
-		if t.From == rules.Firing && t.Alert.State == rules.Inactive {
-			e.resolved = append(e.resolved, Standing{Origin: t.Origin, Alert: t.Alert})
-		}
-	}
-	e.resolved = slices.DeleteFunc(e.resolved, func(s Standing) bool { return at.Sub(s.Alert.EndedAt) > resolvedFor })
-}
-
-// Resolved are the alerts that fired and ended within the last 15 minutes, as they ended, in that order. They are not kept
-// over a restart.
-func (e *Evaluator) Resolved() []Standing {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.opts.Now()
-	e.resolved = slices.DeleteFunc(e.resolved, func(s Standing) bool { return now.Sub(s.Alert.EndedAt) > resolvedFor })
-	return slices.Clone(e.resolved)
-}
-
 // standing are the alerts of one rule of one asset.
 func (s *localState) standing(from rules.Origin) []Standing {
 	out := make([]Standing, 0, len(s.active))

@@ -24,11 +24,8 @@ const never = math.MinInt64
 // does nothing. The error is that of the commit: nothing has changed then, and the next call finds the
 // same again. Rules that fail are counted and shown; they stop nothing.
 func (e *Evaluator) Arrive(ctx context.Context, name string) error {
-	e.turn.RLock()
-	defer e.turn.RUnlock()
-	a := e.assetOf(name)
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a := e.hold(name)
+	defer e.leave(a)
 	newest, news := int64(never), uint64(0)
 	e.opts.Window.View(name, func(v window.View) { newest, news = v.Newest() })
 	if news == a.news && newest <= a.newest || newest == never {
@@ -47,7 +44,7 @@ func (e *Evaluator) Arrive(ctx context.Context, name string) error {
 const retryCommit = 5 * time.Second
 
 // judge evaluates the groups of an asset that are due at t, or just those of only when it is not nil, and commits. The
-// caller holds e.turn for reading and a.mu.
+// caller has the asset's turn.
 func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) error {
 	a.stirred.Store(false)
 	w := e.workers.Get().(*turn)
@@ -67,7 +64,7 @@ func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) e
 			i, rec = w.judge(a, v, i, t)
 		})
 		if !heard {
-			w.unheard(a)
+			w.unheard(a, t)
 			break
 		}
 		if rec != nil {
@@ -84,7 +81,7 @@ func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) e
 	a.at = t
 	for i, n := range w.ran {
 		if n > 0 {
-			e.arrived.evaluated(i, n, t)
+			a.counts[i].evaluated(n, t)
 			a.begun[i] = t
 		}
 	}
@@ -104,16 +101,6 @@ func (w *turn) begin(a *asset, t int64, only []bool) {
 func (a *asset) due(g *localGroup, t int64) bool {
 	every := g.Interval.Milliseconds()
 	return every == 0 || t/every > a.begun[g.index]/every
-}
-
-// unheard opens the alerts of an asset that the window has not heard of.
-func (w *turn) unheard(a *asset) {
-	for i, r := range a.book.rules {
-		if w.due[r.group.index] && r.Alerting() && !a.states[i].empty() {
-			w.ran[r.group.index]++
-			w.open = append(w.open, opened{rule: r})
-		}
-	}
 }
 
 // record writes what a recording rule made.
@@ -149,7 +136,7 @@ func (e *Evaluator) settle(ctx context.Context, a *asset, w *turn, t int64) erro
 			changes = append(changes, cs...)
 		}
 		if next.err != nil {
-			e.arrived.failed(o.rule.group.index)
+			a.counts[o.rule.group.index].failures.Inc()
 		}
 		steps = append(steps, next)
 	}
@@ -180,7 +167,7 @@ func (e *Evaluator) kept(a *asset, err error, changes []rules.Transition, at tim
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.noted[a] = true
-	e.resolve(changes, at)
+	e.resolve(changes)
 }
 
 // step finds what a result means for a rule's alerts.
@@ -305,6 +292,9 @@ func (e *Evaluator) writeAlerts(a *asset, at time.Time) {
 func (e *Evaluator) fail(a *asset, x advance) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.book.byID[x.rule.Origin.ID] == nil {
+		return // it was loaded no more when this ended
+	}
 	if x.err == nil {
 		delete(e.failing[x.rule.Origin.ID], a.name)
 		return
@@ -331,7 +321,10 @@ func (e *Evaluator) assetLocked(name string) *asset {
 	if a == nil {
 		a = &asset{name: name, who: window.Asset{Name: name}, place: -1, at: never, newest: never}
 		a.adopt(e.book)
+		a.counts = e.arrived.groups
+		a.expect(e.opts.Now().Add(e.opts.Interval))
 		e.assets[name] = a
+		e.line(a)
 	}
 	return a
 }

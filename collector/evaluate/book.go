@@ -46,6 +46,9 @@ type localRule struct {
 	group *localGroup
 	// spacing is the least time between two evaluations for an asset whose samples are closer than that.
 	spacing time.Duration
+	// timed is Arrival.Timed; slides is how far the range reaches of a rule that says something of a silent asset.
+	timed  bool
+	slides time.Duration
 }
 
 // readers are the rules that read a part.
@@ -76,7 +79,10 @@ func newBook(groups []rules.Group) *book {
 		made := &localGroup{Group: g, index: len(b.groups)}
 		b.groups = append(b.groups, made)
 		for _, r := range g.Rules {
-			x := &localRule{Rule: r, index: len(b.rules), group: made, spacing: r.Spacing()}
+			x := &localRule{Rule: r, index: len(b.rules), group: made, spacing: r.Spacing(), timed: r.Arrival.Timed()}
+			if r.Resolves() {
+				x.slides = r.Arrival.MaxRange()
+			}
 			b.rules = append(b.rules, x)
 			b.byID[r.Origin.ID] = x
 			for _, name := range r.Arrival.Instances() {

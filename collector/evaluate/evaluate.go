@@ -83,10 +83,10 @@ type Evaluator struct {
 	metrics metrics
 	changed chan struct{} // Run has to look at the groups
 
-	// turn is held for reading by evaluations, for writing by what swaps groups: no state changes hands in between.
-	turn sync.RWMutex
-	// burial lets one bury run at a time.
-	burial sync.Mutex
+	// change lets one Load or bury run at a time; evaluations go on meanwhile. It guards demand, what the window is asked to
+	// keep, and wanted, what the loaded rules need of that.
+	change         sync.Mutex
+	demand, wanted []window.Selector
 
 	workers sync.Pool // of *turn
 	wheel   wheel
@@ -98,11 +98,14 @@ type Evaluator struct {
 	all    []rules.Group
 	groups []*group
 	book   *book
-	assets map[string]*asset
+	// wide says that the window is asked to keep what only rules of before need; leaving are the turns of groups of
+	// before that are being evaluated.
+	wide    bool
+	leaving []*sync.Mutex
+	assets  map[string]*asset
 	// noted are the assets with something to show: alerts, and what is unknown.
-	noted map[*asset]bool
-	// resolved are alerts that fired and ended, oldest first, for resolvedFor.
-	resolved []Standing
+	noted    map[*asset]bool
+	resolved resolved
 	// orphans are states whose rule is not loaded. Once rules are, they end as rules.RuleGone.
 	orphans map[string]*state
 	// failing are the rules of the book that fail, by their identity, and for which assets.
@@ -114,8 +117,8 @@ type group struct {
 	rules.Group
 	every  time.Duration
 	states []*state
-	// turn lets one evaluation of the group run at a time.
-	turn sync.Mutex
+	// turn lets one evaluation of the group run at a time, of the group of that name that was loaded before, too.
+	turn *sync.Mutex
 	last time.Time
 	took time.Duration
 	err  error // of the last commit
@@ -142,74 +145,6 @@ func made(o Options) *Evaluator {
 	}
 }
 
-// Load replaces the groups, at once and together, after evaluations under way have ended. A rule that is still there by
-// Origin.ID keeps its alerts; those of rules that are not end as rules.RuleGone with the next commit. The window is told
-// what rules look back on.
-func (e *Evaluator) Load(groups []rules.Group) {
-	e.load(groups, newBook(groups))
-}
-
-func (e *Evaluator) load(groups []rules.Group, b *book) {
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	e.opts.Window.SetDemand(rules.Demand(groups))
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, g := range e.groups {
-		for _, s := range g.states {
-			e.orphans[s.rule.Origin.ID] = s
-		}
-	}
-	old := e.groups
-	was := e.all
-	e.all, e.groups, e.loaded, e.book = groups, nil, true, b
-	for _, g := range rules.Spread(groups) {
-		made := &group{Group: g, every: g.Interval}
-		if made.every <= 0 {
-			made.every = e.opts.Interval
-		}
-		for _, r := range g.Rules {
-			made.states = append(made.states, e.adopt(r))
-		}
-		for _, o := range old {
-			if o.Name == g.Name {
-				made.last, made.took = o.last, o.took
-			}
-		}
-		e.groups = append(e.groups, made)
-	}
-	e.metrics.forget(was, groups)
-	e.arrived.load(b, e.metrics)
-	for _, a := range e.assets {
-		e.turnPage(a)
-	}
-	e.settleOrphans()
-	e.poke()
-}
-
-// turnPage gives an asset the book; the states of rules that are not in it become orphans.
-func (e *Evaluator) turnPage(a *asset) {
-	for id, s := range a.adopt(e.book) {
-		if s.recorded {
-			a.ended = append(a.ended, id)
-		}
-		for _, al := range s.active {
-			e.orphan(id, s.origin).restore(id, al)
-		}
-	}
-}
-
-// adopt makes a rule's state from what is known of it.
-func (e *Evaluator) adopt(r *rules.Rule) *state {
-	s := e.orphans[r.Origin.ID]
-	if s == nil {
-		return &state{rule: r}
-	}
-	delete(e.orphans, r.Origin.ID)
-	s.rule, s.origin = r, r.Origin
-	return s
-}
-
 func (e *Evaluator) poke() {
 	select {
 	case e.changed <- struct{}{}:
@@ -221,14 +156,12 @@ func (e *Evaluator) poke() {
 // another in the order they were loaded, and commits what changed. The error joins those of rules that failed and of
 // commits.
 func (e *Evaluator) EvaluateOnce(ctx context.Context, at time.Time) error {
-	e.turn.RLock()
-	defer e.turn.RUnlock()
 	errs := []error{e.bury(ctx, at)}
 	for _, st := range e.opts.Window.Assets() {
 		e.assetOf(st.Name)
 	}
 	for _, a := range e.everyAsset() {
-		errs = append(errs, e.evaluateAsset(ctx, a, at))
+		errs = append(errs, e.evaluateAsset(ctx, a.name, at))
 	}
 	for _, g := range e.snapshot() {
 		errs = append(errs, e.evaluate(ctx, g, at))
@@ -237,9 +170,9 @@ func (e *Evaluator) EvaluateOnce(ctx context.Context, at time.Time) error {
 }
 
 // evaluateAsset evaluates all groups of one asset as of at.
-func (e *Evaluator) evaluateAsset(ctx context.Context, a *asset, at time.Time) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+func (e *Evaluator) evaluateAsset(ctx context.Context, name string, at time.Time) error {
+	a := e.hold(name)
+	defer e.leave(a)
 	t := at.UnixMilli()
 	if t <= a.at {
 		return nil
@@ -257,18 +190,22 @@ func (e *Evaluator) snapshot() []*group {
 	return slices.Clone(e.groups)
 }
 
-// evaluate is one turn of one group; the caller holds e.turn for reading.
+// evaluate is one turn of one group, as it is loaded when its turn comes. What is loaded meanwhile waits for its end.
 func (e *Evaluator) evaluate(ctx context.Context, g *group, at time.Time) error {
 	g.turn.Lock()
-	defer g.turn.Unlock()
+	defer e.quit(g.turn)
+	if g = e.present(g); g == nil {
+		return nil
+	}
 	began := e.opts.Now()
 	var errs []error
 	var changes []rules.Transition
 	next := make([]rules.Active, len(g.states))
 	for i, s := range g.states {
-		out, err := e.run(ctx, g, s, at)
+		r := g.Rules[i] // s.rule is that of whoever loads next
+		out, err := e.run(ctx, g, s, r, at)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("rule %q of group %q at %s: %w", s.rule.Name(), g.Name, at.UTC().Format(time.RFC3339), err))
+			errs = append(errs, fmt.Errorf("rule %q of group %q at %s: %w", r.Name(), g.Name, at.UTC().Format(time.RFC3339), err))
 		}
 		next[i] = out.active
 		changes = append(changes, out.changes...)
@@ -287,35 +224,6 @@ func (e *Evaluator) evaluate(ctx context.Context, g *group, at time.Time) error 
 	for i, s := range g.states {
 		s.active = next[i]
 	}
-	e.resolve(changes, at)
+	e.resolve(changes)
 	return errors.Join(errs...)
-}
-
-// bury commits the end of alerts whose rule is gone; the caller holds e.turn for reading.
-func (e *Evaluator) bury(ctx context.Context, at time.Time) error {
-	e.burial.Lock()
-	defer e.burial.Unlock()
-	e.mu.Lock()
-	var dead []string
-	var changes []rules.Transition
-	if e.loaded {
-		for id, s := range e.orphans {
-			dead = append(dead, id)
-			changes = append(changes, s.ended(at)...)
-		}
-	}
-	e.mu.Unlock()
-	if len(changes) > 0 {
-		if err := e.opts.Commit.Commit(ctx, at, changes); err != nil {
-			return fmt.Errorf("commit the end of %d alerts whose rules were removed: %w", len(changes), err)
-		}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.resolve(changes, at)
-	for _, id := range dead {
-		e.vanish(e.orphans[id], at)
-		delete(e.orphans, id)
-	}
-	return nil
 }

@@ -27,6 +27,8 @@ type asset struct {
 	book  *book
 	parts []*window.Part
 	bound []binding
+	// counts are the evaluator's, by group.
+	counts []*arrivedGroup
 	// states are those of rules that have something to remember, by the rule's index.
 	states []*localState
 	// begun is when each group with an interval was evaluated, by the group's index; in milliseconds as all times here.
@@ -40,9 +42,15 @@ type asset struct {
 	// next is when something changes although nothing arrives; 0 for never. stirred says that something has changed.
 	next    int64
 	stirred atomic.Bool
+	// passed says that the wheel, or a reload, found the asset being evaluated.
+	passed atomic.Bool
 	// err is of the last commit.
 	err error
+	// gone says that the evaluator has let go of it; whoever waited for its turn looks for another.
+	gone bool
 
+	// owed are alerts of the book's rules that come from elsewhere, for the next who has the turn; shown guards them.
+	owed []Restored
 	// ended are recording rules that are loaded no more, whose series are to be ended.
 	ended []string
 
@@ -248,13 +256,17 @@ func (c *compiled) collision(samples []program.Sample) error {
 
 // rebind gives the asset the programs of its present parts.
 func (a *asset) rebind(v window.View) {
-	a.who, a.every = v.Asset(), v.Interval()
-	parts := v.Parts()
-	if a.bound != nil && sameParts(a.parts, parts) {
+	a.every = v.Interval()
+	a.bind(v.Asset(), v.Parts())
+}
+
+// bind gives the asset the programs of these parts; the caller holds shown.
+func (a *asset) bind(who window.Asset, parts []*window.Part) {
+	if a.bound != nil && a.who == who && sameParts(a.parts, parts) {
 		return
 	}
 	was, bound := a.parts, a.bound
-	a.parts, a.bound = parts, a.book.bind(v.Asset(), parts)
+	a.who, a.parts, a.bound = who, parts, a.book.bind(who, parts)
 	a.book.release(was, bound)
 	for i, s := range a.states {
 		if s != nil && (bound == nil || bound[i].use != a.bound[i].use) {

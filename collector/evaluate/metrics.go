@@ -13,6 +13,7 @@ import (
 type metrics struct {
 	evaluations, failures, missed *prometheus.CounterVec
 	duration, arrival             prometheus.Histogram
+	dropped                       prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, count func() (pending, firing, unknown float64), programs func() (int, int64)) metrics {
@@ -33,7 +34,11 @@ func newMetrics(reg prometheus.Registerer, count func() (pending, firing, unknow
 			Buckets: prometheus.ExponentialBuckets(0.00001, 4, 10),
 		}),
 	}
-	reg.MustRegister(m.evaluations, m.failures, m.missed, m.duration, m.arrival, alertCollector{
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "watchbill_resolved_alerts_dropped_total",
+		Help: "Alerts that ended within the last 15 minutes and are shown no more, because too many did.",
+	})
+	reg.MustRegister(m.evaluations, m.failures, m.missed, m.duration, m.arrival, m.dropped, alertCollector{
 		alerts: prometheus.NewDesc("watchbill_alerts", "Alerts by state.", []string{"state"}, nil),
 		frozen: prometheus.NewDesc("watchbill_alerts_unknown", "Alerts that are frozen because nothing is known of their series.", nil, nil),
 		count:  count,
@@ -76,7 +81,8 @@ func (m metrics) forget(old, now []rules.Group) {
 	}
 }
 
-// arrived counts evaluations at arrival by group, without looking anything up. Evaluator.turn guards its groups.
+// arrived counts evaluations at arrival by group. Its groups are those of the book, in its order; assets have them from
+// there with the book, to look nothing up. Evaluator.mu guards them.
 type arrived struct {
 	mu     sync.Mutex
 	groups []*arrivedGroup
@@ -103,8 +109,7 @@ func (x *arrived) load(b *book, m metrics) {
 	}
 }
 
-func (x *arrived) evaluated(group, n int, t int64) {
-	g := x.groups[group]
+func (g *arrivedGroup) evaluated(n int, t int64) {
 	g.evaluations.Add(float64(n))
 	for {
 		last := g.last.Load()
@@ -113,8 +118,6 @@ func (x *arrived) evaluated(group, n int, t int64) {
 		}
 	}
 }
-
-func (x *arrived) failed(group int) { x.groups[group].failures.Inc() }
 
 // lastOf is when some asset was evaluated last by a group; zero for never.
 func (x *arrived) lastOf(group string) time.Time {

@@ -1,6 +1,10 @@
 package evaluate
 
-import "github.com/watchbill/watchbill/rules"
+import (
+	"maps"
+
+	"github.com/watchbill/watchbill/rules"
+)
 
 func (e *Evaluator) orphan(id string, from rules.Origin) *state {
 	s := e.orphans[id]
@@ -11,11 +15,36 @@ func (e *Evaluator) orphan(id string, from rules.Origin) *state {
 	return s
 }
 
-// settleOrphans gives assets the alerts of rules of the book that wait for them.
+// take takes over the alerts of another state of the same rule; what it has itself was committed later.
+func (s *state) take(o *state) {
+	if o == s {
+		return
+	}
+	next := maps.Clone(o.active)
+	if next == nil {
+		next = rules.Active{}
+	}
+	maps.Copy(next, s.active)
+	s.active = next
+}
+
+// free tells whether no evaluation of the state's group is under way.
+func (s *state) free() bool {
+	if s.turn == nil {
+		return true
+	}
+	if !s.turn.TryLock() {
+		return false
+	}
+	s.turn.Unlock() // its rule is in no group that is loaded: no other evaluation of it will begin
+	return true
+}
+
+// settleOrphans gives assets the alerts of rules of the book that wait for them; the caller holds mu.
 func (e *Evaluator) settleOrphans() {
 	for id, s := range e.orphans {
 		r := e.book.byID[id]
-		if r == nil {
+		if r == nil || !s.free() {
 			continue
 		}
 		delete(e.orphans, id)
@@ -30,8 +59,8 @@ func (e *Evaluator) settleOrphans() {
 	}
 }
 
-// give puts an alert back to its asset; the caller holds mu.
-func (e *Evaluator) give(r *localRule, al rules.Alert) {
+// give puts an alert back to its asset, which takes it with its next turn; the caller holds mu.
+func (e *Evaluator) give(r *localRule, al rules.Alert) *asset {
 	name := al.Labels.Get("instance")
 	if named := r.Arrival.Instances(); name == "" && len(named) > 0 { // all its selectors name the one asset
 		name = named[0]
@@ -39,10 +68,10 @@ func (e *Evaluator) give(r *localRule, al rules.Alert) {
 	a := e.assetLocked(name)
 	a.shown.Lock()
 	defer a.shown.Unlock()
-	s := a.stateOf(r)
-	s.restore(r.Origin.ID, al)
+	a.owed = append(a.owed, Restored{Origin: r.Origin, Alert: al})
 	e.noted[a] = true
-	e.later(a, e.opts.Now().Add(idleBeats*e.opts.Interval))
+	e.later(a, e.opts.Now())
+	return a
 }
 
 // Restored is an alert as it was committed last.
@@ -54,8 +83,12 @@ type Restored struct {
 // Restore puts pending and firing alerts back exactly as they were committed; others are ignored. Call it before Run,
 // before or after Load. Alerts whose rule is not loaded end as rules.RuleGone.
 func (e *Evaluator) Restore(alerts []Restored) {
-	e.turn.Lock()
-	defer e.turn.Unlock()
+	e.sweep(e.restore(alerts))
+	e.poke()
+}
+
+// restore returns the assets that are owed something.
+func (e *Evaluator) restore(alerts []Restored) (owed []*asset) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	byRule := map[string]*state{}
@@ -70,7 +103,7 @@ func (e *Evaluator) Restore(alerts []Restored) {
 		}
 		id := x.Origin.ID
 		if r := e.book.byID[id]; r != nil {
-			e.give(r, x.Alert)
+			owed = append(owed, e.give(r, x.Alert))
 			continue
 		}
 		s := byRule[id]
@@ -79,5 +112,5 @@ func (e *Evaluator) Restore(alerts []Restored) {
 		}
 		s.restore(id, x.Alert)
 	}
-	e.poke()
+	return owed
 }

@@ -44,8 +44,6 @@ func (e *Evaluator) Run(ctx context.Context) error {
 }
 
 func (e *Evaluator) buryNow(ctx context.Context) bool {
-	e.turn.RLock()
-	defer e.turn.RUnlock()
 	err := e.bury(ctx, e.opts.Now())
 	if err != nil {
 		e.opts.Logger.Error("ending the alerts of removed rules failed; it is tried again", "err", err)
@@ -59,10 +57,11 @@ func (e *Evaluator) arrange(ctx context.Context, run *errgroup.Group, loops map[
 	for _, g := range e.snapshot() {
 		want[g.Name] = g.every
 	}
+	before := map[string]chan struct{}{}
 	for name, l := range loops {
 		if want[name] != l.every {
 			l.stop()
-			<-l.done
+			before[name] = l.done
 			delete(loops, name)
 		}
 	}
@@ -76,6 +75,9 @@ func (e *Evaluator) arrange(ctx context.Context, run *errgroup.Group, loops map[
 		run.Go(func() error {
 			defer close(l.done)
 			defer stop()
+			if was := before[name]; was != nil {
+				<-was // no others wait for it
+			}
 			e.beat(inner, name, every)
 			return nil
 		})
@@ -109,8 +111,6 @@ func (e *Evaluator) beat(ctx context.Context, name string, every time.Duration) 
 }
 
 func (e *Evaluator) turnOf(ctx context.Context, name string, at time.Time) error {
-	e.turn.RLock()
-	defer e.turn.RUnlock()
 	if ctx.Err() != nil {
 		return nil
 	}

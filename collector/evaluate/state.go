@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -19,6 +20,7 @@ import (
 // state is what is known of one rule; Evaluator.mu guards what readers see of it.
 type state struct {
 	rule   *rules.Rule // nil for one that only Restore knows
+	turn   *sync.Mutex // that of its group; nil for one that never had one
 	origin rules.Origin
 	active rules.Active
 	// written is what the rule wrote into the window last.
@@ -65,23 +67,23 @@ type outcome struct {
 }
 
 // run evaluates one rule. After an error its alerts stay as they are.
-func (e *Evaluator) run(ctx context.Context, g *group, s *state, at time.Time) (outcome, error) {
+func (e *Evaluator) run(ctx context.Context, g *group, s *state, r *rules.Rule, at time.Time) (outcome, error) {
 	began := e.opts.Now()
 	out := outcome{active: s.active}
 	unknown := map[string]string{}
-	result, err := e.query(ctx, s.rule.Expr.String(), at.Add(-s.rule.QueryOffset))
+	result, err := e.query(ctx, r.Expr.String(), at.Add(-r.QueryOffset))
 	if err == nil {
-		if s.rule.Alerting() {
-			out.active, out.changes, err = s.rule.Step(ctx, s.active, e.input(s.rule, at, result, unknown))
-			result = s.rule.Samples(out.active, at)
+		if r.Alerting() {
+			out.active, out.changes, err = r.Step(ctx, s.active, e.input(r, at, result, unknown))
+			result = r.Samples(out.active, at)
 		} else {
-			result, err = s.rule.Recorded(result)
+			result, err = r.Recorded(result)
 		}
 	}
 	if err == nil {
-		s.written = e.write(s.written, result, at.Add(-s.rule.QueryOffset))
-		if !s.rule.Alerting() {
-			e.doubt(s.rule, result, at)
+		s.written = e.write(s.written, result, at.Add(-r.QueryOffset))
+		if !r.Alerting() {
+			e.doubt(r, result, at)
 		}
 	}
 	took := e.opts.Now().Sub(began)

@@ -20,8 +20,8 @@ type Standing struct {
 	Unknown string
 }
 
-// Alerts are all pending and firing alerts, by rule as loaded, then by alert; those of removed rules last, until their
-// end is committed. Options.Others follow.
+// Alerts are all pending and firing alerts, by rule as loaded, then by alert; those of removed rules follow, until their
+// end is committed, and Options.Others.
 func (e *Evaluator) Alerts() []Standing {
 	out := e.own()
 	if e.opts.Others != nil {
@@ -37,17 +37,34 @@ func (e *Evaluator) own() []Standing {
 	var out []Standing
 	for _, g := range e.all {
 		for _, r := range g.Rules {
-			if r.Arrival != nil {
-				out = append(out, local[r.Origin.ID]...)
-			} else if s := e.timed(r); s != nil {
+			if s := e.timed(r); s != nil {
 				out = append(out, s.standing()...)
 			}
+			out = append(out, local[r.Origin.ID]...)
+			delete(local, r.Origin.ID)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(e.orphans)) {
-		out = append(out, e.orphans[id].standing()...)
+		if _, told := local[id]; !told {
+			local[id] = e.orphans[id].standing()
+		} else { // an asset still has some, or has just parted with them
+			local[id] = merge(local[id], e.orphans[id].standing())
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(local)) {
+		out = append(out, local[id]...)
 	}
 	return out
+}
+
+// merge are alerts of one rule, each once.
+func merge(all, more []Standing) []Standing {
+	for _, s := range more {
+		if !slices.ContainsFunc(all, func(o Standing) bool { return labels.Equal(o.Alert.Labels, s.Alert.Labels) }) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // timed finds the state of a rule on a timer; the caller holds mu.
@@ -78,7 +95,7 @@ func (e *Evaluator) notable() []*asset {
 	out := make([]*asset, 0, len(e.noted))
 	for a := range e.noted {
 		a.shown.Lock()
-		if a.err == nil && !slices.ContainsFunc(a.states, func(s *localState) bool { return !s.empty() }) {
+		if a.err == nil && len(a.owed) == 0 && !slices.ContainsFunc(a.states, func(s *localState) bool { return !s.empty() }) {
 			delete(e.noted, a)
 		} else {
 			out = append(out, a)
@@ -101,6 +118,9 @@ func (e *Evaluator) localStandings() map[string][]Standing {
 				moved = append(moved, a.moving(i)...)
 			}
 		}
+		for _, x := range a.owed {
+			out[x.Origin.ID] = merge(out[x.Origin.ID], []Standing{{Origin: x.Origin, Alert: x.Alert}})
+		}
 		a.shown.Unlock()
 	}
 	e.refresh(out, moved)
@@ -108,29 +128,6 @@ func (e *Evaluator) localStandings() map[string][]Standing {
 		slices.SortFunc(all, func(a, b Standing) int { return labels.Compare(a.Alert.Labels, b.Alert.Labels) })
 	}
 	return out
-}
-
-// resolvedFor is how long alerts are kept that fired and ended, as in Prometheus: whoever missed the news can still have it.
-const resolvedFor = 15 * time.Minute
-
-// resolve keeps what ended; the caller holds mu.
-func (e *Evaluator) resolve(ts []rules.Transition, at time.Time) {
-	for _, t := range ts {
-		if t.From == rules.Firing && t.Alert.State == rules.Inactive {
-			e.resolved = append(e.resolved, Standing{Origin: t.Origin, Alert: t.Alert})
-		}
-	}
-	e.resolved = slices.DeleteFunc(e.resolved, func(s Standing) bool { return at.Sub(s.Alert.EndedAt) > resolvedFor })
-}
-
-// Resolved are the alerts that fired and ended within the last 15 minutes, as they ended, in that order. They are not kept
-// over a restart.
-func (e *Evaluator) Resolved() []Standing {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.opts.Now()
-	e.resolved = slices.DeleteFunc(e.resolved, func(s Standing) bool { return now.Sub(s.Alert.EndedAt) > resolvedFor })
-	return slices.Clone(e.resolved)
 }
 
 // standing are the alerts of one rule of one asset.

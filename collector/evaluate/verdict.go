@@ -85,16 +85,20 @@ const (
 // verdict looks an alert of an asset up among the live ones, as evaluated at since or later.
 func (e *Evaluator) verdict(asset, ruleID, alertID string, since time.Time) verdict {
 	e.mu.Lock()
-	a, r := e.assets[asset], e.book.byID[ruleID]
+	a, loaded := e.assets[asset], e.book.byID[ruleID] != nil
 	e.mu.Unlock()
 	switch {
-	case r == nil:
+	case !loaded:
 		return isOver // its rule is gone
 	case a == nil:
 		return notSaid
 	}
 	a.shown.Lock()
 	defer a.shown.Unlock()
+	r := a.book.byID[ruleID]
+	if r == nil { // it was loaded just now
+		return notSaid
+	}
 	said := a.begun[r.group.index] >= since.UnixMilli() && a.err == nil
 	s := a.states[r.index]
 	if s == nil {

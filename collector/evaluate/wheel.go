@@ -3,6 +3,7 @@ package evaluate
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,16 +101,33 @@ func (e *Evaluator) wait(a *asset) {
 			}
 		}
 	}
-	if expires := a.newest + window.StaleAfter.Milliseconds(); a.newest != never && a.at < expires {
-		soon(expires)
-		if a.book.timed(a.bound) {
+	if a.newest == never && a.named() {
+		soon(a.at + beat)
+	}
+	if expires := a.newest + window.StaleAfter.Milliseconds(); a.newest != never {
+		if a.at < expires {
+			soon(expires)
+		} else if t := a.owing(expires); t > a.at {
+			soon(t)
+		}
+		if a.at < a.moves(expires) {
 			soon(a.at + beat + beat/2) // the next arrival should be first
 		}
 	}
+	e.line(a)
+}
+
+// line puts an asset on the wheel for when it is looked at next.
+func (e *Evaluator) line(a *asset) {
 	if a.next != 0 {
 		e.later(a, time.UnixMilli(a.next))
+	} else {
+		e.later(a, e.opts.Now().Add(round))
 	}
 }
+
+// round is how often an asset is looked at for which nothing else is to be done: the window may have forgotten it.
+const round = 10 * time.Minute
 
 // idleBeats is after how many intervals without an arrival the alerts of an asset are looked at: it may have left the fleet.
 const idleBeats = 4
@@ -131,16 +149,41 @@ func (r *localRule) deadline(al rules.Alert) int64 {
 
 func (e *Evaluator) later(a *asset, at time.Time) { e.wheel.set(a, at) }
 
-// spin looks at assets when their time has come, until ctx ends.
+// abreast is how many assets time alone has evaluated at once. Most of them wait for their commit, which costs a goroutine
+// little and lets one transaction take what all of them changed; and one that hangs delays no other.
+const abreast = 256
+
+// spin looks at assets when their time has come, until ctx ends and all it began has ended.
 func (e *Evaluator) spin(ctx context.Context) {
+	var under sync.WaitGroup
+	defer under.Wait()
+	places := make(chan struct{}, abreast)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case places <- struct{}{}:
+		}
+		a := e.next(ctx)
+		if a == nil {
+			return
+		}
+		under.Go(func() {
+			defer func() { <-places }()
+			if err := e.visit(ctx, a); err != nil && ctx.Err() == nil {
+				e.opts.Logger.Error("what time alone changed could not be kept; trying again", "asset", a.name, "err", err)
+			}
+		})
+	}
+}
+
+// next waits for an asset whose time has come; nil when ctx ended.
+func (e *Evaluator) next(ctx context.Context) *asset {
 	for {
 		now := e.opts.Now()
 		a, next := e.wheel.pop(now)
 		if a != nil {
-			if err := e.elapse(ctx, a, now); err != nil && ctx.Err() == nil {
-				e.opts.Logger.Error("what time alone changed could not be kept; trying again", "asset", a.name, "err", err)
-			}
-			continue
+			return a
 		}
 		wait := time.Hour
 		if !next.IsZero() {
@@ -150,7 +193,7 @@ func (e *Evaluator) spin(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return
+			return nil
 		case <-e.wheel.wake:
 			timer.Stop()
 		case <-timer.C:
@@ -158,17 +201,55 @@ func (e *Evaluator) spin(ctx context.Context) {
 	}
 }
 
+// visit looks at an asset whose time has come. One that is being evaluated is not waited for: whoever does that puts it back
+// on the wheel.
+func (e *Evaluator) visit(ctx context.Context, a *asset) error {
+	if !a.enter() {
+		return nil
+	}
+	defer e.leave(a)
+	if a.gone {
+		return nil
+	}
+	return e.pass(ctx, a, e.opts.Now())
+}
+
+// enter takes the turn at an asset if it is free; else whoever has it is told that somebody was there.
+func (a *asset) enter() bool {
+	if !a.mu.TryLock() {
+		a.passed.Store(true)
+		if !a.mu.TryLock() { // it was given up meanwhile, and perhaps nobody was told
+			return false
+		}
+	}
+	a.passed.Store(false)
+	return true
+}
+
+// leave gives up the turn at an asset, and has it looked at if somebody found it taken.
+func (e *Evaluator) leave(a *asset) {
+	a.mu.Unlock()
+	if a.passed.Swap(false) {
+		e.later(a, e.opts.Now())
+	}
+}
+
 // elapse looks at one asset at a time when nothing of it arrived.
 func (e *Evaluator) elapse(ctx context.Context, a *asset, now time.Time) error {
-	e.turn.RLock()
-	defer e.turn.RUnlock()
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer e.leave(a)
+	return e.pass(ctx, a, now)
+}
+
+// pass does to an asset what time did; the caller has its turn.
+func (e *Evaluator) pass(ctx context.Context, a *asset, now time.Time) error {
+	e.turnPage(a)
+	if e.forget(a) {
+		return nil
+	}
 	t := now.UnixMilli()
 	if a.err == nil && !a.stirred.Load() && (a.next == 0 || t < a.next) {
-		if a.next != 0 {
-			e.later(a, time.UnixMilli(a.next))
-		}
+		e.line(a)
 		return nil
 	}
 	if err := e.judge(ctx, a, max(t, a.at+1), a.moved(t)); err != nil {
@@ -182,9 +263,38 @@ func (e *Evaluator) elapse(ctx context.Context, a *asset, now time.Time) error {
 // Stir says that the window knows something new about an asset that no report brought: that it is down. Its rules are
 // evaluated at once.
 func (e *Evaluator) Stir(name string) {
-	a := e.assetOf(name)
+	e.mu.Lock()
+	a := e.assetLocked(name)
 	a.stirred.Store(true)
+	e.mu.Unlock()
 	e.later(a, e.opts.Now())
+}
+
+// forget lets go of an asset that the window does not know any more, with its programs, once nothing of it stands or is
+// owed; what is left then are faults of rules that nobody can mend. The caller has its turn; it is over then.
+func (e *Evaluator) forget(a *asset) bool {
+	if a.named() || e.opts.Window.View(a.name, func(window.View) {}) {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a.shown.Lock()
+	defer a.shown.Unlock()
+	stands := slices.ContainsFunc(a.states, func(s *localState) bool { return s != nil && (len(s.active) > 0 || len(s.written) > 0) })
+	if stands || len(a.owed) > 0 || a.err != nil || a.stirred.Load() {
+		return false
+	}
+	a.gone = true
+	a.book.release(a.parts, a.bound)
+	a.parts, a.bound = nil, nil
+	delete(e.assets, a.name)
+	delete(e.noted, a)
+	for id, failing := range e.failing {
+		if delete(failing, a.name); len(failing) == 0 {
+			delete(e.failing, id)
+		}
+	}
+	return true
 }
 
 // everything are all groups.
@@ -205,7 +315,7 @@ func (a *asset) moved(t int64) []bool {
 	out := make([]bool, len(a.book.groups))
 	for i, r := range a.book.rules {
 		s := a.states[i]
-		if expired || r.Arrival.Timed() || s != nil && len(s.active) > 0 {
+		if expired || r.timed || r.slides > 0 || s != nil && len(s.active) > 0 {
 			out[r.group.index] = a.due(r.group, t)
 		}
 	}
@@ -228,12 +338,40 @@ func (a *asset) deadline() int64 {
 	return next
 }
 
-// timed tells whether some rule that has a program for the asset reads the clock.
-func (b *book) timed(bound []binding) bool {
-	for i, x := range bound {
-		if x.use != nil && b.rules[i].Arrival.Timed() {
-			return true
+// moves is until when time alone changes what some rule that has a program for the asset finds, given when its newest samples
+// are too old: those that read the clock until then, those with a range until it is empty. Rules that freeze know nothing of
+// a silent asset, whatever leaves their range.
+func (a *asset) moves(expires int64) (until int64) {
+	until = never
+	for i, x := range a.bound {
+		if x.use == nil {
+			continue
+		}
+		r := a.book.rules[i]
+		if r.timed {
+			until = max(until, expires)
+		}
+		if r.slides > 0 {
+			until = max(until, expires, a.newest+r.slides.Milliseconds())
 		}
 	}
-	return false
+	return until
 }
+
+// owing is when a group is due that was not evaluated since the asset's samples are too old, because its interval did not
+// let it; 0 when there is none.
+func (a *asset) owing(expires int64) (next int64) {
+	for i, r := range a.book.rules {
+		last, every := a.begun[r.group.index], r.group.Interval.Milliseconds()
+		if every == 0 || last >= expires || a.bound[i].use == nil && a.states[i].empty() {
+			continue
+		}
+		if t := max(expires, boundary(last, every)); next == 0 || t < next {
+			next = t
+		}
+	}
+	return next
+}
+
+// boundary is the first multiple of every after t.
+func boundary(t, every int64) int64 { return (t/every + 1) * every }

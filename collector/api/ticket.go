@@ -51,6 +51,9 @@ type TicketRow struct {
 	Clocks []Clock       `json:"clocks"`
 	Links  []ticket.Link `json:"links"`
 
+	// Flap is there while the alerts of an open ticket go up and down, told once and counted since; null for any other.
+	Flap *Flap `json:"flap"`
+
 	// Storm is the number of the storm's ticket that this one is part of, empty when it is part of none.
 	Storm string `json:"storm"`
 	// Gathers is what a storm's own ticket stands for; null for any other.
@@ -77,6 +80,32 @@ type Policy struct {
 	// long after it the ticket closes by itself.
 	ReopenForSeconds  float64 `json:"reopen_for_seconds"`
 	CloseAfterSeconds float64 `json:"close_after_seconds"`
+}
+
+// Flap is the state of a ticket whose alerts go up and down: whether one of them fires at the moment says little.
+type Flap struct {
+	State FlapState `json:"state"`
+	// Since is the first of the changes that made it flap, LastAt the newest one; Count is all of them.
+	Since  time.Time `json:"since"`
+	LastAt time.Time `json:"last_at"`
+	Count  int       `json:"count"`
+	// SettlesAt is when it is over if nothing changes until then.
+	SettlesAt time.Time `json:"settles_at"`
+}
+
+// FlapState is what a ticket that goes up and down is said to be.
+type FlapState string
+
+// Flapping is the one state of it: a ticket that has settled has no flap.
+const Flapping FlapState = "flapping"
+
+// flapOf is how a ticket flaps, nil when it does not.
+func flapOf(t ticket.Ticket) *Flap {
+	if !t.Flaps() {
+		return nil
+	}
+	settles, _ := t.Flapping.Over(t.Flap.Last, t.Flap.Last)
+	return &Flap{State: Flapping, Since: t.Flap.Since, LastAt: t.Flap.Last, Count: t.Flap.Count, SettlesAt: settles}
 }
 
 // Clock is one SLA target running on a ticket. No policy of this release sets a target, so no ticket has one and a
@@ -120,7 +149,8 @@ func ticketRow(t ticket.Ticket) TicketRow {
 		OpenedAt: t.OpenedAt, UpdatedAt: t.UpdatedAt,
 		AcknowledgedAt: orNull(t.AcknowledgedAt), AcknowledgedBy: t.AcknowledgedBy,
 		ResolvedAt: orNull(t.ResolvedAt), Resolution: t.Resolution, ClosedAt: orNull(t.ClosedAt), Reopened: t.Reopened,
-		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: []Clock{}, Links: orEmpty(t.Links), Storm: t.Storm.Number, Seq: t.Seq, Head: t.Head,
+		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: []Clock{}, Links: orEmpty(t.Links),
+		Flap: flapOf(t), Storm: t.Storm.Number, Seq: t.Seq, Head: t.Head,
 	}
 	for i, al := range t.Alerts {
 		row.Alerts[i].Alert = al

@@ -194,6 +194,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		return err
 	}
 	c.openAPI()
+	c.pipeline.metrics.reloaded(nil, c.started) // what it starts with is in force
 	c.listening.Store(c.now().UnixNano())
 	return nil
 }
@@ -206,6 +207,7 @@ func (c *Collector) watchOver() {
 		commit: c.pipeline.Commit, down: c.setDown, record: c.window.AppendRecorded, now: c.now,
 		reach: c.newReach(),
 	}
+	c.silence.counts.register(c.reg)
 	c.past = &hindsight{
 		store: c.store, window: c.window, facts: c.facts, gather: c.pipeline.missed, started: c.started,
 		now:      func() time.Time { return c.now() },

@@ -36,6 +36,7 @@ func (c *Collector) reloadOnHangup(ctx context.Context) error {
 func (c *Collector) Reload(context.Context) (nextStart []string, err error) {
 	c.reloading.Lock()
 	defer c.reloading.Unlock()
+	defer func() { c.pipeline.metrics.reloaded(err, c.now()) }()
 	cfg := c.cfg
 	if c.o.Reread != nil {
 		if cfg, err = c.o.Reread(); err != nil {

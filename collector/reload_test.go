@@ -3,6 +3,7 @@ package collector
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"reflect"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/watchbill/watchbill/agent/wire"
 	"github.com/watchbill/watchbill/collector/ingest"
@@ -169,5 +172,45 @@ func TestAReloadThatIsWrongChangesNothing(t *testing.T) {
 	line.send(line.report(1, 1, 50), wire.LaneLive)
 	if ack := line.post(line.report(1, 2, 50), wire.LaneLive); int(ack.Credits) != ingest.DefaultBacklog().Credits {
 		t.Errorf("%d credits", ack.Credits)
+	}
+}
+
+// Whether what is written down is what is in force can be asked by name, and since when; a failed reload leaves the time of
+// the last good one.
+func TestAReloadIsCounted(t *testing.T) {
+	good := true
+	s, _ := reloaded(t, func(c *Config) {
+		if !good {
+			c.Silence.Intervals = 0
+		}
+	})
+	at := s.now()
+	s.now = func() time.Time { return at }
+	tells := func(successful int, since time.Time) {
+		t.Helper()
+		want := fmt.Sprintf(`# HELP watchbill_config_last_reload_success_timestamp_seconds When configuration, rules and fleet were last loaded with success.
+# TYPE watchbill_config_last_reload_success_timestamp_seconds gauge
+watchbill_config_last_reload_success_timestamp_seconds %v
+# HELP watchbill_config_last_reload_successful Whether the last attempt to load configuration, rules and fleet succeeded: 1 or 0.
+# TYPE watchbill_config_last_reload_successful gauge
+watchbill_config_last_reload_successful %d
+`, float64(since.UnixMilli())/1e3, successful)
+		if err := testutil.GatherAndCompare(s.reg, strings.NewReader(want),
+			"watchbill_config_last_reload_successful", "watchbill_config_last_reload_success_timestamp_seconds"); err != nil {
+			t.Error(err)
+		}
+	}
+	tells(1, s.started)
+	for _, step := range []struct{ good bool }{{true}, {false}, {true}} {
+		last := at
+		at, good = at.Add(time.Minute), step.good
+		if _, err := s.Reload(t.Context()); (err == nil) != good {
+			t.Fatal(err)
+		}
+		if good {
+			tells(1, at)
+		} else {
+			tells(0, last)
+		}
 	}
 }

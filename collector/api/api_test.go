@@ -334,6 +334,7 @@ func TestGauges(t *testing.T) {
 	h.openTicket(1001, "web1")
 	h.message("m1", outbox.Buried)
 	h.report("web1", noon, window.OK, map[string]float64{`node_load1`: 1})
+	flapping := 0
 	expect := func(requests, tickets string) {
 		t.Helper()
 		want := fmt.Sprintf(`# HELP watchbill_api_requests_total Requests on the operators' listener, by the HTTP status of the answer.
@@ -353,7 +354,10 @@ watchbill_outbox_messages{state="parked"} 0
 watchbill_outbox_messages{state="queued"} 0
 # HELP watchbill_tickets Open tickets.
 # TYPE watchbill_tickets gauge
-%s`, requests, tickets)
+%s# HELP watchbill_tickets_flapping Open tickets whose alerts go up and down, told once and counted since.
+# TYPE watchbill_tickets_flapping gauge
+watchbill_tickets_flapping %d
+`, requests, tickets, flapping)
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
 			t.Error(err)
 		}
@@ -367,6 +371,11 @@ watchbill_outbox_messages{state="queued"} 0
 	expect(both, "watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"new\"} 1\n") // within the second: as read before
 	now = now.Add(200 * time.Millisecond)
 	expect(both, "watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"acknowledged\"} 1\n")
+	h.flap("WB-1002", "web2", 9, 0)
+	h.flap("WB-1003", "db1", 10, time.Hour) // settled, and fires
+	now, flapping = now.Add(time.Second), 1
+	expect(both, "watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"acknowledged\"} 1\n"+
+		"watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"reopened\"} 2\n")
 }
 
 func TestGaugesOfABrokenStore(t *testing.T) {

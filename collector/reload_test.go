@@ -108,8 +108,8 @@ func TestAReloadSaysWhatWaitsForTheNextStart(t *testing.T) {
 	})
 	for range 2 { // it differs until then
 		later, err := s.Reload(t.Context())
-		if want := []string{"storage.path", "backup.keep", "agents.names"}; err != nil || !slices.Equal(later, want) {
-			t.Errorf("%q, %v; want %q", later, err, want)
+		if want := []string{"storage.path", "backup.keep", "agents.names"}; err != nil || !slices.Equal(later.NextStart, want) {
+			t.Errorf("%+v, %v; want %q", later, err, want)
 		}
 	}
 	if !strings.Contains(log.String(), `msg="storage.path changed: takes effect at the next start"`) {

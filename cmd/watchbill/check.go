@@ -32,8 +32,11 @@ Nothing is started and nothing is written.`,
 		Example: "  watchbill check config /etc/watchbill/watchbill.yml",
 		Args:    takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkConfig(args[0]); err != nil {
+			found, err := checkConfig(args[0])
+			if faults := tellFindings(cmd, found, false); err != nil {
 				return say(cmd, err)
+			} else if faults > 0 {
+				return errSaid
 			}
 			fmt.Fprintf(screenOf(cmd).w, "%s is good.\n", clean(args[0]))
 			return nil
@@ -42,29 +45,41 @@ Nothing is started and nothing is written.`,
 }
 
 // checkConfig names every fault of a configuration and of the files it names at once. A file that cannot be read as a
-// configuration names no files that could be looked for.
-func checkConfig(file string) error {
+// configuration names no files that could be looked for. What is found about rules that a collector would take stands apart.
+func checkConfig(file string) ([]rules.Finding, error) {
 	c, err := collector.LoadConfig(file)
 	errs := []error{err}
 	if err != nil && !readable(file) {
-		return err
+		return nil, err
 	}
 	if c.Fleet.Directory != "" {
 		_, err := fleet.LoadDirectory(c.Fleet.Directory)
 		errs = append(errs, err)
 	}
-	groups, err := collector.LoadRules(c)
+	_, found, err := collector.LoadRules(c)
 	errs = append(errs, err)
-	for _, f := range rules.Check(groups, rules.CheckOptions{}) {
-		if f.Fault {
-			errs = append(errs, f.Err())
-		}
-	}
 	if notify.Validate(c.Receivers) == nil { // LoadConfig named those faults
 		_, err := notify.New(c.Receivers, notify.Options{})
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return found, errors.Join(errs...)
+}
+
+// tellFindings prints what was found about rules, and once the words that it asks for, and counts the faults.
+func tellFindings(cmd *cobra.Command, found []rules.Finding, lint bool) (faults int) {
+	out := safeWriter{cmd.ErrOrStderr()}
+	for _, f := range found {
+		word := "warning: "
+		if f.Fault || lint {
+			word = ""
+			faults++
+		}
+		fmt.Fprintln(out, word+clean(f.String()))
+	}
+	for _, words := range rules.Words(found) {
+		fmt.Fprintln(out, clean(words))
+	}
+	return faults
 }
 
 // readable tells whether a file has the form of a configuration, be its values right or wrong.
@@ -82,8 +97,9 @@ func newCheckRulesCmd() *cobra.Command {
 		Long: `Checks rule files together, as the collector would load them: syntax, expressions, templates, names. Every fault is
 named with its file, line, group and rule.
 
-A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. It also warns of
-what makes a poor ticket: a severity nobody knows, no service, no system, no summary. With --lint these are faults too.
+A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. A collector
+that finds one at its start or on a reload says so and goes on; all other faults it refuses. It also warns of what makes a poor ticket: a severity nobody
+knows, no service, no system, no summary. With --lint these are faults too.
 
 With --explain it says of every rule where it is evaluated: at arrival, when a report of its asset comes in, or on its
 group's timer, and which part of the expression decided that.`,
@@ -92,20 +108,10 @@ group's timer, and which part of the expression decided that.`,
   watchbill check rules --lint rules/packs/linux.yml`,
 		Args: takesSome("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			groups, err := loadRules(args)
-			if err != nil {
+			groups, found, err := loadRules(args)
+			if faults := tellFindings(cmd, found, lint); err != nil {
 				return say(cmd, err)
-			}
-			faults := 0
-			for _, f := range rules.Check(groups, rules.CheckOptions{}) {
-				word := "warning: "
-				if f.Fault || lint {
-					word = ""
-					faults++
-				}
-				fmt.Fprintln(safeWriter{cmd.ErrOrStderr()}, word+clean(f.String()))
-			}
-			if faults > 0 {
+			} else if faults > 0 {
 				return errSaid
 			}
 			if explain {
@@ -154,8 +160,8 @@ func explainRules(out screen, all []rules.Explanation) {
 	fmt.Fprintf(out.w, "%d at arrival, %d on a timer.\n", arrival, len(all)-arrival)
 }
 
-// loadRules reads and parses rule files together; it names every file that cannot be read and every fault.
-func loadRules(files []string) ([]rules.Group, error) {
+// loadRules reads, parses and checks rule files together; the error names every file that cannot be read or parsed.
+func loadRules(files []string) ([]rules.Group, []rules.Finding, error) {
 	contents := map[string][]byte{}
 	var errs []error
 	for _, file := range files {
@@ -167,7 +173,7 @@ func loadRules(files []string) ([]rules.Group, error) {
 		contents[file] = b
 	}
 	groups, err := rules.Load(contents)
-	return groups, errors.Join(append(errs, err)...)
+	return groups, rules.Check(groups, rules.CheckOptions{Files: contents}), errors.Join(append(errs, err)...)
 }
 
 // say prints every fault that was joined into an error and ends the command with 1. A fault in a rule file begins with

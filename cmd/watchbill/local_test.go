@@ -94,6 +94,10 @@ tests:
 	}
 	passes := test("good_test.yml", `{exp_labels: {instance: web1, severity: critical, service: host, system: server}, exp_annotations: {summary: "web1 is down"}}`)
 	fails := test("bad_test.yml", "")
+	meaning := write("meaning.yml", "groups:\n- name: m\n  rules:\n  - alert: Meaning\n    expr: up == 0\n    labels:\n      watchbill_missing: foo\n")
+	refusedTest := write("meaning_test.yml", "rule_files: [meaning.yml]\ntests: [{promql_expr_test: [{expr: '1', eval_time: 0, exp_samples: [{value: 1}]}]}]\n")
+	poorConfig := write("poorc.yml", "rules:\n  files: [poor.yml]\n")
+	meaningConfig := write("meaningc.yml", "rules:\n  files: [meaning.yml, unowned.yml]\n")
 	config := write("c.yml", "rules:\n  files: [good.yml]\n")
 	badConfig := write("bad.yml", "rules:\n  fils: [good.yml]\n")
 	receivers := "receivers:\n- {name: desk, webhook: {url: 'http://desk.example', secret_file: /nowhere/a}}\n" +
@@ -115,7 +119,10 @@ tests:
 		{"poor rules", []string{"check", "rules", poor}, 0, []string{"warning: " + poor, "severity"}},
 		{"poor rules, lint", []string{"check", "rules", "--lint", poor}, 1, []string{poor, "severity"}},
 		{"a system nobody knows", []string{"check", "rules", good, unowned}, 1,
-			[]string{"\n" + unowned + ":4: ", `label "system" is "printer": want one of client-device`, "warning: " + unowned}},
+			[]string{"\n" + unowned + ":6: ", `label "system" is "printer": want a word of the ownership map`, "words for system: client-device", "warning: " + unowned}},
+		{"a label that means nothing", []string{"check", "rules", meaning}, 1, []string{meaning + `:7: group "m": rule "Meaning": label "watchbill_missing" is "foo"`}},
+		{"a test of what the collector refuses", []string{"test", "rules", refusedTest}, 0,
+			[]string{"warning: " + refusedTest + ": the collector would refuse these rules: " + meaning + ":7: ", "passed"}},
 		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", "\n" + broken + ":7: "}},
 		{"no file", []string{"check", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"watchbill: read rules: open "}},
 		{"no argument", []string{"check", "rules"}, 2, []string{"FILE is missing"}},
@@ -123,8 +130,11 @@ tests:
 		{"tests fail", []string{"test", "rules", passes, fails}, 1, []string{passes + ": passed", "Down", "expected"}},
 		{"no test", []string{"test", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"none.yml"}},
 		{"good configuration", []string{"check", "config", config}, 0, []string{"is good"}},
+		{"a configuration whose rules are poor", []string{"check", "config", poorConfig}, 0, []string{"warning: " + poor + ":4: ", "is good"}},
+		{"a configuration whose rules are refused, and others", []string{"check", "config", meaningConfig}, 1,
+			[]string{meaning + ":7: ", unowned + `:6: group "u": rule "Unowned": label "system" is "printer"`}},
 		{"a configuration whose rules have a system nobody knows", []string{"check", "config", unownedConfig}, 1,
-			[]string{unowned + `:4: group "u": rule "Unowned": label "system" is "printer"`}},
+			[]string{unowned + `:6: group "u": rule "Unowned": label "system" is "printer"`}},
 		{"misspelt key", []string{"check", "config", badConfig}, 1, []string{`bad.yml: line 2: unknown key "fils"`}},
 		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", "nowhere",
 			"watchbill: webhook desk: read secret_file", "watchbill: webhook pager: read secret_file"}},

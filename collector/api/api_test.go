@@ -297,11 +297,11 @@ func TestReadyAndReload(t *testing.T) {
 	if w := h.do("", "GET", "/-/ready", ""); w.Code != 503 || !strings.Contains(w.Body.String(), "windows are being rebuilt") {
 		t.Errorf("answered %d %q, want 503 with the reason", w.Code, w.Body)
 	}
-	if body := h.want(200, "POST", "/-/reload", ""); body != "{\"reloaded\":true,\"next_start\":[]}\n" {
+	if body := h.want(200, "POST", "/-/reload", ""); body != "{\"reloaded\":true,\"next_start\":[],\"warnings\":[]}\n" {
 		t.Errorf("reload answered %s", body)
 	}
-	h.nextStart = []string{"storage.path"}
-	if body := h.want(200, "POST", "/-/reload", ""); body != "{\"reloaded\":true,\"next_start\":[\"storage.path\"]}\n" {
+	h.nextStart, h.warnings = []string{"storage.path"}, []string{"a.yml:7: unknown"}
+	if body := h.want(200, "POST", "/-/reload", ""); body != "{\"reloaded\":true,\"next_start\":[\"storage.path\"],\"warnings\":[\"a.yml:7: unknown\"]}\n" {
 		t.Errorf("reload answered %s", body)
 	}
 	h.reload = errors.Join(errors.New("a.yml:1: one"), fmt.Errorf("rules: %w", errors.Join(errors.New("b.yml:2: two"))))

@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // Finding is something about a rule that Prometheus would take, and that is wrong here or makes a worse ticket.
@@ -71,6 +75,7 @@ type CheckOptions struct {
 // severity, service and system are there and known, and a summary says what happened.
 //
 //   - A system that is no word of the ownership map is a fault: whoever wrote it meant an owner, and nobody would be found.
+//   - So is a rule that looks back further than the window keeps: nothing would ever come of it.
 //   - A MissingLabel that is no word is one too, with which the rule is refused: nobody can say what was meant.
 func Check(groups []Group, o CheckOptions) []Finding {
 	if o.Systems == nil {
@@ -88,6 +93,7 @@ func Check(groups []Group, o CheckOptions) []Finding {
 			}
 			seen[same] = true
 			c.missing()
+			c.lookback()
 			if r.Alerting() {
 				c.ticket()
 			}
@@ -127,6 +133,28 @@ func (c *checker) missing() {
 	if err := c.rule.missingFault(); err != nil {
 		c.note(refuse, spot{"labels", MissingLabel}, "%v", err)
 	}
+}
+
+// lookback finds what reads samples that the window has forgotten.
+func (c *checker) lookback() {
+	r := c.rule
+	d := r.Lookback + r.QueryOffset
+	if d <= window.MaxLookback {
+		return
+	}
+	through := ""
+	if lookback(r.direct)+r.QueryOffset <= window.MaxLookback {
+		through = " through the series of other rules"
+	}
+	w, what := fault, "it is unknown for ever: its alerts neither begin nor end"
+	switch {
+	case r.Resolves():
+		w, what = warn, "it sees no more than that"
+	case !r.Alerting():
+		what = "what it records is unknown for ever"
+	}
+	c.note(w, spot{"expr", ""}, "looks back %s%s, and the window keeps %s: %s; want %s at most",
+		model.Duration(d), through, model.Duration(window.MaxLookback), what, model.Duration(window.MaxLookback))
 }
 
 // ticket finds what makes a poor ticket.

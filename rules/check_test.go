@@ -115,6 +115,30 @@ func TestTemplatesOfWords(t *testing.T) {
 	}
 }
 
+// A rule that looks back further than the window keeps samples never gives anything, and nobody would notice.
+func TestRulesThatLookBackTooFar(t *testing.T) {
+	const alert = "groups:\n- name: g\n  rules:\n  - alert: R\n    labels: {severity: info, service: x, system: sql}\n    annotations: {summary: s}\n    expr: "
+	const never = `, and the window keeps 8d: it is unknown for ever: its alerts neither begin nor end`
+	for _, c := range []struct {
+		name, text string
+		missing    Missing
+		want       []string
+	}{
+		{"a month", alert + "rate(x[30d]) > 1", Freeze, []string{"7 fault R: looks back 30d" + never}},
+		{"just that", alert + "rate(x[8d]) > 1", Freeze, nil},
+		{"an offset", alert + "x offset 9d > 1", Freeze, []string{"7 fault R: looks back 9d" + never}},
+		{"a subquery", alert + "max_over_time(rate(x[5d])[5d:1h]) > 1", Freeze, []string{"7 fault R: looks back 10d" + never}},
+		{"as Prometheus", alert + "rate(x[30d]) > 1", Resolve, []string{"7 warns R: looks back 30d, and the window keeps 8d: it sees no more than that"}},
+		{"a group that is late", strings.Replace(alert, "  rules:", "  query_offset: 1h\n  rules:", 1) + "rate(x[8d]) > 1", Freeze,
+			[]string{"8 fault R: looks back 8d1h" + never}},
+		{"what is recorded", "groups:\n- name: f\n  rules:\n  - record: r\n    expr: |\n      rate(x[30d])\n- name: g\n" + strings.SplitN(alert, "\n", 3)[2] + "r > 1", Freeze, []string{
+			"5 fault r: looks back 30d, and the window keeps 8d: what it records is unknown for ever",
+			"12 fault R: looks back 30d through the series of other rules" + never}},
+	} {
+		t.Run(c.name, func(t *testing.T) { compareFindings(t, checked(t, c.text, c.missing), c.want) })
+	}
+}
+
 // The words that findings ask for are said once, however many ask.
 func TestWordsAreSaidOnce(t *testing.T) {
 	var text strings.Builder

@@ -97,8 +97,9 @@ func newCheckRulesCmd() *cobra.Command {
 		Long: `Checks rule files together, as the collector would load them: syntax, expressions, templates, names. Every fault is
 named with its file, line, group and rule.
 
-A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. A collector
-that finds one at its start or on a reload says so and goes on; all other faults it refuses. It also warns of what makes a poor ticket: a severity nobody
+A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. So is a rule that
+looks back further than the window keeps: nothing would come of it. A collector that finds these at its start or on a
+reload says so and goes on; all other faults it refuses. It also warns of what makes a poor ticket: a severity nobody
 knows, no service, no system, no summary. With --lint these are faults too.
 
 With --explain it says of every rule where it is evaluated: at arrival, when a report of its asset comes in, or on its

@@ -95,6 +95,7 @@ tests:
 	passes := test("good_test.yml", `{exp_labels: {instance: web1, severity: critical, service: host, system: server}, exp_annotations: {summary: "web1 is down"}}`)
 	fails := test("bad_test.yml", "")
 	meaning := write("meaning.yml", "groups:\n- name: m\n  rules:\n  - alert: Meaning\n    expr: up == 0\n    labels:\n      watchbill_missing: foo\n")
+	far := write("far.yml", "groups:\n- name: f\n  rules:\n  - alert: Far\n    expr: rate(x[30d]) > 1\n")
 	refusedTest := write("meaning_test.yml", "rule_files: [meaning.yml]\ntests: [{promql_expr_test: [{expr: '1', eval_time: 0, exp_samples: [{value: 1}]}]}]\n")
 	poorConfig := write("poorc.yml", "rules:\n  files: [poor.yml]\n")
 	meaningConfig := write("meaningc.yml", "rules:\n  files: [meaning.yml, unowned.yml]\n")
@@ -121,6 +122,7 @@ tests:
 		{"a system nobody knows", []string{"check", "rules", good, unowned}, 1,
 			[]string{"\n" + unowned + ":6: ", `label "system" is "printer": want a word of the ownership map`, "words for system: client-device", "warning: " + unowned}},
 		{"a label that means nothing", []string{"check", "rules", meaning}, 1, []string{meaning + `:7: group "m": rule "Meaning": label "watchbill_missing" is "foo"`}},
+		{"a range nobody keeps", []string{"check", "rules", far}, 1, []string{far + `:5: group "f": rule "Far": looks back 30d, and the window keeps 8d`}},
 		{"a test of what the collector refuses", []string{"test", "rules", refusedTest}, 0,
 			[]string{"warning: " + refusedTest + ": the collector would refuse these rules: " + meaning + ":7: ", "passed"}},
 		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", "\n" + broken + ":7: "}},

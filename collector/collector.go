@@ -100,16 +100,17 @@ func New(ctx context.Context, cfg Config, o Options) (*Collector, error) {
 	}
 	c := &Collector{cfg: cfg, o: o, log: o.Logger, now: time.Now, reg: prometheus.NewRegistry(), facts: newFacts()}
 	c.started = c.now()
-	groups, directory, err := c.read(cfg)
+	r, err := c.read(cfg)
 	if err != nil {
 		return nil, err
 	}
+	c.doubt(r.doubts)
 	for _, step := range []func() error{
 		func() error { return c.listen(ctx) },
 		func() error { return c.openStore(ctx) },
-		func() error { return c.openFleet(ctx, directory) },
+		func() error { return c.openFleet(ctx, r.directory) },
 		c.openHistory,
-		func() error { return c.wire(ctx, groups) },
+		func() error { return c.wire(ctx, r.groups) },
 	} {
 		if err := step(); err != nil {
 			c.Close()
@@ -119,16 +120,31 @@ func New(ctx context.Context, cfg Config, o Options) (*Collector, error) {
 	return c, nil
 }
 
+// reading is what the configuration names, read.
+type reading struct {
+	groups []rules.Group
+	// doubts are what should be mended about the rules although they are taken.
+	doubts    []string
+	directory fleet.Directory
+}
+
 // read reads what the configuration names: rules and fleet. It names every fault at once and changes nothing.
-func (c *Collector) read(cfg Config) ([]rules.Group, fleet.Directory, error) {
+func (c *Collector) read(cfg Config) (reading, error) {
 	cfg.Evaluation.Interval = c.cfg.Evaluation.Interval // another takes effect at the next start, for subqueries too
-	groups, rulesErr := LoadRules(cfg)
-	directory := c.o.Directory
+	groups, found, rulesErr := LoadRules(cfg)
+	r := reading{groups: groups, doubts: doubts(found), directory: c.o.Directory}
 	var fleetErr error
 	if cfg.Fleet.Directory != "" {
-		directory, fleetErr = fleet.LoadDirectory(cfg.Fleet.Directory)
+		r.directory, fleetErr = fleet.LoadDirectory(cfg.Fleet.Directory)
 	}
-	return groups, directory, errors.Join(rulesErr, fleetErr)
+	return r, errors.Join(rulesErr, fleetErr)
+}
+
+// doubt logs what should be mended about rules that are in force, once for every load.
+func (c *Collector) doubt(doubts []string) {
+	for _, d := range doubts {
+		c.log.Warn("rules are in force that a check finds fault with or warns of", "found", d)
+	}
 }
 
 // listen takes both ports, so that one that is taken is told before anything is written.
@@ -195,6 +211,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		return err
 	}
 	c.openAPI()
+	c.pipeline.metrics.reloaded(nil, c.started) // what it starts with is in force
 	c.listening.Store(c.now().UnixNano())
 	return nil
 }
@@ -207,6 +224,7 @@ func (c *Collector) watchOver() {
 		commit: c.pipeline.Commit, down: c.setDown, record: c.window.AppendRecorded, now: c.now,
 		reach: c.newReach(),
 	}
+	c.silence.counts.register(c.reg)
 	c.past = &hindsight{
 		store: c.store, window: c.window, facts: c.facts, gather: c.pipeline.missed, started: c.started,
 		now:      func() time.Time { return c.now() },

@@ -118,7 +118,7 @@ func writeCertificate(t *testing.T, dir string) {
 // What missing series do to alerts is one of two words, and reaches every rule that does not say so itself.
 func TestRulesMissing(t *testing.T) {
 	c := DefaultConfig()
-	groups, err := LoadRules(c)
+	groups, _, err := LoadRules(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestRulesMissing(t *testing.T) {
 		t.Error("alerts resolve when nothing is known, by default")
 	}
 	c.Rules.Missing = rules.Resolve
-	if groups, err = LoadRules(c); err != nil || !groups[0].Rules[0].Resolves() {
+	if groups, _, err = LoadRules(c); err != nil || !groups[0].Rules[0].Resolves() {
 		t.Errorf("rules.missing: resolve does not reach the rules: %v", err)
 	}
 	c.Rules.Missing = "ignore"

@@ -19,6 +19,28 @@ type metrics struct {
 	together         prometheus.Histogram
 	apart            prometheus.Counter
 	storms           prometheus.Counter
+	reloadGood       prometheus.Gauge
+	reloadGoodAt     prometheus.Gauge
+	pings            *prometheus.CounterVec
+}
+
+// What a ping came to. One that was left out had no time left, for so many were asked.
+const (
+	pingAnswered   = "answered"
+	pingUnanswered = "unanswered"
+	pingFailed     = "failed"
+	pingLeftOut    = "left_out"
+)
+
+// newPings counts pings by result, every result from the start.
+func newPings() *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "watchbill_pings_total",
+		Help: "Addresses of silent hosts that were to be pinged, by result: answered, unanswered, failed (could not be sent), left_out (no time left)."},
+		[]string{"result"})
+	for _, result := range []string{pingAnswered, pingUnanswered, pingFailed, pingLeftOut} {
+		v.WithLabelValues(result)
+	}
+	return v
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -43,9 +65,25 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Commits that failed and were taken out of the transaction they shared, so that the others went on."}),
 		storms: prometheus.NewCounter(prometheus.CounterOpts{Name: "watchbill_storms_total",
 			Help: "Storms that began: many incidents at the same time, told as one."}),
+		reloadGood: prometheus.NewGauge(prometheus.GaugeOpts{Name: "watchbill_config_last_reload_successful",
+			Help: "Whether the last attempt to load configuration, rules and fleet succeeded: 1 or 0."}),
+		reloadGoodAt: prometheus.NewGauge(prometheus.GaugeOpts{Name: "watchbill_config_last_reload_success_timestamp_seconds",
+			Help: "When configuration, rules and fleet were last loaded with success."}),
+		pings: newPings(),
 	}
-	reg.MustRegister(m.opened, m.resolved, m.acknowledge, m.resolve, m.sampleToCommit, m.commit, m.together, m.apart, m.storms)
+	reg.MustRegister(m.opened, m.resolved, m.acknowledge, m.resolve, m.sampleToCommit, m.commit, m.together, m.apart, m.storms,
+		m.reloadGood, m.reloadGoodAt, m.pings)
 	return m
+}
+
+// reloaded notes what an attempt to load what the collector runs with came to. The names are as Prometheus has its own.
+func (m *metrics) reloaded(err error, now time.Time) {
+	if err != nil {
+		m.reloadGood.Set(0)
+		return
+	}
+	m.reloadGood.Set(1)
+	m.reloadGoodAt.Set(float64(now.UnixMilli()) / 1e3)
 }
 
 // ticket counts one committed change.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/watchbill/watchbill/collector/incident"
@@ -45,6 +46,8 @@ type reach struct {
 	// self is what the collector finds when it looks at itself.
 	self func(ctx context.Context, lives []incident.Life, now time.Time) []string
 	now  func() time.Time
+	// pings counts what they came to.
+	pings *prometheus.CounterVec
 
 	// known are the last answers, by alert, for a commit that has to be tried again.
 	known   map[string]incident.Inquiry
@@ -168,14 +171,21 @@ func (r *round) run(ctx context.Context) {
 // one pings one address and says why there is nothing to go by, if so.
 func (r *round) one(ctx context.Context, to netip.Addr) (echoes, string) {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < time.Duration(r.terms.Count)*pingEvery {
+		r.pings.WithLabelValues(pingLeftOut).Inc()
 		return echoes{}, "so many were asked that its turn did not come in " + reachBudget.String()
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.terms.Timeout)
 	defer cancel()
 	e, err := r.pinger.Ping(ctx, to, r.terms.Count)
-	if err != nil {
+	result := pingUnanswered
+	switch {
+	case err != nil:
+		r.pings.WithLabelValues(pingFailed).Inc()
 		return echoes{}, oneLine(err.Error())
+	case e.answered > 0:
+		result = pingAnswered
 	}
+	r.pings.WithLabelValues(result).Inc()
 	return e, ""
 }
 

@@ -14,7 +14,9 @@ import (
 
 // newReach is what asks about silence for this collector.
 func (c *Collector) newReach() *reach {
-	return &reach{pinger: icmpPinger{}, terms: &c.pinging, sign: c.facts.sign, self: c.ofItself, now: c.now}
+	return &reach{
+		pinger: icmpPinger{}, terms: &c.pinging, sign: c.facts.sign, self: c.ofItself, now: c.now, pings: c.pipeline.metrics.pings,
+	}
 }
 
 // ofItself is what the collector finds when it suspects itself: does its listener accept, are its interfaces up, does the

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/rules"
 )
@@ -61,7 +63,7 @@ func newAsker(answers map[string]error) *asker {
 	terms := &atomic.Pointer[pingTerms]{}
 	terms.Store(&pingTerms{Count: 3, Timeout: time.Second, Most: 64})
 	a.reach = reach{
-		pinger: a.fake, terms: terms, sign: a.facts.sign, now: time.Now,
+		pinger: a.fake, terms: terms, sign: a.facts.sign, now: time.Now, pings: newPings(),
 		self: func(context.Context, []incident.Life, time.Time) []string { return []string{"of itself: fine"} },
 	}
 	return a
@@ -137,6 +139,33 @@ func TestReachDecides(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What pings came to is counted, an address once however many hosts report from it.
+func TestPingsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsker(map[string]error{"10.0.0.1": nil, "10.0.0.3": errors.New("this process may not ping"), "10.0.0.4": nil})
+		for _, h := range []string{"a/x/h1 10.0.0.1", "b/x/h2 10.0.0.2", "c/x/h3 10.0.0.3", "d/x/h4 10.0.0.4", "e/x/h5 10.0.0.4", "f/x/h6"} {
+			a.host(h)
+		}
+		a.silence(t)
+		a.fake.takes = reachBudget
+		for n := range 64 { // two turns of as many as are asked at once, the second of which has no time left
+			a.host(fmt.Sprintf("g%d/x/i%d 10.1.0.%d", n, n, n))
+		}
+		a.terms.Store(&pingTerms{Count: 30, Timeout: reachBudget, Most: 64})
+		a.known, a.knownAt = nil, time.Time{}
+		a.lives = a.lives[6:]
+		a.silence(t)
+		for result, want := range map[string]float64{pingAnswered: 2, pingUnanswered: 1 + pingsAtOnce, pingFailed: 1, pingLeftOut: 64 - pingsAtOnce} {
+			if got := testutil.ToFloat64(a.pings.WithLabelValues(result)); got != want {
+				t.Errorf("%s: %v, want %v", result, got, want)
+			}
+		}
+		if n := testutil.CollectAndCount(a.pings); n != 4 {
+			t.Errorf("%d series, want one for each result", n)
+		}
+	})
 }
 
 // However many fall silent at one moment, few are pinged, few at a time, each address once, and the ticket does not wait.

@@ -109,6 +109,7 @@ func (p *play) perform(ctx context.Context) []rules.Failure {
 	if p.run.Change != nil {
 		p.run.Change(&cfg)
 	}
+	rules.SetMissing(p.groups, cfg.Rules.Missing)
 	c, err := rehearse(ctx, cfg, p.test.directory, p.groups, func() time.Time { return p.now })
 	if err != nil {
 		p.fail(moment{at: -1, what: "the collector"}, err)

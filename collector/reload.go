@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"syscall"
 
+	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
 )
@@ -31,39 +32,42 @@ func (c *Collector) reloadOnHangup(ctx context.Context) error {
 }
 
 // Reload reads the configuration again, with the rules, the fleet and the receivers it names: all of it is right and takes
-// effect, or nothing changes and the error names every fault. nextStart are the keys that differ from what this collector
-// was started with and take effect at its next start; they are logged, too.
-func (c *Collector) Reload(context.Context) (nextStart []string, err error) {
+// effect, or nothing changes and the error names every fault. The answer names the keys that differ from what this collector
+// was started with and take effect at its next start, and what should be mended about the rules; both are logged, too.
+func (c *Collector) Reload(context.Context) (out api.Reloaded, err error) {
 	c.reloading.Lock()
 	defer c.reloading.Unlock()
+	defer func() { c.pipeline.metrics.reloaded(err, c.now()) }()
 	cfg := c.cfg
 	if c.o.Reread != nil {
 		if cfg, err = c.o.Reread(); err != nil {
-			return nil, err
+			return out, err
 		}
 	}
-	groups, directory, err := c.read(cfg)
+	r, err := c.read(cfg)
 	senders, sendersErr := notify.New(cfg.Receivers, notifyOptions(cfg))
-	if err := errors.Join(cfg.Validate(), err, directory.Validate(), sendersErr); err != nil {
-		return nil, err
+	if err := errors.Join(cfg.Validate(), err, r.directory.Validate(), sendersErr); err != nil {
+		return out, err
 	}
 	// All of it is right: nothing that follows can fail for what is in it.
 	if err := c.ingest.Configure(boundsOf(cfg)); err != nil {
-		return nil, err
+		return out, err
 	}
-	if err := c.fleet.SetDirectory(directory); err != nil {
-		return nil, err
+	if err := c.fleet.SetDirectory(r.directory); err != nil {
+		return out, err
 	}
 	c.outbox.Configure(senders)
 	c.pipeline.tell(cfg)
 	c.setPatience(cfg)
-	c.setRules(groups)
+	c.setRules(r.groups)
 	for _, key := range changed(c.cfg, cfg) {
-		nextStart = append(nextStart, key)
+		out.NextStart = append(out.NextStart, key)
 		c.log.Warn(key + " changed: takes effect at the next start")
 	}
-	c.log.Info("reloaded", "groups", len(groups))
-	return nextStart, nil
+	c.doubt(r.doubts)
+	c.log.Info("reloaded", "groups", len(r.groups))
+	out.Reloaded, out.Warnings = true, r.doubts
+	return out, nil
 }
 
 func boundsOf(cfg Config) ingest.Bounds {

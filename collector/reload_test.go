@@ -3,6 +3,7 @@ package collector
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"reflect"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/watchbill/watchbill/agent/wire"
 	"github.com/watchbill/watchbill/collector/ingest"
@@ -105,8 +108,8 @@ func TestAReloadSaysWhatWaitsForTheNextStart(t *testing.T) {
 	})
 	for range 2 { // it differs until then
 		later, err := s.Reload(t.Context())
-		if want := []string{"storage.path", "backup.keep", "agents.names"}; err != nil || !slices.Equal(later, want) {
-			t.Errorf("%q, %v; want %q", later, err, want)
+		if want := []string{"storage.path", "backup.keep", "agents.names"}; err != nil || !slices.Equal(later.NextStart, want) {
+			t.Errorf("%+v, %v; want %q", later, err, want)
 		}
 	}
 	if !strings.Contains(log.String(), `msg="storage.path changed: takes effect at the next start"`) {
@@ -179,15 +182,55 @@ func TestSubqueriesKeepTheirStepOverAReload(t *testing.T) {
 	s := newStage(t, cfg)
 	for _, interval := range []time.Duration{5 * time.Second, time.Second} { // 1,800 steps are too many for an arrival
 		cfg.Evaluation.Interval = policy.Duration(interval)
-		groups, err := LoadRules(cfg)
+		groups, _, err := LoadRules(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got, want := groups[0].Rules[0].Arrival != nil, interval == 5*time.Second; got != want {
 			t.Errorf("started with %v: at arrival %v, want %v", interval, got, want)
 		}
-		if groups, _, err = s.read(cfg); err != nil || groups[0].Rules[0].Arrival == nil {
+		if r, err := s.read(cfg); err != nil || r.groups[0].Rules[0].Arrival == nil {
 			t.Errorf("reloaded with %v: at a timer, want the place that %v gives; error %v", interval, time.Duration(s.cfg.Evaluation.Interval), err)
+		}
+	}
+}
+
+// Whether what is written down is what is in force can be asked by name, and since when; a failed reload leaves the time of
+// the last good one.
+func TestAReloadIsCounted(t *testing.T) {
+	good := true
+	s, _ := reloaded(t, func(c *Config) {
+		if !good {
+			c.Silence.Intervals = 0
+		}
+	})
+	at := s.now()
+	s.now = func() time.Time { return at }
+	tells := func(successful int, since time.Time) {
+		t.Helper()
+		want := fmt.Sprintf(`# HELP watchbill_config_last_reload_success_timestamp_seconds When configuration, rules and fleet were last loaded with success.
+# TYPE watchbill_config_last_reload_success_timestamp_seconds gauge
+watchbill_config_last_reload_success_timestamp_seconds %v
+# HELP watchbill_config_last_reload_successful Whether the last attempt to load configuration, rules and fleet succeeded: 1 or 0.
+# TYPE watchbill_config_last_reload_successful gauge
+watchbill_config_last_reload_successful %d
+`, float64(since.UnixMilli())/1e3, successful)
+		if err := testutil.GatherAndCompare(s.reg, strings.NewReader(want),
+			"watchbill_config_last_reload_successful", "watchbill_config_last_reload_success_timestamp_seconds"); err != nil {
+			t.Error(err)
+		}
+	}
+	tells(1, s.started)
+	for _, step := range []struct{ good bool }{{true}, {false}, {true}} {
+		last := at
+		at, good = at.Add(time.Minute), step.good
+		if _, err := s.Reload(t.Context()); (err == nil) != good {
+			t.Fatal(err)
+		}
+		if good {
+			tells(1, at)
+		} else {
+			tells(0, last)
 		}
 	}
 }

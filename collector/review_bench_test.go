@@ -46,7 +46,7 @@ func usualServer() *window.Layout {
 // BenchmarkReview is what one late report of a usual server costs under the shipped rules.
 func BenchmarkReview(b *testing.B) {
 	cfg := DefaultConfig()
-	groups, err := LoadRules(cfg)
+	groups, _, err := LoadRules(cfg)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,21 +27,21 @@ import (
 
 // This file is what the rooms ask of each other, answered in one line or a few.
 
-// LoadRules reads the shipped packs and the configured files together; the error names every fault of every file. With an
-// error the groups are what has no fault, to look for more in and not to be used.
-func LoadRules(cfg Config) ([]rules.Group, error) {
+// LoadRules reads the shipped packs and the configured files together. The error names every fault with which a collector
+// takes none of them; then groups and found are about what has none. Else found is what it takes, and what should be mended all the same.
+func LoadRules(cfg Config) (groups []rules.Group, found []rules.Finding, err error) {
 	files := map[string][]byte{}
 	if cfg.Rules.Packs {
 		shipped, err := fs.Glob(packs.Files(), "*.yml")
 		if err != nil {
-			return nil, fmt.Errorf("shipped rule packs: %w", err)
+			return nil, nil, fmt.Errorf("shipped rule packs: %w", err)
 		}
 		for _, name := range shipped {
 			if strings.HasSuffix(name, "_test.yml") {
 				continue
 			}
 			if files["packs/"+name], err = fs.ReadFile(packs.Files(), name); err != nil {
-				return nil, fmt.Errorf("shipped rule pack: %w", err)
+				return nil, nil, fmt.Errorf("shipped rule pack: %w", err)
 			}
 		}
 	}
@@ -57,8 +58,49 @@ func LoadRules(cfg Config) ([]rules.Group, error) {
 			}
 		}
 	}
-	groups, err := rules.LoadOptions{Interval: time.Duration(cfg.Evaluation.Interval)}.Load(files)
-	return groups, errors.Join(append(errs, err, rules.SetMissing(groups, cfg.Rules.Missing))...)
+	groups, err = rules.LoadOptions{Interval: time.Duration(cfg.Evaluation.Interval)}.Load(files)
+	rules.SetMissing(groups, cfg.Rules.Missing)
+	found, refused := sift(groups, files)
+	return groups, found, errors.Join(append(errs, err, refused)...)
+}
+
+// sift checks loaded rules: what they are refused for is the error, everything else is found.
+func sift(groups []rules.Group, files map[string][]byte) (found []rules.Finding, refused error) {
+	var errs []error
+	for _, f := range rules.Check(groups, rules.CheckOptions{Files: files}) {
+		if f.Refused {
+			errs = append(errs, f.Err())
+		} else {
+			found = append(found, f)
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// mostTold bounds the findings that a load tells: a pack that was written for others may have thousands.
+const mostTold = 100
+
+// doubts is what a load of rules tells: faults first, the words they want once, and how many more there are.
+func doubts(found []rules.Finding) []string {
+	found = slices.Clone(found)
+	slices.SortStableFunc(found, func(a, b rules.Finding) int {
+		switch {
+		case a.Fault == b.Fault:
+			return 0
+		case a.Fault:
+			return -1
+		}
+		return 1
+	})
+	told := found[:min(mostTold, len(found))]
+	var out []string
+	for _, f := range told {
+		out = append(out, f.String())
+	}
+	if more := len(found) - len(told); more > 0 {
+		out = append(out, fmt.Sprintf("and %d more: `watchbill check config FILE` names them all", more))
+	}
+	return append(out, rules.Words(told)...)
 }
 
 // assetOf finds an instance in the fleet.

@@ -38,6 +38,9 @@ type silence struct {
 	judged, soon bool
 	waiting      map[string]bool
 
+	// counts are how many are silent, by cause, as of the last judgement.
+	counts silentCounts
+
 	mu     sync.Mutex
 	active map[string]*told
 }
@@ -94,7 +97,9 @@ func (s *silence) look(ctx context.Context) error {
 	changed := s.follow(now)
 	news := s.turn(now)
 	if changed || news || s.soon || !s.judged {
-		if err := s.judge(ctx, now); err != nil {
+		err := s.judge(ctx, now)
+		s.count()
+		if err != nil {
 			return err
 		}
 	}

@@ -54,8 +54,14 @@ func (r TicketRun) Run(ctx context.Context) (rules.TestReport, error) {
 		return report, err
 	}
 	groups, err := rules.LoadOptions{Interval: time.Duration(file.EvaluationInterval)}.Load(contents)
-	if err != nil {
+	found, faults := sift(groups, contents)
+	if err := errors.Join(err, faults); err != nil {
 		return report, err
+	}
+	for _, f := range found {
+		if f.Fault {
+			report.Warnings = append(report.Warnings, r.File+": a check of these rules fails: "+f.String())
+		}
 	}
 	for i := range file.Tests {
 		t := &file.Tests[i]

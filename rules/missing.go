@@ -1,9 +1,6 @@
 package rules
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Missing is what becomes of an alert when nobody knows its series any more: its asset is silent, or what samples them
 // fails or is gone.
@@ -33,19 +30,13 @@ func (r *Rule) Resolves() bool {
 }
 
 // SetMissing says what missing series do to the alerts of those rules that do not say so themselves. Call it after Load,
-// before the groups are used by anybody. The error joins one *Error for every rule whose MissingLabel is no such word; m
-// is in force for the others all the same.
-func SetMissing(groups []Group, m Missing) error {
-	var errs []error
+// before Check and before the groups are used by anybody. Check finds rules whose MissingLabel is no word.
+func SetMissing(groups []Group, m Missing) {
 	for _, g := range groups {
 		for _, r := range g.Rules {
 			r.missing = m
-			if err := r.missingFault(); err != nil {
-				errs = append(errs, &Error{File: g.File, Line: r.Line, Group: g.Name, Rule: r.Name(), Err: err})
-			}
 		}
 	}
-	return errors.Join(errs...)
 }
 
 func (r *Rule) missingFault() error {

@@ -223,6 +223,7 @@ groups:
 		}
 	}
 	want := []string{
+		`rules.yml:9: group "g": rule "Templated": label "severity" is the template "{{ $labels.sev }}", of which nobody knows what it becomes before it fires`,
 		`rules.yml:13: group "g": rule "Bare": label "severity" is missing`,
 		`rules.yml:13: group "g": rule "Bare": label "system" is missing`,
 		`rules.yml:13: group "g": rule "Bare": label "service" is missing`,
@@ -233,10 +234,10 @@ groups:
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if len(faults) != 1 || faults[0] != want[5] {
+	if len(faults) != 1 || faults[0] != want[6] {
 		t.Errorf("faults are %q, want the unknown system alone: public rules lack our labels, and have severities of their own", faults)
 	}
-	if fs := Check(mustLoad(t, text), CheckOptions{Systems: []string{"server", "sql", "printer"}}); len(fs) != 5 {
+	if fs := Check(mustLoad(t, text), CheckOptions{Systems: []string{"server", "sql", "printer"}}); len(fs) != 6 {
 		t.Errorf("with printer among the systems: %v", fs)
 	}
 }

@@ -137,6 +137,8 @@ func (r TestRun) load(files *RuleFiles, names []string, file *testFile) ([]Group
 			return nil, err
 		}
 		files.warn("the collector would refuse these rules: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	} else {
+		files.doubt(Check(groups, CheckOptions{Files: contents}))
 	}
 	place := func(g Group) int { return max(0, slices.Index(file.GroupEvalOrder, g.Name)) }
 	slices.SortStableFunc(groups, func(a, b Group) int { return place(a) - place(b) })
@@ -190,6 +192,21 @@ func (f *RuleFiles) Read(names []string) (map[string][]byte, error) {
 		contents[name] = content
 	}
 	return contents, errors.Join(errs...)
+}
+
+// doubt warns of rules that pass a test, as they do in promtool, and would not do in a collector what they do in it.
+func (f *RuleFiles) doubt(found []Finding) {
+	found = slices.DeleteFunc(found, func(x Finding) bool { return !x.Fault })
+	for _, x := range found {
+		if x.Refused {
+			f.warn("the collector would refuse these rules: %s", x)
+		} else {
+			f.warn("a check of these rules fails: %s", x)
+		}
+	}
+	for _, words := range Words(found) {
+		f.warn("%s", words)
+	}
 }
 
 func (f *RuleFiles) warn(format string, args ...any) {

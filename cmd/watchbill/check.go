@@ -32,8 +32,11 @@ Nothing is started and nothing is written.`,
 		Example: "  watchbill check config /etc/watchbill/watchbill.yml",
 		Args:    takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkConfig(args[0]); err != nil {
+			found, err := checkConfig(args[0])
+			if faults := tellFindings(cmd, found, false); err != nil {
 				return say(cmd, err)
+			} else if faults > 0 {
+				return errSaid
 			}
 			fmt.Fprintf(screenOf(cmd).w, "%s is good.\n", clean(args[0]))
 			return nil
@@ -42,29 +45,41 @@ Nothing is started and nothing is written.`,
 }
 
 // checkConfig names every fault of a configuration and of the files it names at once. A file that cannot be read as a
-// configuration names no files that could be looked for.
-func checkConfig(file string) error {
+// configuration names no files that could be looked for. What is found about rules that a collector would take stands apart.
+func checkConfig(file string) ([]rules.Finding, error) {
 	c, err := collector.LoadConfig(file)
 	errs := []error{err}
 	if err != nil && !readable(file) {
-		return err
+		return nil, err
 	}
 	if c.Fleet.Directory != "" {
 		_, err := fleet.LoadDirectory(c.Fleet.Directory)
 		errs = append(errs, err)
 	}
-	groups, err := collector.LoadRules(c)
+	_, found, err := collector.LoadRules(c)
 	errs = append(errs, err)
-	for _, f := range rules.Check(groups, rules.CheckOptions{}) {
-		if f.Fault {
-			errs = append(errs, f.Err())
-		}
-	}
 	if notify.Validate(c.Receivers) == nil { // LoadConfig named those faults
 		_, err := notify.New(c.Receivers, notify.Options{})
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return found, errors.Join(errs...)
+}
+
+// tellFindings prints what was found about rules, and once the words that it asks for, and counts the faults.
+func tellFindings(cmd *cobra.Command, found []rules.Finding, lint bool) (faults int) {
+	out := safeWriter{cmd.ErrOrStderr()}
+	for _, f := range found {
+		word := "warning: "
+		if f.Fault || lint {
+			word = ""
+			faults++
+		}
+		fmt.Fprintln(out, word+clean(f.String()))
+	}
+	for _, words := range rules.Words(found) {
+		fmt.Fprintln(out, clean(words))
+	}
+	return faults
 }
 
 // readable tells whether a file has the form of a configuration, be its values right or wrong.
@@ -75,16 +90,17 @@ func readable(file string) bool {
 }
 
 func newCheckRulesCmd() *cobra.Command {
-	var explain bool
-	var c rulesCheck
+	var lint, explain bool
 	reports, step := 15*time.Second, time.Duration(collector.DefaultConfig().Evaluation.Interval)
 	cmd := &cobra.Command{
 		Use: "rules FILE…", Short: "Check Prometheus rule files",
 		Long: `Checks rule files together, as the collector would load them: syntax, expressions, templates, names. Every fault is
 named with its file, line, group and rule, and within an expression with its column.
 
-A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. It also warns of
-what makes a poor ticket: a severity nobody knows, no service, no system, no summary. With --lint these are faults too.
+A system that is no word of the ownership map is a fault: nobody would be found to own its tickets. So is a rule that
+looks back further than the window keeps: nothing would come of it. A collector that finds these at its start or on a
+reload says so and goes on; all other faults it refuses. It also warns of what makes a poor ticket: a severity nobody
+knows, no service, no system, no summary. With --lint these are faults too.
 
 With --explain it says of every rule where it is evaluated: at arrival, when a report of its asset comes in, or on its
 group's timer, and which part of the expression decided that.`,
@@ -93,9 +109,11 @@ group's timer, and which part of the expression decided that.`,
   watchbill check rules --lint rules/packs/linux.yml`,
 		Args: takesSome("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			groups, err := c.run(cmd, args, rules.LoadOptions{Interval: step})
-			if err != nil {
-				return err
+			groups, found, err := loadRules(args, rules.LoadOptions{Interval: step})
+			if faults := tellFindings(cmd, found, lint); err != nil {
+				return say(cmd, err)
+			} else if faults > 0 {
+				return errSaid
 			}
 			if explain {
 				explainRules(screenOf(cmd), rules.Explain(groups, reports))
@@ -113,40 +131,11 @@ group's timer, and which part of the expression decided that.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&c.lint, "lint", false, "warnings are faults")
+	cmd.Flags().BoolVar(&lint, "lint", false, "warnings are faults")
 	cmd.Flags().BoolVar(&explain, "explain", false, "say of every rule where it is evaluated and why")
 	cmd.Flags().DurationVar(&reports, "interval", reports, "how often assets report, for --explain")
 	cmd.Flags().DurationVar(&step, "evaluation-interval", step, "the collector's evaluation.interval, for --explain: the step of subqueries without one")
 	return cmd
-}
-
-// rulesCheck looks for faults in rule files.
-type rulesCheck struct {
-	// lint makes faults of warnings.
-	lint bool
-}
-
-// run prints what is wrong and gives the rules when none of it is a fault. What cannot be read hides nothing of the rest.
-func (c rulesCheck) run(cmd *cobra.Command, files []string, o rules.LoadOptions) ([]rules.Group, error) {
-	groups, err := loadRules(files, o)
-	bad := false
-	if err = errors.Join(err, rules.SetMissing(groups, rules.Freeze)); err != nil {
-		if err := say(cmd, err); !errors.Is(err, errSaid) {
-			return nil, err
-		}
-		bad = true
-	}
-	for _, f := range rules.Check(groups, rules.CheckOptions{}) {
-		word := "warning: "
-		if f.Fault || c.lint {
-			word, bad = "", true
-		}
-		fmt.Fprintln(safeWriter{cmd.ErrOrStderr()}, word+clean(f.String()))
-	}
-	if bad {
-		return nil, errSaid
-	}
-	return groups, nil
 }
 
 // explainRules says of every rule where it is evaluated, with totals.
@@ -173,9 +162,9 @@ func explainRules(out screen, all []rules.Explanation) {
 	fmt.Fprintf(out.w, "%d at arrival, %d on a timer.\n", arrival, len(all)-arrival)
 }
 
-// loadRules reads and parses rule files together; it names every file that cannot be read and every fault. With an error the
-// groups are what has none.
-func loadRules(files []string, o rules.LoadOptions) ([]rules.Group, error) {
+// loadRules reads, parses and checks rule files together; the error names every file that cannot be read and
+// every fault, and the findings are about what has none.
+func loadRules(files []string, o rules.LoadOptions) ([]rules.Group, []rules.Finding, error) {
 	contents := map[string][]byte{}
 	var errs []error
 	for _, file := range files {
@@ -187,7 +176,7 @@ func loadRules(files []string, o rules.LoadOptions) ([]rules.Group, error) {
 		contents[file] = b
 	}
 	groups, err := o.Load(contents)
-	return groups, errors.Join(append(errs, err)...)
+	return groups, rules.Check(groups, rules.CheckOptions{Files: contents}), errors.Join(append(errs, err)...)
 }
 
 // say prints every fault that was joined into an error and ends the command with 1. A fault in a rule file begins with

@@ -96,6 +96,11 @@ tests:
 	}
 	passes := test("good_test.yml", `{exp_labels: {instance: web1, severity: critical, service: host, system: server}, exp_annotations: {summary: "web1 is down"}}`)
 	fails := test("bad_test.yml", "")
+	meaning := write("meaning.yml", "groups:\n- name: m\n  rules:\n  - alert: Meaning\n    expr: up == 0\n    labels:\n      watchbill_missing: foo\n")
+	far := write("far.yml", "groups:\n- name: f\n  rules:\n  - alert: Far\n    expr: rate(x[30d]) > 1\n")
+	refusedTest := write("meaning_test.yml", "rule_files: [meaning.yml]\ntests: [{promql_expr_test: [{expr: '1', eval_time: 0, exp_samples: [{value: 1}]}]}]\n")
+	poorConfig := write("poorc.yml", "rules:\n  files: [poor.yml]\n")
+	meaningConfig := write("meaningc.yml", "rules:\n  files: [meaning.yml, unowned.yml]\n")
 	config := write("c.yml", "rules:\n  files: [good.yml]\n")
 	badConfig := write("bad.yml", "rules:\n  fils: [good.yml]\n")
 	receivers := "receivers:\n- {name: desk, webhook: {url: 'http://desk.example', secret_file: /nowhere/a}}\n" +
@@ -117,11 +122,15 @@ tests:
 		{"poor rules", []string{"check", "rules", poor}, 0, []string{"warning: " + poor, "severity"}},
 		{"poor rules, lint", []string{"check", "rules", "--lint", poor}, 1, []string{poor, "severity"}},
 		{"a system nobody knows", []string{"check", "rules", good, unowned}, 1,
-			[]string{"\n" + unowned + ":4: ", `label "system" is "printer": want one of client-device`, "warning: " + unowned}},
+			[]string{"\n" + unowned + ":6: ", `label "system" is "printer": want a word of the ownership map`, "words for system: client-device", "warning: " + unowned}},
+		{"a label that means nothing", []string{"check", "rules", meaning}, 1, []string{meaning + `:7: group "m": rule "Meaning": label "watchbill_missing" is "foo"`}},
+		{"a range nobody keeps", []string{"check", "rules", far}, 1, []string{far + `:5: group "f": rule "Far": looks back 30d, and the window keeps 8d`}},
+		{"a test of what the collector refuses", []string{"test", "rules", refusedTest}, 0,
+			[]string{"warning: " + refusedTest + ": the collector would refuse these rules: " + meaning + ":7: ", "passed"}},
 		{"every fault", []string{"check", "rules", broken}, 1, []string{"One", "Two", "\n" + broken + ":7:15: "}},
 		{"every fault of every file", []string{"check", "rules", broken, unowned, frozen}, 1, []string{
-			broken + ":5:16: ", "\n" + broken + ":7:15: ", "\n" + unowned + ":4: ", `label "system" is "printer"`,
-			"\n" + frozen + ":4: ", `label "watchbill_missing" is "melt"`}},
+			broken + ":5:16: ", "\n" + broken + ":7:15: ", "\n" + unowned + ":6: ", `label "system" is "printer"`,
+			frozen + ":6: ", `label "watchbill_missing" is "melt"`}},
 		{"a subquery without a step", []string{"check", "rules", "--explain", subquery}, 0, []string{"arrival  Sub  ("}},
 		{"a subquery of too many steps", []string{"check", "rules", "--explain", "--evaluation-interval", "1s", subquery}, 0,
 			[]string{"timer    Sub  (a subquery of 3600 steps"}},
@@ -131,8 +140,11 @@ tests:
 		{"tests fail", []string{"test", "rules", passes, fails}, 1, []string{passes + ": passed", "Down", "expected"}},
 		{"no test", []string{"test", "rules", filepath.Join(dir, "none.yml")}, 1, []string{"none.yml"}},
 		{"good configuration", []string{"check", "config", config}, 0, []string{"is good"}},
+		{"a configuration whose rules are poor", []string{"check", "config", poorConfig}, 0, []string{"warning: " + poor + ":4: ", "is good"}},
+		{"a configuration whose rules are refused, and others", []string{"check", "config", meaningConfig}, 1,
+			[]string{meaning + ":7: ", unowned + `:6: group "u": rule "Unowned": label "system" is "printer"`}},
 		{"a configuration whose rules have a system nobody knows", []string{"check", "config", unownedConfig}, 1,
-			[]string{unowned + `:4: group "u": rule "Unowned": label "system" is "printer"`}},
+			[]string{unowned + `:6: group "u": rule "Unowned": label "system" is "printer"`}},
 		{"misspelt key", []string{"check", "config", badConfig}, 1, []string{`bad.yml: line 2: unknown key "fils"`}},
 		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", `label "system" is "printer"`, "nowhere",
 			"watchbill: webhook desk: read secret_file", "watchbill: webhook pager: read secret_file"}},

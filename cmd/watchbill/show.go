@@ -15,7 +15,7 @@ const unwrapped = 120
 
 // showTicket prints a ticket whole, for somebody who was just woken: what, where, since when, then the evidence.
 func showTicket(s screen, t api.Ticket) {
-	s.para("", "", fmt.Sprintf("%s  %s  %s  %s", t.Number, t.Priority, t.Severity, strings.ToUpper(string(t.State))))
+	s.para("", "", fmt.Sprintf("%s  %s  %s  %s", t.Number, t.Priority, t.Severity, strings.ToUpper(stateOf(t.TicketRow))))
 	s.para("", "", t.Title)
 	fmt.Fprintln(s.w)
 	for _, f := range facts(s, t) {
@@ -77,6 +77,7 @@ func facts(s screen, t api.Ticket) [][2]string {
 	if t.ClosedAt != nil {
 		add("Closed", s.ago(*t.ClosedAt))
 	}
+	add("Flapping", flapping(s, t.Flap))
 	add("Reopened", reopened(s, t))
 	for _, l := range t.Links {
 		add("Related", l.Relation+" "+l.Number)
@@ -84,6 +85,15 @@ func facts(s screen, t api.Ticket) [][2]string {
 	add("Policy", joined(t.Policy.Name, "version", t.Policy.Version))
 	add("Times", "local, UTC"+s.now.In(s.zone).Format("-07:00")+" now, unless a line says otherwise")
 	return out
+}
+
+// flapping is since when and how often a ticket's alerts go up and down, and when that is over; empty when they do not.
+func flapping(s screen, f *api.Flap) string {
+	if f == nil {
+		return ""
+	}
+	return fmt.Sprintf("since %s, %s, the newest %s; told once, over at %s if nothing changes until then",
+		s.stamp(f.Since), count(f.Count, "change"), s.ago(f.LastAt), s.stamp(f.SettlesAt))
 }
 
 // reopened is when and why a ticket was last reopened, and how often it was if that is more than once.

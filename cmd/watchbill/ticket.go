@@ -100,7 +100,7 @@ func printTickets(s screen, list api.TicketList, openOnly bool) {
 	}
 	rows := make([][]string, len(list.Tickets))
 	for i, t := range list.Tickets {
-		rows[i] = []string{t.Number, t.Priority, string(t.State), age(s.now.Sub(t.OpenedAt)), t.Customer, about(t), t.Title, t.Owner}
+		rows[i] = []string{t.Number, t.Priority, stateOf(t), age(s.now.Sub(t.OpenedAt)), t.Customer, about(t), t.Title, t.Owner}
 	}
 	table(s.w, s.width, []column{{title: "NUMBER"}, {title: "PRIO"}, {title: "STATE"}, {title: "AGE"},
 		{title: "CUSTOMER", stretch: true}, {title: "ASSET", stretch: true}, {title: "TITLE", stretch: true},
@@ -108,6 +108,14 @@ func printTickets(s screen, list api.TicketList, openOnly bool) {
 	if list.Truncated {
 		fmt.Fprintf(s.w, "There are more than these %d: narrow the list, or raise --limit.\n", len(list.Tickets))
 	}
+}
+
+// stateOf is a ticket's state, with a mark on one that flaps: reopened for the last time says little of it.
+func stateOf(t api.TicketRow) string {
+	if t.Flap == nil {
+		return string(t.State)
+	}
+	return string(t.State) + ", " + string(t.Flap.State)
 }
 
 // about is the asset of a ticket; of a storm's, how many it stands for.

@@ -46,8 +46,8 @@ type Options struct {
 	// Ready lists why the collector should not be asked yet; empty when it is ready.
 	Ready func() []string
 	// Reload reads configuration, rules and fleet again; it joins every fault it finds and then leaves all as it was.
-	// nextStart are the keys that were changed and take effect at the next start.
-	Reload func(ctx context.Context) (nextStart []string, err error)
+	// What it answers says what takes effect at the next start only, and what should be mended about the rules.
+	Reload func(ctx context.Context) (Reloaded, error)
 	// Resent is called after a buried message was queued again, so that the outbox looks at once.
 	Resent func()
 	// Backup makes a verified copy of the store. It waits while another is made, and returns soon after ctx ends.

@@ -297,11 +297,11 @@ func TestReadyAndReload(t *testing.T) {
 	if w := h.do("", "GET", "/-/ready", ""); w.Code != 503 || !strings.Contains(w.Body.String(), "windows are being rebuilt") {
 		t.Errorf("answered %d %q, want 503 with the reason", w.Code, w.Body)
 	}
-	if body := h.want(200, "POST", "/-/reload", ""); body != "{\"reloaded\":true,\"next_start\":[]}\n" {
+	if body := h.want(200, "POST", "/-/reload", ""); body != "{\"reloaded\":true,\"next_start\":[],\"warnings\":[]}\n" {
 		t.Errorf("reload answered %s", body)
 	}
-	h.nextStart = []string{"storage.path"}
-	if body := h.want(200, "POST", "/-/reload", ""); body != "{\"reloaded\":true,\"next_start\":[\"storage.path\"]}\n" {
+	h.nextStart, h.warnings = []string{"storage.path"}, []string{"a.yml:7: unknown"}
+	if body := h.want(200, "POST", "/-/reload", ""); body != "{\"reloaded\":true,\"next_start\":[\"storage.path\"],\"warnings\":[\"a.yml:7: unknown\"]}\n" {
 		t.Errorf("reload answered %s", body)
 	}
 	h.reload = errors.Join(errors.New("a.yml:1: one"), fmt.Errorf("rules: %w", errors.Join(errors.New("b.yml:2: two"))))
@@ -334,6 +334,7 @@ func TestGauges(t *testing.T) {
 	h.openTicket(1001, "web1")
 	h.message("m1", outbox.Buried)
 	h.report("web1", noon, window.OK, map[string]float64{`node_load1`: 1})
+	flapping := 0
 	expect := func(requests, tickets string) {
 		t.Helper()
 		want := fmt.Sprintf(`# HELP watchbill_api_requests_total Requests on the operators' listener, by the HTTP status of the answer.
@@ -353,7 +354,10 @@ watchbill_outbox_messages{state="parked"} 0
 watchbill_outbox_messages{state="queued"} 0
 # HELP watchbill_tickets Open tickets.
 # TYPE watchbill_tickets gauge
-%s`, requests, tickets)
+%s# HELP watchbill_tickets_flapping Open tickets whose alerts go up and down, told once and counted since.
+# TYPE watchbill_tickets_flapping gauge
+watchbill_tickets_flapping %d
+`, requests, tickets, flapping)
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
 			t.Error(err)
 		}
@@ -367,6 +371,11 @@ watchbill_outbox_messages{state="queued"} 0
 	expect(both, "watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"new\"} 1\n") // within the second: as read before
 	now = now.Add(200 * time.Millisecond)
 	expect(both, "watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"acknowledged\"} 1\n")
+	h.flap("WB-1002", "web2", 9, 0)
+	h.flap("WB-1003", "db1", 10, time.Hour) // settled, and fires
+	now, flapping = now.Add(time.Second), 1
+	expect(both, "watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"acknowledged\"} 1\n"+
+		"watchbill_tickets{customer=\"acme\",priority=\"P1\",state=\"reopened\"} 2\n")
 }
 
 func TestGaugesOfABrokenStore(t *testing.T) {

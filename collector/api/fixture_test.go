@@ -48,8 +48,8 @@ type house struct {
 	backup func(context.Context) (Download, error)
 	ready  []string
 	reload error
-	// nextStart is what a reload leaves to the next start.
-	nextStart []string
+	// nextStart is what a reload leaves to the next start, warnings what it finds about the rules.
+	nextStart, warnings []string
 }
 
 type scriptedRules struct {
@@ -90,8 +90,10 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	}
 	h.opts = Options{
 		Store: s, Desk: desk{s}, Fleet: h.fleet, Rules: h.rules, Window: h.window, Gatherer: prometheus.NewRegistry(),
-		Ready:  func() []string { return h.ready },
-		Reload: func(context.Context) ([]string, error) { return h.nextStart, h.reload },
+		Ready: func() []string { return h.ready },
+		Reload: func(context.Context) (Reloaded, error) {
+			return Reloaded{Reloaded: h.reload == nil, NextStart: h.nextStart, Warnings: h.warnings}, h.reload
+		},
 		Resent: func() { h.resent++ },
 		Backup: func(ctx context.Context) (Download, error) { return h.backup(ctx) },
 		Build:  Build{Version: "v0.1.0", Revision: "0123abc", GoVersion: "go1.26", Platform: "linux/amd64"}, Incarnation: 7,

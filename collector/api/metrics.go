@@ -25,7 +25,7 @@ func gaugesFor(took time.Duration) time.Duration { return max(time.Second, 20*to
 type gauges struct {
 	api *API
 
-	tickets, assets, messages, build *prometheus.Desc
+	tickets, flapping, assets, messages, build *prometheus.Desc
 	// requests counts answers by status: 401 and 403 show who knocks without a right.
 	requests *prometheus.CounterVec
 
@@ -37,6 +37,7 @@ type gauges struct {
 // reading is one look at everything that is counted.
 type reading struct {
 	tickets  map[ticketLabels]int
+	flapping int
 	alerts   map[rules.State]int
 	assets   map[AssetState]int
 	messages map[outbox.MessageState]int
@@ -51,6 +52,7 @@ func newGauges(a *API) *gauges {
 	return &gauges{
 		api:      a,
 		tickets:  desc("watchbill_tickets", "Open tickets.", "priority", "state", "customer"),
+		flapping: desc("watchbill_tickets_flapping", "Open tickets whose alerts go up and down, told once and counted since."),
 		assets:   desc("watchbill_assets", "Assets of the fleet, by whether they report (reporting, silent, never).", "state"),
 		messages: desc("watchbill_outbox_messages", "Messages not delivered yet, by state (queued, buried, parked).", "state"),
 		build: desc("watchbill_build_info", "Always 1; the labels say which program this is.",
@@ -62,7 +64,7 @@ func newGauges(a *API) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.tickets, g.assets, g.messages, g.build} {
+	for _, d := range []*prometheus.Desc{g.tickets, g.flapping, g.assets, g.messages, g.build} {
 		ch <- d
 	}
 	g.requests.Describe(ch)
@@ -87,6 +89,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	for l, n := range r.tickets {
 		gauge(g.tickets, n, l.priority, l.state, l.customer)
 	}
+	gauge(g.flapping, r.flapping)
 	for s, n := range r.assets {
 		gauge(g.assets, n, string(s))
 	}
@@ -122,6 +125,7 @@ func (g *gauges) look(ctx context.Context) (reading, error) {
 	err := g.api.o.Store.View(ctx, func(tx store.Tx) error {
 		clear(r.tickets)
 		clear(r.alerts)
+		r.flapping = 0
 		standing, err := g.api.standing(tx)
 		if err != nil {
 			return err
@@ -135,6 +139,9 @@ func (g *gauges) look(ctx context.Context) (reading, error) {
 		}
 		for _, t := range open {
 			r.tickets[ticketLabels{t.Priority, string(t.State), t.Customer}]++
+			if t.Flaps() {
+				r.flapping++
+			}
 		}
 		for s := range r.messages {
 			messages, err := tx.Messages(s, countLimit)

@@ -76,13 +76,16 @@ type Reloaded struct {
 	Reloaded bool `json:"reloaded"`
 	// NextStart are the keys of the configuration that differ from what runs and take effect at the next start.
 	NextStart []string `json:"next_start"`
+	// Warnings are what should be mended about rules that are in force now, each with file and line: those that a check
+	// finds fault with first, a hundred at most.
+	Warnings []string `json:"warnings"`
 }
 
 func (a *API) reload(r *http.Request, who fleet.Operator) (any, error) {
 	if err := decode(r, &struct{}{}); err != nil {
 		return nil, err
 	}
-	nextStart, err := a.o.Reload(r.Context())
+	out, err := a.o.Reload(r.Context())
 	if err != nil {
 		a.o.Logger.Warn("reload refused, what ran goes on", "by", who.Name, "err", err)
 		e := refusal(http.StatusUnprocessableEntity, "reload_failed",
@@ -91,7 +94,8 @@ func (a *API) reload(r *http.Request, who fleet.Operator) (any, error) {
 		return nil, e
 	}
 	a.o.Logger.Info("reloaded", "by", who.Name)
-	return Reloaded{Reloaded: true, NextStart: orEmpty(nextStart)}, nil
+	out.NextStart, out.Warnings = orEmpty(out.NextStart), orEmpty(out.Warnings)
+	return out, nil
 }
 
 // faults lists what errors.Join joined; an error that adds words of its own stays whole.

@@ -51,6 +51,9 @@ type TicketRow struct {
 	Clocks []Clock       `json:"clocks"`
 	Links  []ticket.Link `json:"links"`
 
+	// Flap is there while the alerts of an open ticket go up and down, told once and counted since; null for any other.
+	Flap *Flap `json:"flap"`
+
 	// Storm is the number of the storm's ticket that this one is part of, empty when it is part of none.
 	Storm string `json:"storm"`
 	// Gathers is what a storm's own ticket stands for; null for any other.
@@ -120,7 +123,8 @@ func ticketRow(t ticket.Ticket) TicketRow {
 		OpenedAt: t.OpenedAt, UpdatedAt: t.UpdatedAt,
 		AcknowledgedAt: orNull(t.AcknowledgedAt), AcknowledgedBy: t.AcknowledgedBy,
 		ResolvedAt: orNull(t.ResolvedAt), Resolution: t.Resolution, ClosedAt: orNull(t.ClosedAt), Reopened: t.Reopened,
-		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: []Clock{}, Links: orEmpty(t.Links), Storm: t.Storm.Number, Seq: t.Seq, Head: t.Head,
+		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: []Clock{}, Links: orEmpty(t.Links),
+		Flap: flapOf(t), Storm: t.Storm.Number, Seq: t.Seq, Head: t.Head,
 	}
 	for i, al := range t.Alerts {
 		row.Alerts[i].Alert = al

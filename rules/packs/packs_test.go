@@ -177,7 +177,7 @@ func TestNamesAreUnique(t *testing.T) {
 
 // least is how many rules each pack has at least.
 var least = map[string]int{
-	"linux.yml": 35, "network.yml": 26, "backup.yml": 25, "security.yml": 18, "self.yml": 36,
+	"linux.yml": 35, "network.yml": 26, "backup.yml": 25, "security.yml": 18, "self.yml": 37,
 }
 
 func TestPacksDoNotShrink(t *testing.T) {

@@ -13,13 +13,16 @@ import (
 // StaleAfter is how long the last sample of a series stands for it, as in Prometheus.
 const StaleAfter = 5 * time.Minute
 
+// MaxLookback is how far back a window keeps samples unless its options say otherwise.
+const MaxLookback = 8 * 24 * time.Hour
+
 // slack is kept beyond the look-back: evaluations run a little behind the newest sample.
 const slack = time.Minute
 
 // Options are the window's bounds; zero values are the defaults given. What exceeds a bound is refused and counted in
 // Stats.Refused, under the name of the option to raise.
 type Options struct {
-	// MaxLookback bounds SetLookback and SetDemand (8 days): a rule that looks back further is unknown for good.
+	// MaxLookback bounds SetLookback and SetDemand (the constant MaxLookback): a rule that looks back further is unknown for good.
 	MaxLookback time.Duration
 	// MaxSeries bounds the series of all assets together (5,000,000), MaxAssetSeries those of one asset (20,000).
 	MaxSeries, MaxAssetSeries int
@@ -43,7 +46,7 @@ func (o Options) withDefaults() Options {
 	set(&o.MaxSamples, 50_000)
 	set(&o.MaxHeld, 20_000)
 	if o.MaxLookback < StaleAfter {
-		o.MaxLookback = 8 * 24 * time.Hour
+		o.MaxLookback = MaxLookback
 	}
 	if o.DefaultJob == "" {
 		o.DefaultJob = "node"

@@ -102,7 +102,9 @@ type Evaluator struct {
 	// before that are being evaluated.
 	wide    bool
 	leaving []*sync.Mutex
-	assets  map[string]*asset
+	// turns are those of groups, by name: one that is loaded again has the turn of the one that may be under way yet.
+	turns  map[string]*sync.Mutex
+	assets map[string]*asset
 	// noted are the assets with something to show: alerts, and what is unknown.
 	noted    map[*asset]bool
 	resolved resolved
@@ -139,7 +141,7 @@ func New(o Options) *Evaluator {
 
 func made(o Options) *Evaluator {
 	return &Evaluator{
-		opts: o, changed: make(chan struct{}, 1), orphans: map[string]*state{}, book: newBook(nil), assets: map[string]*asset{},
+		opts: o, changed: make(chan struct{}, 1), orphans: map[string]*state{}, book: newBook(nil), assets: map[string]*asset{}, turns: map[string]*sync.Mutex{},
 		noted: map[*asset]bool{}, failing: map[string]map[string]error{}, workers: sync.Pool{New: func() any { return &turn{} }},
 		wheel: wheel{wake: make(chan struct{}, 1)},
 	}

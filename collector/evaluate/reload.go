@@ -51,22 +51,21 @@ func (e *Evaluator) swap(groups []rules.Group, b *book) {
 		for _, s := range g.states {
 			states[s.rule.Origin.ID] = s
 		}
-		if g.turn.TryLock() {
-			g.turn.Unlock()
-		} else {
-			e.leaving = append(e.leaving, g.turn)
-		}
 	}
+	e.part(groups)
 	e.metrics.forget(e.all, groups)
 	e.arrived.load(b, e.metrics)
 	e.all, e.groups, e.loaded, e.book = groups, nil, true, b
 	for _, g := range rules.Spread(groups) {
-		made := &group{Group: g, every: g.Interval, turn: &sync.Mutex{}}
+		if e.turns[g.Name] == nil {
+			e.turns[g.Name] = &sync.Mutex{}
+		}
+		made := &group{Group: g, every: g.Interval, turn: e.turns[g.Name]}
 		if made.every <= 0 {
 			made.every = e.opts.Interval
 		}
 		if o := was[g.Name]; o != nil {
-			made.turn, made.last, made.took = o.turn, o.last, o.took
+			made.last, made.took = o.last, o.took
 		}
 		for _, r := range g.Rules {
 			made.states = append(made.states, e.adopt(r, states, made.turn))
@@ -83,6 +82,20 @@ func (e *Evaluator) swap(groups []rules.Group, b *book) {
 		e.assetLocked(name)
 	}
 	e.settleOrphans()
+}
+
+// part notes which groups are under way, and lets go of the turns of those that are not and have gone; the caller holds mu.
+func (e *Evaluator) part(groups []rules.Group) {
+	for name, turn := range e.turns {
+		if !turn.TryLock() {
+			e.leaving = append(e.leaving, turn)
+			continue
+		}
+		turn.Unlock()
+		if !slices.ContainsFunc(groups, func(g rules.Group) bool { return g.Name == name }) {
+			delete(e.turns, name)
+		}
+	}
 }
 
 // adopt makes the state of a rule on a timer from what is known of it; the caller holds mu.

@@ -279,7 +279,7 @@ func TestWhatLeavesARangeOfASilentAsset(t *testing.T) {
 		h.passed(8*time.Minute - time.Second) // ten since the first
 		h.passed(16*time.Second, "Few(web1) inactive>firing")
 		h.passed(time.Minute+15*time.Second, "Few(web1) firing>inactive recovered") // the range is empty
-		if n := h.wheel.line[0].queued.Sub(time.Now()); n < window.StaleAfter {
+		if n := time.Until(h.wheel.line[0].queued); n < window.StaleAfter {
 			t.Errorf("the asset is looked at again in %v: nothing more will change", n)
 		}
 	})

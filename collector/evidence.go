@@ -75,6 +75,9 @@ func (g gatherer) when(a incident.Alert, now time.Time) ticket.Evidence {
 	first := "first bad sample " + say(a.FirstBadAt)
 	if a.Expr == "" {
 		first = "nothing heard since " + say(a.FirstBadAt)
+		if _, heard := g.facts.host(a.Asset); a.Asset != "" && !heard {
+			first = "no report is known of since " + say(a.FirstBadAt)
+		}
 	}
 	found := "detected " + say(a.ActiveAt)
 	if a.FiredAt.After(a.ActiveAt) {

@@ -177,7 +177,7 @@ func (g gatherer) users(a incident.Alert, host hostFacts, heard bool) ticket.Evi
 		ev.Entries = append(ev.Entries, tableEntry(fmt.Sprintf("%d logged in", len(t.Rows)), t))
 	}
 	if len(ev.Entries) == 0 {
-		ev.None = "none, because the alert is about no asset and no customer"
+		add("not known: the alert is about no one asset or customer", "fleet", a.FiredAt)
 	}
 	return ev
 }

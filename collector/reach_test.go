@@ -332,6 +332,15 @@ func TestReachAfterAGoodbye(t *testing.T) {
 	}
 }
 
+// Whom it concerns that nothing is heard from anybody is not known, which is not nobody.
+func TestWhomABlindCollectorConcerns(t *testing.T) {
+	s := newStage(t, testConfig(t, diskRules))
+	got := s.pipeline.evidence.users(incident.Alert{Name: incident.CollectorBlind, Source: "watchbill", Customer: incident.OwnCustomer}, hostFacts{}, false)
+	if got.None != "" || len(got.Entries) != 1 || !strings.HasPrefix(got.Entries[0].Text, "not known") {
+		t.Errorf("it says %q %v", got.None, got.Entries)
+	}
+}
+
 // What is left open while nobody knows is not said beside an answer.
 func TestAnAnswerLeavesNothingOpen(t *testing.T) {
 	const open = "The agent, the host or the line to it is down"

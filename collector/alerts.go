@@ -54,19 +54,3 @@ func serviceOf(l labels.Labels) string {
 	}
 	return or(l.Get("job"), "general")
 }
-
-// titleOf is the one line a ticket is known by.
-func titleOf(a incident.Alert) string {
-	title := oneLine(a.Annotations["summary"])
-	if title == "" {
-		title = a.Name
-		if a.Asset != "" {
-			title += " on " + a.Asset
-		}
-	}
-	const most = 160
-	if r := []rune(title); len(r) > most {
-		title = string(r[:most-1]) + "…"
-	}
-	return title
-}

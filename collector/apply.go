@@ -25,6 +25,8 @@ type sink struct {
 	learn func(ctx context.Context, asset string) error
 	// arrive judges what a report brought and returns when what that changed is committed.
 	arrive func(ctx context.Context, asset string) error
+	// seen keeps how the host was seen, as far as it has to be durable.
+	seen *remembering
 	// lanes are where reports wait for their turn at what they change.
 	lanes *lanes
 }
@@ -59,7 +61,19 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 	if s.history != nil {
 		s.history.Append(r.Asset, r.Blocks)
 	}
+	if err := s.keepSeen(ctx, r); err != nil {
+		return notKept(err)
+	}
 	return notKept(s.arrive(ctx, r.Asset.Name))
+}
+
+// keepSeen makes a goodbye durable. That one is over is tried again with the next report: a full disk refuses none.
+func (s *sink) keepSeen(ctx context.Context, r ingest.Report) error {
+	err := s.seen.report(ctx, r)
+	if r.Goodbye == nil && errors.Is(err, store.ErrFull) {
+		return nil
+	}
+	return err
 }
 
 // notKept is what an agent is told when something of its report could not be made durable.
@@ -104,6 +118,6 @@ func (c *Collector) newSink() *sink {
 	return &sink{
 		store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past,
 		asks: &c.pipeline.asks, learn: c.pipeline.learn, arrive: c.evaluator.Arrive,
-		lanes: newLanes(),
+		lanes: newLanes(), seen: c.remember,
 	}
 }

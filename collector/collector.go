@@ -68,6 +68,7 @@ type Collector struct {
 	silence   *silence
 	past      *hindsight
 	facts     *facts
+	remember  *remembering
 
 	// started is when this process began, listening when it could first be reached, in Unix nanoseconds.
 	started     time.Time
@@ -252,7 +253,7 @@ func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	}
 	var restored []evaluate.Restored
 	for _, s := range states {
-		if !isSilence(s.Origin) && !incident.IsGap(s.Origin) {
+		if !incident.IsSilence(s.Origin) && !incident.IsGap(s.Origin) {
 			restored = append(restored, evaluate.Restored{Origin: s.Origin, Alert: s.Alert})
 		}
 	}
@@ -348,6 +349,9 @@ func (c *Collector) Close() {
 		}
 	}
 	if c.keepWindow.Swap(false) {
+		if err := c.remember.all(context.Background(), true); err != nil {
+			c.log.Error("how agents were seen last is kept as of a minute ago", "err", err)
+		}
 		if err := c.saveWindow(); err != nil {
 			c.log.Error("agents will have to send again what rules look back on", "err", err)
 		}

@@ -75,6 +75,9 @@ func (g gatherer) when(a incident.Alert, now time.Time) ticket.Evidence {
 	first := "first bad sample " + say(a.FirstBadAt)
 	if a.Expr == "" {
 		first = "nothing heard since " + say(a.FirstBadAt)
+		if _, heard := g.facts.host(a.Asset); a.Asset != "" && !heard {
+			first = "no report is known of since " + say(a.FirstBadAt)
+		}
 	}
 	found := "detected " + say(a.ActiveAt)
 	if a.FiredAt.After(a.ActiveAt) {
@@ -174,7 +177,7 @@ func (g gatherer) users(a incident.Alert, host hostFacts, heard bool) ticket.Evi
 		ev.Entries = append(ev.Entries, tableEntry(fmt.Sprintf("%d logged in", len(t.Rows)), t))
 	}
 	if len(ev.Entries) == 0 {
-		ev.None = "none, because the alert is about no asset and no customer"
+		add("not known: the alert is about no one asset or customer", "fleet", a.FiredAt)
 	}
 	return ev
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/ingest"
 )
 
@@ -28,16 +29,16 @@ type hostFacts struct {
 type facts struct {
 	mu    sync.RWMutex
 	hosts map[string]hostFacts
-	// paces are how often hosts reported when the collector stopped, for those that were not heard yet.
-	paces map[string]time.Duration
+	// kept is how hosts were seen before the collector stopped, of those that were not heard yet.
+	kept map[string]fleet.Seen
 	// before are the reports of hosts that were not heard yet which the window took up from the last stop.
 	before map[string]spans
-	// sharing is how many hosts report from an address.
+	// sharing is how many hosts report from an address, or did before the collector stopped.
 	sharing map[netip.Addr]int
 }
 
 func newFacts() *facts {
-	return &facts{hosts: map[string]hostFacts{}, paces: map[string]time.Duration{}, sharing: map[netip.Addr]int{}}
+	return &facts{hosts: map[string]hostFacts{}, kept: map[string]fleet.Seen{}, sharing: map[netip.Addr]int{}}
 }
 
 // sign is the last sign of life of a host.
@@ -50,11 +51,12 @@ type sign struct {
 	alone bool
 }
 
-// sign is the last sign of life of a host; false when it was not heard since the start.
+// sign is the last sign of life of a host; false when it was not heard since the start: then it says no more than how
+// often, and from where, the host reported before.
 func (f *facts) sign(asset string) (sign, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	h, ok := f.hosts[asset]
+	h, ok := f.known(asset)
 	return sign{h.Heard, h.Interval, h.Goodbye, h.From, f.sharing[h.From] == 1}, ok
 }
 
@@ -71,20 +73,19 @@ func (f *facts) moved(from, to netip.Addr) {
 	}
 }
 
-// expect says how often a host that was not heard yet reports; zero when nobody knows.
-func (f *facts) expect(asset string, interval time.Duration) {
+// expect says how a host that was not heard yet was seen before the collector stopped.
+func (f *facts) expect(asset string, seen fleet.Seen) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if interval > 0 {
-		f.paces[asset] = interval
-	}
+	f.moved(f.kept[asset].Address, seen.Address)
+	f.kept[asset] = seen
 }
 
 // known is what is known of a host. The caller holds mu.
 func (f *facts) known(asset string) (hostFacts, bool) {
 	h, ok := f.hosts[asset]
 	if !ok {
-		h.Interval = f.paces[asset]
+		h.Interval, h.From = f.kept[asset].Interval, f.kept[asset].Address
 	}
 	return h, ok
 }
@@ -97,6 +98,7 @@ func (f *facts) learn(r ingest.Report) {
 	if !heard {
 		h.reports = f.before[r.Asset.Name]
 		delete(f.before, r.Asset.Name)
+		delete(f.kept, r.Asset.Name)
 	}
 	defer func() { f.hosts[r.Asset.Name] = h }()
 	h.Heard = r.ReceivedAt

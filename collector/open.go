@@ -45,8 +45,11 @@ func (c *Collector) openFleet(ctx context.Context, d fleet.Directory) error {
 		return err
 	}
 	for _, a := range c.fleet.Agents() {
-		c.facts.expect(a.Asset, a.Interval)
+		if a.RevokedAt.IsZero() {
+			c.facts.expect(a.Asset, a.Seen)
+		}
 	}
+	c.remember = &remembering{facts: c.facts, fleet: c.fleet, now: func() time.Time { return c.now() }}
 	return nil
 }
 

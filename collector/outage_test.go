@@ -360,5 +360,6 @@ func titles(all map[string]ticket.Ticket) (out []string) {
 	for title := range all {
 		out = append(out, title)
 	}
+	slices.Sort(out)
 	return out
 }

@@ -2,7 +2,6 @@ package collector
 
 import (
 	"cmp"
-	"context"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/incident"
@@ -14,13 +13,6 @@ const (
 	longestBackOff = 30 * time.Second
 	// longestInterval is the longest an agent can be told to report at: that of one that has not said yet.
 	longestInterval = 2 * time.Minute
-)
-
-// intervalsEvery is how often it is looked at whether agents have changed their pace, and intervalsAtOnce how many are
-// written in one transaction: a fleet that is new is 10,000.
-const (
-	intervalsEvery  = time.Minute
-	intervalsAtOnce = 1000
 )
 
 // lives are the hosts with an active agent. One that was not heard yet since the start is given the start as its sign of
@@ -36,12 +28,12 @@ func (c *Collector) lives() []incident.Life {
 		}
 		l := incident.Life{
 			Asset: a.Asset, Customer: a.Customer, Site: a.Site, Heard: listening, Word: incident.Start,
-			Interval: cmp.Or(a.Interval, longestInterval),
+			Before: a.HeardAt, Interval: cmp.Or(a.Interval, longestInterval), Goodbye: a.Goodbye,
 		}
 		switch {
 		case a.EnrolledAt.After(listening), before[a.Asset] == incident.AgentNotSeen:
-			l.Heard, l.Word = a.EnrolledAt, incident.Enrolment
-		case before[a.Asset] == incident.AgentStopped:
+			l.Heard, l.Word, l.Before = a.EnrolledAt, incident.Enrolment, time.Time{}
+		case l.Goodbye == "" && before[a.Asset] == incident.AgentStopped: // as an earlier release left it
 			l.Goodbye = "before the collector was started anew"
 		}
 		out = append(out, c.alive(l))
@@ -52,11 +44,10 @@ func (c *Collector) lives() []incident.Life {
 // alive is a host with its newest sign of life, when there was one since the start.
 func (c *Collector) alive(l incident.Life) incident.Life {
 	h, heard := c.facts.sign(l.Asset)
-	if !heard {
-		return l
-	}
-	l.Heard, l.Word, l.Goodbye, l.Interval = h.heard, incident.Report, h.goodbye, cmp.Or(h.interval, l.Interval)
 	l.Own = h.alone && c.ownAddress(h.from)
+	if heard {
+		l.Heard, l.Word, l.Goodbye, l.Interval = h.heard, incident.Report, h.goodbye, cmp.Or(h.interval, l.Interval)
+	}
 	return l
 }
 
@@ -73,25 +64,4 @@ func (c *Collector) setPatience(cfg Config) {
 	p, asks := cfg.patience(), cfg.pinging()
 	c.patient.Store(&p)
 	c.pinging.Store(&asks)
-}
-
-// keepIntervals keeps with the fleet how often agents report, where that has changed. What is not kept, for want of a
-// minute's time, makes the next start more patient, nothing else.
-func (c *Collector) keepIntervals(ctx context.Context) error {
-	changed := map[string]time.Duration{}
-	for _, a := range c.fleet.Agents() {
-		if h, heard := c.facts.host(a.Asset); heard && a.RevokedAt.IsZero() && h.Interval > 0 && h.Interval != a.Interval {
-			changed[a.ID] = h.Interval
-		}
-		if len(changed) == intervalsAtOnce {
-			if err := c.fleet.SetIntervals(ctx, changed); err != nil {
-				return err
-			}
-			clear(changed)
-		}
-	}
-	if len(changed) == 0 {
-		return nil
-	}
-	return c.fleet.SetIntervals(ctx, changed)
 }

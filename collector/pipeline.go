@@ -195,7 +195,7 @@ func (p *pipeline) open(tx store.Tx, a incident.Alert, ev []ticket.Evidence, rec
 		}
 	}
 	c, err := ticket.Open(ticket.Birth{
-		ID: ticketID(key, n), Number: fmt.Sprintf("WB-%d", n), Title: titleOf(a), Alert: a,
+		ID: ticketID(key, n), Number: fmt.Sprintf("WB-%d", n), Title: a.Title(), Alert: a,
 		Terms: p.terms(), Evidence: withHistory(ev, past), Recurs: recurs, Quiet: incident.Quiet(a), Storm: did.into[key],
 	}, now)
 	if err != nil {

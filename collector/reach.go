@@ -141,8 +141,8 @@ func (r *round) askFor(l incident.Life) {
 	r.order = append(r.order, a)
 	switch s, heard := r.sign(l.Asset); {
 	case l.Own:
-	case !heard:
-		a.Why = "its address is not known, for no report of it has come since the collector started"
+	case !heard && !s.from.IsValid():
+		a.Why = "its address is not known: none was kept, and no report of it has come since the collector started"
 	case !s.from.IsValid():
 		a.Why = "the address its reports came from is not known"
 	default:

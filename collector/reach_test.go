@@ -79,7 +79,11 @@ func (a *asker) host(s string) {
 		a.facts.moved(netip.Addr{}, h.From)
 	}
 	a.facts.hosts[p[2]] = h
-	a.lives = append(a.lives, incident.Life{Customer: p[0], Site: p[1], Asset: p[2], Heard: h.Heard, Interval: time.Second})
+	l := incident.Life{Customer: p[0], Site: p[1], Asset: p[2], Heard: h.Heard, Interval: time.Second}
+	if p[2] == "left" { // it said goodbye
+		l.Heard, l.Goodbye = l.Heard.Add(-time.Hour), "reboot"
+	}
+	a.lives = append(a.lives, l)
 }
 
 func (a *asker) silence(t *testing.T) []rules.Transition {
@@ -298,5 +302,84 @@ func TestOfItself(t *testing.T) {
 	}
 	if s.learnOwnAddresses(); !s.ownAddress(netip.MustParseAddr("127.0.0.1")) || !s.ownAddress(netip.IPv6Loopback()) || s.ownAddress(netip.MustParseAddr("203.0.113.7")) {
 		t.Error("it does not know its own addresses")
+	}
+}
+
+// Of a host whose agent said goodbye the answer says whether it is the agent that did not come back, or the host.
+func TestReachAfterAGoodbye(t *testing.T) {
+	const stopped, warns = "The agent on left stopped and has not come back", "warning"
+	for name, tc := range map[string]struct {
+		host                      string
+		answers                   map[string]error
+		summary, severity, checks string
+		key                       string
+		asksIfUp                  bool
+	}{
+		"it answers": {"a/x/left 10.0.0.5", map[string]error{"10.0.0.5": nil}, stopped, warns, "start the agent", "agent/monitoring", false},
+		"it does not": {"a/x/left 10.0.0.5", nil,
+			"left stopped in order and cannot be reached since", "critical", "console or hypervisor", "availability/server", false},
+		"denied":     {"a/x/left 10.0.0.5", map[string]error{"10.0.0.5": errors.New("no right")}, stopped, warns, "start the agent", "agent/monitoring", true},
+		"no address": {"a/x/left", nil, stopped, warns, "start the agent", "agent/monitoring", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAsker(tc.answers)
+				a.host(tc.host)
+				ts := a.silence(t)
+				if len(ts) != 1 || ts[0].Origin.Name != incident.AgentStopped {
+					t.Fatalf("transitions %v", ts)
+				}
+				l, notes := ts[0].Alert.Labels, ts[0].Alert.Annotations
+				if got := notes.Get("summary"); got != tc.summary {
+					t.Errorf("summary %q, want %q", got, tc.summary)
+				}
+				if got := l.Get("severity"); got != tc.severity {
+					t.Errorf("severity %s, want %s", got, tc.severity)
+				}
+				if got := l.Get("service") + "/" + l.Get("system"); got != tc.key {
+					t.Errorf("about %s, want %s", got, tc.key)
+				}
+				checks := notes.Get("first_checks")
+				if !strings.Contains(checks, tc.checks) || strings.Contains(checks, "Is the host up?") != tc.asksIfUp {
+					t.Errorf("first checks %q", checks)
+				}
+				if got := notes.Get("description"); !strings.Contains(got, "said goodbye: reboot") {
+					t.Errorf("description %q does not say what the goodbye said", got)
+				}
+				// It stands until the host is heard, whatever its severity, and ends then.
+				now := time.Now()
+				scene := incident.Scene{Lives: a.lives, Elsewhere: incident.SomeHeard, Patience: incident.DefaultPatience, Active: []rules.Alert{ts[0].Alert}}
+				if again := incident.Silence(scene, now.Add(time.Hour)).Transitions; len(again) != 0 {
+					t.Errorf("an hour later %v", again)
+				}
+				scene.Lives[0].Heard, scene.Lives[0].Goodbye = now, ""
+				if over := incident.Silence(scene, now).Transitions; len(over) != 1 || over[0].ID() != ts[0].ID() || over[0].Alert.End != rules.Recovered {
+					t.Errorf("when it is back %v", over)
+				}
+			})
+		})
+	}
+}
+
+// Whom it concerns that nothing is heard from anybody is not known, which is not nobody.
+func TestWhomABlindCollectorConcerns(t *testing.T) {
+	s := newStage(t, testConfig(t, diskRules))
+	got := s.pipeline.evidence.users(incident.Alert{Name: incident.CollectorBlind, Source: "watchbill", Customer: incident.OwnCustomer}, hostFacts{}, false)
+	if got.None != "" || len(got.Entries) != 1 || !strings.HasPrefix(got.Entries[0].Text, "not known") {
+		t.Errorf("it says %q %v", got.None, got.Entries)
+	}
+}
+
+// What is left open while nobody knows is not said beside an answer.
+func TestAnAnswerLeavesNothingOpen(t *testing.T) {
+	const open = "The agent, the host or the line to it is down"
+	for addr, left := range map[string]bool{"10.0.0.5": false, "10.0.0.6": false, "": true} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAsker(map[string]error{"10.0.0.5": nil})
+			a.host(strings.TrimSpace("a/x/web1 " + addr))
+			if got := a.silence(t)[0].Alert.Annotations.Get("description"); strings.Contains(got, open) != left {
+				t.Errorf("of %q: %q", addr, got)
+			}
+		})
 	}
 }

@@ -61,7 +61,7 @@ func (s *silence) restore(states []store.AlertState) {
 	defer s.mu.Unlock()
 	s.active = map[string]*told{}
 	for _, st := range states {
-		if isSilence(st.Origin) {
+		if incident.IsSilence(st.Origin) {
 			s.active[st.ID()] = &told{Transition: rules.Transition{Origin: st.Origin, From: rules.Inactive, Alert: st.Alert}}
 		}
 	}
@@ -85,10 +85,6 @@ func (s *silence) before() map[string]string {
 		}
 	}
 	return out
-}
-
-func isSilence(o rules.Origin) bool {
-	return strings.HasPrefix(o.ID, incident.SilenceOrigin("").ID)
 }
 
 // look finds who is silent now and commits what changed. While nobody is silent and nobody due it does nothing.

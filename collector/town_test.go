@@ -52,6 +52,8 @@ type town struct {
 	stop func()
 	// orderly stops leave the window to the next start.
 	orderly bool
+	// pinger asks silent hosts; nil is the real one.
+	pinger pinger
 }
 
 var errLine = errors.New("the line is cut")
@@ -101,6 +103,9 @@ func (n *town) up() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	if n.pinger != nil {
+		c.silence.reach.pinger = n.pinger
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	for _, run := range []func(context.Context) error{c.evaluator.Run, c.past.reviews.Run, func(ctx context.Context) error { return look(ctx, c) }} {
@@ -134,7 +139,7 @@ func look(ctx context.Context, c *Collector) error {
 			return err
 		}
 		if n%6 == 0 {
-			if err := c.keepIntervals(ctx); err != nil && ctx.Err() == nil {
+			if err := c.remember.all(ctx, false); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
@@ -161,6 +166,7 @@ type citizen struct {
 
 	mu     sync.Mutex
 	cut    bool
+	from   string                      // the address and port that it reports from
 	wrong  time.Duration               // the host's clock minus the collector's
 	twice  bool                        // every request arrives twice
 	avail  func(time.Duration) float64 // of 100, by time since the start
@@ -279,7 +285,7 @@ func (h *citizen) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	h.mu.Lock()
-	cut, times := h.cut, 1
+	cut, times, from := h.cut, 1, h.from
 	if h.twice {
 		times = 2
 	}
@@ -294,6 +300,9 @@ func (h *citizen) RoundTrip(req *http.Request) (*http.Response, error) {
 	for range times {
 		r := httptest.NewRequest(req.Method, req.URL.Path, bytes.NewReader(body))
 		r.Header = req.Header.Clone()
+		if from != "" {
+			r.RemoteAddr = from
+		}
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{h.cert}, VerifiedChains: [][]*x509.Certificate{{h.cert}}}
 		rec = httptest.NewRecorder()
 		c.ingest.Handler().ServeHTTP(rec, r)

@@ -10,7 +10,7 @@ import (
 // watchEvery is how often silence and deadlines are looked at. It bounds how late either is noticed.
 const watchEvery = time.Second
 
-// watch drives what no report will: silence and deadlines, and keeps how often agents report. Silence has a loop of its
+// watch drives what no report will: silence and deadlines, and keeps how agents were seen. Silence has a loop of its
 // own, for it asks hosts whether they are there and deadlines do not wait for that. A failure is logged and tried again at
 // the next tick.
 func (c *Collector) watch(ctx context.Context) error {
@@ -22,13 +22,13 @@ func (c *Collector) watch(ctx context.Context) error {
 			}
 		})
 	})
-	paced := c.now()
+	kept := c.now()
 	g.Go(func() error {
 		return every(ctx, watchEvery, func() {
-			if now := c.now(); now.Sub(paced).Abs() >= intervalsEvery {
-				paced = now
-				if err := c.keepIntervals(ctx); err != nil && ctx.Err() == nil {
-					c.log.Error("how often agents report could not be kept; trying again", "err", err)
+			if now := c.now(); now.Sub(kept).Abs() >= seenEvery {
+				kept = now
+				if err := c.remember.all(ctx, false); err != nil && ctx.Err() == nil {
+					c.log.Error("how agents were seen could not be kept; trying again", "err", err)
 				}
 			}
 			c.elapse(ctx)

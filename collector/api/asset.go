@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/rules/window"
 )
@@ -18,7 +19,7 @@ const (
 	Reporting AssetState = "reporting"
 	// Silent: it should report and does not.
 	Silent AssetState = "silent"
-	// Never: nothing came since this collector started, and it is too early to call that silence.
+	// Never: nothing came since this collector started, and it is not known to be silent: it may be too early for that.
 	Never AssetState = "never"
 )
 
@@ -36,7 +37,8 @@ type Asset struct {
 	Declared bool `json:"declared"`
 
 	State AssetState `json:"state"`
-	// LastReportAt is when the last report was received, null when none was.
+	// LastReportAt is when the last report was received, null when none is known of. Before the first one since this
+	// collector started it is the newest that was kept, after which there may have been others for some minutes.
 	LastReportAt    *time.Time `json:"last_report_at"`
 	IntervalSeconds float64    `json:"interval_seconds"`
 	// Failed are the samplers that could not look when they last tried.
@@ -83,22 +85,53 @@ func (a *API) assets() []Asset {
 		reports[r.Name] = r
 	}
 	list := []Asset{}
+	mute := a.mute()
 	for _, f := range a.o.Fleet.Assets() {
-		list = append(list, a.asset(f, reports[f.Name]))
+		list = append(list, a.asset(f, reports[f.Name], mute))
 	}
 	return list
 }
 
+// mute is what alerts of silence are about: hosts, and whole sites.
+type mute struct {
+	hosts map[string]bool
+	sites map[[2]string]bool // customer and site; both empty for everything
+}
+
+// mute is what is known to be silent, also from before this collector started.
+func (a *API) mute() mute {
+	m := mute{hosts: map[string]bool{}, sites: map[[2]string]bool{}}
+	for _, s := range a.o.Rules.Alerts() {
+		if !incident.IsSilence(s.Origin) {
+			continue
+		}
+		if host := s.Alert.Labels.Get("instance"); host != "" {
+			m.hosts[host] = true
+		} else {
+			m.sites[[2]string{s.Alert.Labels.Get("customer"), s.Alert.Labels.Get("site")}] = true
+		}
+	}
+	return m
+}
+
+// of tells whether an asset of which nothing came since the start is silent.
+func (m mute) of(f fleet.Asset) bool {
+	return m.hosts[f.Name] || f.Agent != "" && (m.sites[[2]string{f.Customer, f.Site}] || m.sites[[2]string{}])
+}
+
 // asset joins what the fleet says of an asset and what the window saw of it.
-func (a *API) asset(f fleet.Asset, rep window.AssetStatus) Asset {
+func (a *API) asset(f fleet.Asset, rep window.AssetStatus, mute mute) Asset {
 	row := Asset{Name: f.Name, Customer: f.Customer, Site: f.Site, Kind: f.Kind, Role: f.Role, Users: f.Users,
 		Declared: f.Declared, State: Reporting, LastReportAt: orNull(rep.Received), IntervalSeconds: rep.Interval.Seconds(),
 		Failed: []Source{}}
 	if c, ok := a.o.Fleet.Customer(f.Customer); ok {
 		row.CustomerName = c.Name
 	}
+	if seen, ok := a.o.Fleet.Seen(f.Name); ok && rep.Received.IsZero() {
+		row.LastReportAt, row.IntervalSeconds = orNull(seen.HeardAt), seen.Interval.Seconds()
+	}
 	switch {
-	case rep.Down:
+	case rep.Down, rep.Received.IsZero() && mute.of(f):
 		row.State = Silent
 	case rep.Received.IsZero():
 		row.State = Never
@@ -133,7 +166,7 @@ func (a *API) showAsset(r *http.Request, _ fleet.Operator) (any, error) {
 			continue
 		}
 		rep, _ := a.o.Window.Asset(name)
-		out := AssetDetail{Asset: a.asset(f, rep), Sources: sources(rep), Tickets: []TicketRow{}}
+		out := AssetDetail{Asset: a.asset(f, rep, a.mute()), Sources: sources(rep), Tickets: []TicketRow{}}
 		err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
 			open, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Asset: name, Limit: defaultTickets})
 			for _, t := range open {

@@ -17,6 +17,8 @@ type Fleet interface {
 	Authenticate(token string) (fleet.Operator, bool)
 	Customer(id string) (fleet.Customer, bool)
 	Assets() []fleet.Asset
+	// Seen is how the agent of an asset was last seen, as far as it is kept over a restart.
+	Seen(asset string) (fleet.Seen, bool)
 	CreateToken(ctx context.Context, r fleet.TokenRequest) (fleet.Token, string, error)
 	// Revoke ends the right to report of an agent, by its ID or the name of its asset.
 	Revoke(ctx context.Context, ref, by string) (fleet.Agent, error)

@@ -68,11 +68,9 @@ type Agent struct {
 	// Authority is the fingerprint of the newest authority that the agent has shown to know, by a certificate of it; empty
 	// while there has only been one.
 	Authority string `json:"authority,omitempty"`
-	// Interval is how often the agent was last seen to report, in nanoseconds where it is kept; zero while that is not
-	// known. It is what a collector that starts anew has to go by until it hears from the agent.
-	Interval  time.Duration `json:"interval,omitempty"`
-	RevokedAt time.Time     `json:"revoked_at,omitzero"`
-	RevokedBy string        `json:"revoked_by,omitempty"`
+	Seen
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	RevokedBy string    `json:"revoked_by,omitempty"`
 }
 
 // Token lets one agent enrol once.

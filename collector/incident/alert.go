@@ -70,6 +70,27 @@ const (
 	Superseded End = "superseded"
 )
 
+// maxTitle bounds Title, in characters.
+const maxTitle = 160
+
+// Title is the one line that a ticket of the alert is known by: its summary, or what it is called and on which asset.
+func (a Alert) Title() string {
+	title := strings.Join(strings.Fields(a.Annotations["summary"]), " ")
+	if title == "" {
+		title = a.Name
+		if a.Asset != "" {
+			title += " on " + a.Asset
+		}
+	}
+	if r := []rune(title); len(r) > maxTitle {
+		title = string(r[:maxTitle-1]) + "…"
+	}
+	return title
+}
+
+// Silence tells whether the house itself says by this alert that an asset, a site or everything is not heard of.
+func (a Alert) Silence() bool { return a.Source == ours && isSilence(a.Name) }
+
 // Firing tells whether the alert still stands.
 func (a Alert) Firing() bool { return a.EndedAt.IsZero() }
 

@@ -108,37 +108,58 @@ func (r Inquiry) Lines() []string {
 const Looked = "looked"
 
 // Found adds to an alert of silence what was found out: the title of one host's silence says whether the host is up, and
-// first_checks begin where it matters. The alert stays as severe: kernels answer pings of hosts that do nothing else any
-// more.
+// first_checks begin where it matters. A host that is silent stays as severe: kernels answer pings of hosts that do nothing
+// else any more. One that said goodbye and does not answer is as severe as any other that cannot be reached: it did not come
+// back from where it went.
 func (r Inquiry) Found(a rules.Alert) rules.Alert {
 	lines := r.Lines()
 	if len(lines) == 0 {
 		return a
 	}
-	b := labels.NewBuilder(a.Annotations).Set(Looked, strings.Join(lines, "\n"))
-	said := a.Annotations.Get("description")
-	host := a.Labels.Get("instance")
 	switch name := a.Labels.Get(labels.AlertName); {
-	case name == HostSilent && len(r.Asked) == 1:
-		switch r.Asked[0].Answer() {
-		case Answers:
-			b.Set("summary", host+" is up, but its agent is silent")
-			b.Set("first_checks", "The host answers, so look at it: systemctl status watchbill-agent, journalctl -u watchbill-agent. Can anybody log in? A host that hangs for want of memory or disk answers pings, too.")
-		case Mute:
-			b.Set("summary", host+" is silent and cannot be reached")
-			b.Set("first_checks", "Look at the host's console or hypervisor. Does its site's router answer? If the host is up: systemctl status watchbill-agent, and can it reach this collector?")
-		}
+	case (name == HostSilent || name == AgentStopped) && len(r.Asked) == 1:
+		a = r.Asked[0].decides(a, name)
 	case name == SiteSilent || name == CollectorBlind:
-		switch answers, mute := r.count(); {
-		case answers > 0 && mute > 0:
-			said += " Some of the hosts that were pinged answer and some do not, so it is not the line alone."
-		case answers > 0:
-			said += " Hosts there can be reached, so the line is up: what they send does not arrive here. Look at firewalls on the way to this collector's port for agents."
-		case mute > 0:
-			said += " None of the hosts that were pinged answers."
-		}
+		a = note(a, "description", a.Annotations.Get("description")+r.ofSeveral())
 	}
-	return withAnnotations(a, b.Set("description", said+sentences(lines)).Labels())
+	return note(note(a, Looked, strings.Join(lines, "\n")), "description", a.Annotations.Get("description")+sentences(lines))
+}
+
+// decides says in the alert of one host's silence what the answer shows, if it shows anything.
+func (a Asked) decides(of rules.Alert, name string) rules.Alert {
+	host := of.Labels.Get("instance")
+	answer := a.Answer()
+	if answer != Unsure {
+		of = note(of, "description", strings.TrimSuffix(of.Annotations.Get("description"), undecided))
+	}
+	switch {
+	case answer == Answers && name == HostSilent:
+		of = note(of, "summary", host+" is up, but its agent is silent")
+		return note(of, "first_checks", "The host answers, so look at it: systemctl status watchbill-agent, journalctl -u watchbill-agent. Can anybody log in? A host that hangs for want of memory or disk answers pings, too.")
+	case answer == Answers:
+		return note(of, "first_checks", "The host answers: start the agent (systemctl start watchbill-agent); journalctl -u watchbill-agent says why it stopped. If it was taken out of service, revoke the agent.")
+	case answer == Mute && name == HostSilent:
+		of = note(of, "summary", host+" is silent and cannot be reached")
+		return note(of, "first_checks", "Look at the host's console or hypervisor. Does its site's router answer? If the host is up: systemctl status watchbill-agent, and can it reach this collector?")
+	case answer == Mute:
+		of = note(of, "summary", host+" stopped in order and cannot be reached since")
+		of.Labels = labels.NewBuilder(of.Labels).Set("severity", string(Critical)).Set("service", Availability).Set("system", "server").Labels()
+		return note(of, "first_checks", "Was it to be shut down, or to restart? Look at its console or hypervisor: a host that restarts and stays there waits for a disk, a password or a boot loader. Does its site's router answer? If it was taken out of service, revoke the agent.")
+	}
+	return of
+}
+
+// ofSeveral is what the answers of some of many silent hosts show.
+func (r Inquiry) ofSeveral() string {
+	switch answers, mute := r.count(); {
+	case answers > 0 && mute > 0:
+		return " Some of the hosts that were pinged answer and some do not, so it is not the line alone."
+	case answers > 0:
+		return " Hosts there can be reached, so the line is up: what they send does not arrive here. Look at firewalls on the way to this collector's port for agents."
+	case mute > 0:
+		return " None of the hosts that were pinged answers."
+	}
+	return ""
 }
 
 // sentences are lines as a text goes on with them.
@@ -150,8 +171,9 @@ func sentences(lines []string) string {
 	return b.String()
 }
 
-func withAnnotations(a rules.Alert, notes labels.Labels) rules.Alert {
-	a.Annotations = notes
+// note gives an alert an annotation.
+func note(a rules.Alert, name, text string) rules.Alert {
+	a.Annotations = labels.NewBuilder(a.Annotations).Set(name, text).Labels()
 	return a
 }
 

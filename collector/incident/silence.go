@@ -19,9 +19,13 @@ type Life struct {
 	// was waited for. Word says which.
 	Heard time.Time
 	Word  Word
+	// Before is when the host reported last before the Start that Heard is the time of, as far as that is known; zero when
+	// it is not. There may have been reports shortly after that nobody remembers.
+	Before time.Time
 	// Interval is how often the host reports.
 	Interval time.Duration
-	// Goodbye is the reason the agent gave for stopping; empty when it did not say goodbye since Heard.
+	// Goodbye is the reason the agent gave for stopping; empty when it did not say goodbye with the last report there was,
+	// which that of Before is when it did.
 	Goodbye string
 	// Own is the host that the collector runs on: its reports cross no line, and say nothing about one.
 	Own bool
@@ -45,7 +49,8 @@ type Patience struct {
 	// Intervals that a host may miss, at least Least in all.
 	Intervals int
 	Least     time.Duration
-	// AfterGoodbye is what an agent that stopped in an orderly way may take to come back.
+	// AfterGoodbye is what an agent that stopped in an orderly way may take to come back. It is counted from its goodbye,
+	// though the collector was started anew since.
 	AfterGoodbye time.Duration
 	// AfterEnrolment is what an agent may take from its enrolment to its first report.
 	AfterEnrolment time.Duration
@@ -66,17 +71,34 @@ var DefaultPatience = Patience{
 
 // Of is how long this host may be silent.
 func (p Patience) Of(l Life) time.Duration {
-	switch {
-	case l.Goodbye != "":
-		return p.AfterGoodbye
-	case l.Word == Enrolment:
+	if l.Word == Enrolment {
 		return p.AfterEnrolment
 	}
 	d := p.reports(l)
 	if l.Word == Start {
 		d += p.Return
 	}
-	return d
+	switch {
+	case l.Goodbye == "":
+		return d
+	case l.Word != Start:
+		return p.AfterGoodbye
+	case l.Before.IsZero():
+		return max(d, p.AfterGoodbye)
+	}
+	return max(d, p.AfterGoodbye-l.Heard.Sub(l.Before))
+}
+
+// Last is when the host was last heard, as far as that is known; reported is false when it is not, and then Last is since
+// when it was waited for.
+func (l Life) Last() (at time.Time, reported bool) {
+	switch {
+	case l.Word == Report:
+		return l.Heard, true
+	case l.Word == Start && !l.Before.IsZero():
+		return l.Before, true
+	}
+	return l.Heard, false
 }
 
 // reports is how long the reports take that a host may miss.
@@ -113,9 +135,14 @@ func isSilence(name string) bool {
 	return false
 }
 
+// IsSilence tells whether a rule is one of those that silence alerts come from.
+func IsSilence(o rules.Origin) bool { return strings.HasPrefix(o.ID, silenceOrigins) }
+
+const silenceOrigins = "silence-"
+
 // SilenceOrigin is the rule that silence alerts come from, one per name.
 func SilenceOrigin(name string) rules.Origin {
-	return rules.Origin{ID: "silence-" + name, Group: "watchbill", Name: name}
+	return rules.Origin{ID: silenceOrigins + name, Group: "watchbill", Name: name}
 }
 
 // Scene is what Silence judges by.
@@ -237,7 +264,7 @@ func newJudgement(s Scene, now time.Time) *judgement {
 		}
 	}
 	for _, l := range s.Lives {
-		if a, ok := j.about[l.Asset]; ok && l.Word == Start && a.FirstBadAt.Before(l.Heard) && s.Patience.Silent(l, now) {
+		if a, ok := j.about[l.Asset]; ok && l.Word == Start && a.ActiveAt.Before(l.Heard) && s.Patience.Silent(l, now) {
 			l.Heard, l.Word = a.FirstBadAt, Report // it was silent before the collector started, and is
 		}
 		at := place{l.Customer, l.Site}

@@ -74,7 +74,7 @@ func safeID(id string) string {
 	return cmp.Or(id, "none")
 }
 
-// subject is the same for every mail about a ticket, so that programs that thread by it do too.
+// subject is the same for every mail about a ticket as long as its title is, so that programs that thread by it do too.
 func subject(t Ticket) string {
 	where := t.Customer
 	if t.Asset != "" {

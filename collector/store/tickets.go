@@ -63,6 +63,16 @@ func (x *tx) CreateTicket(t ticket.Ticket, timeline []ticket.Event) error {
 	)
 }
 
+// sameOpening tells whether a ticket is still what it was opened with, but for a title that its new events give it.
+func sameOpening(stored, t ticket.Ticket, events []ticket.Event) bool {
+	for _, e := range events {
+		if e.Kind == ticket.TitleChanged {
+			stored.Title = e.Text
+		}
+	}
+	return t.Opening == stored.Opening
+}
+
 func (x *tx) AppendTicket(expect int, t ticket.Ticket, events []ticket.Event) error {
 	stored, err := x.Ticket(t.ID)
 	switch {
@@ -71,7 +81,7 @@ func (x *tx) AppendTicket(expect int, t ticket.Ticket, events []ticket.Event) er
 	case stored.Seq != expect:
 		return fmt.Errorf("append to ticket %s: %w: it has %d events, the change was decided on %d", stored.Number,
 			ErrConflict, stored.Seq, expect)
-	case t.Opening != stored.Opening || !t.OpenedAt.Equal(stored.OpenedAt):
+	case !sameOpening(stored, t, events) || !t.OpenedAt.Equal(stored.OpenedAt):
 		return fmt.Errorf("append to ticket %s: what a ticket was opened with never changes", stored.Number)
 	}
 	if err := follows(t, stored.Seq, stored.Head, events); err != nil {

@@ -125,6 +125,7 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 	default:
 		return d.change()
 	}
+	d.entitle(a)
 	if !t.State.Open() {
 		text := fmt.Sprintf("%s %s after the ticket was resolved", d.events[0].Text, gap(t.ResolvedAt, now))
 		if !a.Firing() {
@@ -145,6 +146,21 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 	}
 	d.evidence(evidence)
 	return d.change()
+}
+
+// entitle gives the ticket the title of an alert of silence that fires: whether the host was found to be up is another
+// answer each time. The title of an alert of a rule stays while that fires.
+func (d *draft) entitle(a incident.Alert) {
+	title := a.Title()
+	if !a.Firing() || !a.Silence() || title == d.t.Title {
+		return
+	}
+	for _, other := range d.t.Alerts {
+		if other.Firing() && !other.Silence() && other.Title() == d.t.Title {
+			return
+		}
+	}
+	d.add(Event{Kind: TitleChanged, Actor: house, Text: title})
 }
 
 // attached says how a new alert joins the ticket.

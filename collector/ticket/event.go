@@ -33,6 +33,8 @@ const (
 	FlappingBegan Kind = "flapping"
 	Flipped       Kind = "flipped"
 	Settled       Kind = "settled"
+	// TitleChanged gives the ticket the title that is its Text.
+	TitleChanged Kind = "title_changed"
 	// StormJoined binds a ticket to the storm that Link names, StormLeft lets it go on by itself again; StormSpread and
 	// StormOver are a storm's own.
 	StormJoined Kind = "storm_joined"

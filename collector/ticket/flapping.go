@@ -104,6 +104,7 @@ func (d *draft) flip(a incident.Alert) {
 	f.Untold, f.ToldAt = nil, d.now
 	d.add(Event{Kind: Flipped, Actor: house, Flap: &f, Alerts: d.untold(),
 		Text: fmt.Sprintf("%d changes since %s; %s", f.Count, clock(f.Since), d.t.standing())})
+	d.entitle(a)
 }
 
 // untold are the alerts that the timeline does not know as they stand now.
@@ -126,6 +127,9 @@ func (d *draft) settle() {
 	text := said + ": " + d.t.standing()
 	d.add(Event{Kind: Settled, Actor: house, Text: text, Flap: &last, Alerts: d.untold()})
 	if d.t.Firing() > 0 {
+		for _, a := range d.t.Alerts { // while it flapped titles came and went with no event
+			d.entitle(a)
+		}
 		d.tell(Settled, text)
 		return
 	}

@@ -50,6 +50,8 @@ func (t *Ticket) apply(e Event) error {
 		}
 	case PriorityChanged:
 		t.Severity, t.Priority = e.Severity, e.Priority
+	case TitleChanged:
+		t.Title = e.Text
 	case Acknowledged:
 		t.State = Acked
 		t.acknowledge(e)

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 		"alerts":                    testAlerts,
 		"tickets":                   testTickets,
 		"tickets refuse":            testTicketRefusals,
+		"a ticket's title":          testTicketTitle,
 		"ticket lists":              testTicketLists,
 		"tickets by key":            testTicketsByKey,
 		"evidence":                  testEvidence,

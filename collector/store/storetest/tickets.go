@@ -62,6 +62,31 @@ func testTickets(t *testing.T, s store.Store) {
 	})
 }
 
+// testTicketTitle: a title changes by the event that says so, and by no other.
+func testTicketTitle(t *testing.T, s store.Store) {
+	made := create(t, s, 1001, "acme asset/web1 availability", day)
+	line := []ticket.Event{{At: day, Kind: ticket.TitleChanged, Actor: ticket.Actor{Kind: ticket.House, Name: "watchbill"}, Text: "web1 cannot be reached"}}
+	seal(made.Seq, made.Head, line)
+	named := made
+	named.Title, named.Seq, named.Head = line[0].Text, made.Seq+1, line[0].Hash
+	other := named
+	other.Title = "something else"
+	for _, wrong := range []ticket.Ticket{other, {Opening: made.Opening, State: made.State, OpenedAt: made.OpenedAt, Seq: named.Seq, Head: named.Head}} {
+		if err := s.Update(context.Background(), "", func(tx store.Tx) error { return tx.AppendTicket(made.Seq, wrong, line) }); err == nil {
+			t.Errorf("titled %q by an event that says %q", wrong.Title, line[0].Text)
+		}
+	}
+	update(t, s, func(tx store.Tx) error { return tx.AppendTicket(made.Seq, named, line) })
+	view(t, s, func(tx store.Tx) error {
+		got, err := tx.Ticket(made.ID)
+		same(t, "renamed ticket", named, got)
+		return err
+	})
+	if acked := advance(t, s, named, ticket.Acked); acked.Title != line[0].Text {
+		t.Errorf("title %q after another change", acked.Title)
+	}
+}
+
 func testTicketRefusals(t *testing.T, s store.Store) {
 	const incident = "acme asset/web1 filesystem"
 	made := create(t, s, 1001, incident, day)

@@ -211,14 +211,14 @@ func (p *pipeline) recallThin(ctx context.Context) error {
 	return nil
 }
 
-// lookUp reads what was left out, by incident, for as many alerts as there is time for; these are looked, the others go on
-// waiting.
+// lookUp reads what was left out, by incident, for as many alerts as there is time to begin with; these are looked, the others
+// go on waiting. One that was begun has all the time that evidence may take: half of it would stand for all.
 func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time.Time) (found map[string][]ticket.Evidence, looked []string) {
-	ctx, cancel := context.WithTimeout(ctx, fillFor)
+	beginning, cancel := context.WithTimeout(ctx, fillFor)
 	defer cancel()
 	found = map[string][]ticket.Evidence{}
 	for _, a := range alerts {
-		if ctx.Err() != nil {
+		if len(looked) > 0 && beginning.Err() != nil {
 			p.thin.owe(a)
 			continue
 		}
@@ -231,6 +231,8 @@ func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time
 
 // omitted is what gather leaves out when it is to be lean.
 func (g gatherer) omitted(ctx context.Context, a incident.Alert, now time.Time) []ticket.Evidence {
+	ctx, cancel := context.WithTimeout(ctx, evidenceBudget)
+	defer cancel()
 	var out []ticket.Evidence
 	if a.Expr != "" {
 		out = append(out, ticket.Evidence{Part: ticket.PartSymptoms, Entries: g.curves(ctx, a, now)})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/incident"
@@ -74,6 +75,51 @@ func TestEvidenceLeftOutIsAddedLater(t *testing.T) {
 	if got := count("nginx failed"); got != n-5 {
 		t.Errorf("%d tickets have their events in the end, want %d", got, n-5)
 	}
+}
+
+// slowly is a store that takes its time to read, and gives up when it may not have it.
+type slowly struct {
+	store.Store
+	by time.Duration
+}
+
+func (s slowly) View(ctx context.Context, fn func(store.Tx) error) error {
+	select {
+	case <-time.After(s.by):
+		return s.Store.View(ctx, fn)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// What was begun to be read is read to its end, though the time for it is over meanwhile: nobody would look for it again.
+func TestEvidenceThatIsBegunIsWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWeather(t, 200)
+		const n = wholeAtOnce + 5
+		err := w.store.Update(context.Background(), "", func(tx store.Tx) error {
+			for i := range n {
+				if _, err := tx.PutEvent(store.HostEvent{Asset: fmt.Sprintf("host%05d", i), Epoch: 1, ID: 1, Kind: "unit_failed",
+					At: w.at.Add(-time.Minute), Text: "nginx failed"}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.strike(0, n)
+		w.pipeline.evidence.store = slowly{w.store, 2 * fillFor}
+		for range n - wholeAtOnce { // one at a time
+			w.later(time.Second)
+		}
+		for _, m := range w.members() {
+			if said := w.record(m); !strings.Contains(said, "nginx failed") {
+				t.Errorf("%s has %s", m.Number, said)
+			}
+		}
+	})
 }
 
 // An alert that comes alone has its evidence whole, however many come in a day.

@@ -217,6 +217,9 @@ func TestRevokedIdleConnection(t *testing.T) {
 			t.Error("another agent's connection is closed")
 		}
 		cancel()
+		// Parting words to who does not listen would be waited for under the server's lock, and time stands still there.
+		_ = stays.Close()
+		synctest.Wait()
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}

@@ -31,7 +31,7 @@ func (e *Evaluator) Arrive(ctx context.Context, name string) error {
 	if news == a.news && newest <= a.newest || newest == never {
 		return nil
 	}
-	if err := e.judge(ctx, a, max(newest, a.at+1), nil); err != nil {
+	if err := e.judge(ctx, a, a.after(newest), nil); err != nil {
 		e.later(a, e.opts.Now().Add(retryCommit))
 		return err
 	}
@@ -73,12 +73,16 @@ func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) e
 	}
 	err := e.settle(ctx, a, w, t)
 	e.metrics.took(e.opts.Now().Sub(began))
-	if err != nil {
-		return err
-	}
 	a.shown.Lock()
 	defer a.shown.Unlock()
-	a.at = t
+	if err != nil {
+		a.tried = t
+		for _, s := range w.spaced {
+			s.state.at = s.was
+		}
+		return err
+	}
+	a.at, a.tried = t, 0
 	for i, n := range w.ran {
 		if n > 0 {
 			a.counts[i].evaluated(n, t)
@@ -88,9 +92,19 @@ func (e *Evaluator) judge(ctx context.Context, a *asset, t int64, only []bool) e
 	return nil
 }
 
+// after is t, or just after what was evaluated already. The same evaluation again is at the same time, so that it is the same
+// decision.
+func (a *asset) after(t int64) int64 {
+	t = max(t, a.at+1)
+	if t < a.tried {
+		return a.tried + 1
+	}
+	return t
+}
+
 // begin readies a worker for an asset: only says which groups are asked for, nil those that are due at t.
 func (w *turn) begin(a *asset, t int64, only []bool) {
-	w.open, w.ran, w.due = w.open[:0], w.ran[:0], w.due[:0]
+	w.open, w.ran, w.due, w.spaced = w.open[:0], w.ran[:0], w.due[:0], w.spaced[:0]
 	for i, g := range a.book.groups {
 		w.ran = append(w.ran, 0)
 		w.due = append(w.due, only != nil && only[i] || only == nil && a.due(g, t))
@@ -175,7 +189,7 @@ func (e *Evaluator) step(ctx context.Context, a *asset, o opened, at time.Time) 
 	out := advance{opened: o, unknown: map[string]string{}}
 	s := a.states[o.rule.index]
 	if s != nil {
-		out.active = s.active
+		out.active = e.current(ctx, a, o.rule.index)
 	}
 	if o.err != nil {
 		if s != nil {
@@ -236,7 +250,9 @@ func (e *Evaluator) believe(ctx context.Context, a *asset, x advance, at time.Ti
 	}
 	s.active, s.unknown = x.active, x.unknown
 	s.quiet, s.until = nil, math.MaxInt64
-	s.hush(x, ids)
+	if a.bound[x.rule.index].use == x.use { // else lanes are others
+		s.hush(x, ids)
+	}
 	if s.empty() && s.at == 0 {
 		a.states[x.rule.index] = nil
 	}

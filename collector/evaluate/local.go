@@ -35,6 +35,8 @@ type asset struct {
 	begun []int64
 	// at is the time evaluated last, newest that of the newest sample then.
 	at, newest int64
+	// tried is the time of the last evaluation when its commit failed: what it recorded is written.
+	tried int64
 	// news is how much the window had heard of it then.
 	news uint64
 	// every is how often the asset reports.
@@ -98,6 +100,13 @@ type turn struct {
 	// due are the groups to be evaluated, ran counts the rules that were, by group.
 	due []bool
 	ran []int
+	// spaced are the rules with long ranges that were evaluated, with when they had been before.
+	spaced []spacedAt
+}
+
+type spacedAt struct {
+	state *localState
+	was   int64
 }
 
 // opened is a result that has to be looked at in full.
@@ -123,7 +132,7 @@ type recording struct {
 func (w *turn) judge(a *asset, v window.View, i int, t int64) (int, *recording) {
 	for ; i < len(a.book.rules); i++ {
 		r := a.book.rules[i]
-		if !w.due[r.group.index] || !a.spaced(r, t) {
+		if !w.due[r.group.index] || !w.isSpaced(a, r, t) {
 			continue
 		}
 		w.ran[r.group.index]++
@@ -155,9 +164,9 @@ func (w *turn) judge(a *asset, v window.View, i int, t int64) (int, *recording) 
 	return i, nil
 }
 
-// spaced tells whether a rule with a long range is due: at the first arrival at or after each multiple of its spacing, so
-// that a restart changes nothing about when that is.
-func (a *asset) spaced(r *localRule, t int64) bool {
+// isSpaced tells whether a rule is due that may have a long range: at the first arrival at or after each multiple of its
+// spacing, so that a restart changes nothing about when that is.
+func (w *turn) isSpaced(a *asset, r *localRule, t int64) bool {
 	every := r.spacing.Milliseconds()
 	if every == 0 || a.every >= r.spacing {
 		return true
@@ -169,6 +178,7 @@ func (a *asset) spaced(r *localRule, t int64) bool {
 	if t/every == s.at/every {
 		return false
 	}
+	w.spaced = append(w.spaced, spacedAt{s, s.at})
 	s.at = t
 	return true
 }

@@ -159,6 +159,9 @@ func (v *review) elapse(ctx context.Context, until time.Time) {
 			return
 		}
 		v.note(ctx, v.eval.elapse(ctx, a, time.UnixMilli(t)))
+		if a.at < t { // nothing was heard of it yet, or what was found could not be kept: the next report is to come first
+			return
+		}
 	}
 }
 
@@ -182,8 +185,15 @@ func (v *review) giveUp(why string) {
 	v.over()
 }
 
-// over lets go of all that judging needs.
-func (v *review) over() { v.window, v.eval, v.known, v.back, v.done = nil, nil, nil, Past{}, true }
+// over lets go of all that judging needs, and of the programs that it has from live evaluation.
+func (v *review) over() {
+	if v.eval != nil {
+		for _, a := range v.eval.everyAsset() {
+			a.book.release(a.parts, a.bound)
+		}
+	}
+	v.window, v.eval, v.known, v.back, v.done = nil, nil, nil, Past{}, true
+}
 
 // evaluatorBytes is about what an evaluator of the shipped rules takes beside its window.
 const evaluatorBytes = 48 << 10

@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -48,4 +49,25 @@ func (e *Evaluator) refresh(standings map[string][]Standing, moved []shownLane) 
 			}
 		}
 	}
+}
+
+// current are a rule's alerts with the values they had last, for they may end with the next evaluation. The caller has the
+// asset's turn.
+func (e *Evaluator) current(ctx context.Context, a *asset, rule int) rules.Active {
+	s := a.states[rule]
+	if len(s.quiet) == 0 {
+		return s.active
+	}
+	out := maps.Clone(s.active)
+	for _, q := range s.quiet {
+		al := out[q.id]
+		al.Value = rules.Value(q.value)
+		out[q.id] = al
+	}
+	for _, m := range a.moving(rule) {
+		al := out[m.id]
+		al.Annotations = m.rule.AnnotationsOf(ctx, e.input(m.rule, m.at, nil, nil), m.sample)
+		out[m.id] = al
+	}
+	return out
 }

@@ -126,6 +126,16 @@ func (e *Evaluator) turnPage(a *asset) {
 			for _, al := range s.active {
 				e.orphan(id, s.origin).restore(id, al)
 			}
+			e.unwrite(s)
+		}
+		if !e.book.alerts { // nobody reads them any more
+			a.shown.Lock()
+			for _, s := range a.states {
+				if s != nil {
+					e.unwrite(s)
+				}
+			}
+			a.shown.Unlock()
 		}
 		a.counts = e.arrived.groups
 		if a.expect(e.opts.Now().Add(e.opts.Interval)) {
@@ -199,16 +209,15 @@ func (e *Evaluator) present(g *group) *group {
 	return g
 }
 
-// quit is the end of a group's turn. If the group was replaced meanwhile, what waits for that can go on.
+// quit is the end of a group's turn. What waits for that can go on: the end of rules that were replaced meanwhile.
 func (e *Evaluator) quit(turn *sync.Mutex) {
 	turn.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if n := len(e.leaving); n > 0 {
-		e.leaving = slices.DeleteFunc(e.leaving, func(t *sync.Mutex) bool { return t == turn })
-		if len(e.leaving) < n {
-			e.poke()
-		}
+	n := len(e.leaving)
+	e.leaving = slices.DeleteFunc(e.leaving, func(t *sync.Mutex) bool { return t == turn })
+	if len(e.leaving) < n || len(e.orphans) > 0 {
+		e.poke()
 	}
 }
 

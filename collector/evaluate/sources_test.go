@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -112,6 +113,35 @@ func TestAnnotationsTellThePresentValue(t *testing.T) {
 	if a := h.Alerts(); len(a) != 1 || a[0].Alert.Value != 50 || a[0].Alert.Annotations.Get("summary") != "web1 is at 50" {
 		t.Errorf("%+v", a)
 	}
+}
+
+// TestAnAlertEndsWithItsLastValue: what it was when it last held, not when something else last changed.
+func TestAnAlertEndsWithItsLastValue(t *testing.T) {
+	h := newHouse(t, "groups: [{name: g, rules: [{alert: High, expr: x > 5, annotations: {summary: 'is at {{ $value }}'}}]}]")
+	h.arrive(0, 6, 0, "0s High(web1) inactive>firing")
+	h.arrive(10, 99, 0, "")
+	h.arrive(20, 1, 0, "20s High(web1) firing>inactive recovered")
+	if r := h.Resolved(); len(r) != 1 || r[0].Alert.Value != 99 || r[0].Alert.Annotations.Get("summary") != "is at 99" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestAFailedCommitOfALongRange: a rule that is evaluated now and then is evaluated again when its commit failed, and what was
+// recorded then ends although the next report is older.
+func TestAFailedCommitOfALongRange(t *testing.T) {
+	h := newHouse(t, "groups: [{name: g, rules: [{alert: High, expr: 'max_over_time(x[200m]) > 5'}, {alert: Now, expr: 'x:high > 5'}, {record: 'x:high', expr: x > 5}]}]")
+	for s := range 2 { // complete since long ago
+		h.arrive(10*s, 0, 0, "")
+		h.w.SetCompleteSince("web1", at(-86400))
+	}
+	h.report(60, 9, 0)
+	h.l.fail = errors.New("full")
+	if h.Arrive(t.Context(), "web1") == nil {
+		t.Fatal("no error")
+	}
+	h.l.fail = nil
+	h.arrive(70, 1, 0, "70s High(web1) inactive>firing, 70s Now(web1) inactive>firing")
+	h.arrive(80, 1, 0, "80s Now(web1) firing>inactive recovered")
 }
 
 // TestEverythingAtOnce: reports, queries for what is shown, assets that go down or away and reloads, all at the same time.

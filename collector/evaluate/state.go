@@ -182,3 +182,10 @@ func (e *Evaluator) vanish(s *state, at time.Time) {
 		s.written = e.write(s.written, nil, at)
 	}
 }
+
+// unwrite ends the ALERTS that a rule wrote about an asset.
+func (e *Evaluator) unwrite(s *localState) {
+	if len(s.written) > 0 {
+		s.written = e.write(s.written, nil, e.opts.Now())
+	}
+}

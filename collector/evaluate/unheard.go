@@ -29,6 +29,8 @@ func (w *turn) unheard(a *asset, t int64) {
 	a.shown.Lock()
 	defer a.shown.Unlock()
 	a.bind(a.who, nil)
+	w.open = w.open[:0] // what a part of the rules found before the window let go of it
+	clear(w.ran)
 	for i, r := range a.book.rules {
 		if !w.due[r.group.index] || !r.Alerting() {
 			continue

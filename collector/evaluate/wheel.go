@@ -252,7 +252,7 @@ func (e *Evaluator) pass(ctx context.Context, a *asset, now time.Time) error {
 		e.line(a)
 		return nil
 	}
-	if err := e.judge(ctx, a, max(t, a.at+1), a.moved(t)); err != nil {
+	if err := e.judge(ctx, a, a.after(t), a.moved(t)); err != nil {
 		e.later(a, now.Add(retryCommit))
 		return err
 	}

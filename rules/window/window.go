@@ -167,7 +167,7 @@ func (w *Window) each(fn func(*asset)) {
 			if !as.gone {
 				fn(as)
 			}
-			as.mu.Unlock()
+			as.changed()
 		}
 	}
 }

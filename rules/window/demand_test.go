@@ -356,3 +356,28 @@ func TestReadingAllocatesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestANewDemandWhileLateBlocksWait: what they brought is there at once, beside all else.
+func TestANewDemandWhileLateBlocksWait(t *testing.T) {
+	w := New(Options{})
+	sels := selectors(t, `{__name__=~"a|b"}`)
+	for i := range sels {
+		sels[i].Lookback = time.Hour
+	}
+	w.SetDemand(sels)
+	w.Apply(web1, at(0), []Block{ok(layout(t, "a"), 0, 1)})
+	w.Apply(web1, at(100), []Block{ok(layout(t, "a"), 100, 1)})
+	w.Apply(web1, at(101), []Block{late(ok(layout(t, "a", "b"), 50, 1, 2))})
+	for i := range sels {
+		sels[i].Lookback = 2 * time.Hour
+	}
+	w.SetDemand(sels)
+	heard := w.View("web1", func(v View) {
+		if p := v.Parts(); len(p) != 2 || len(p[0].Series) != 2 {
+			t.Errorf("parts are %v, want that of a and b, and up", p)
+		}
+	})
+	if !heard {
+		t.Error("the window has not heard of it")
+	}
+}

@@ -122,6 +122,32 @@ func TestEvidenceThatIsBegunIsWhole(t *testing.T) {
 	})
 }
 
+// What could not be read in time is read later, although nobody else was in the way.
+func TestEvidenceThatComesTooLateIsAddedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWeather(t, 200)
+		err := w.store.Update(context.Background(), "", func(tx store.Tx) error {
+			_, err := tx.PutEvent(store.HostEvent{Asset: "host00000", Epoch: 1, ID: 1, Kind: "unit_failed",
+				At: w.at.Add(-time.Minute), Text: "nginx failed"})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.pipeline.evidence.store = slowly{w.store, 2 * evidenceBudget}
+		w.strike(0, 1)
+		w.pipeline.evidence.store = w.store
+		said := func() string { return w.record(w.members()[0]) }
+		if got := said(); !strings.Contains(got, leftOut) {
+			t.Errorf("it says %s", got)
+		}
+		w.later(time.Second)
+		if got := said(); !strings.Contains(got, "nginx failed") {
+			t.Errorf("later it says %s", got)
+		}
+	})
+}
+
 // An alert that comes alone has its evidence whole, however many come in a day.
 func TestEvidenceIsWholeWhenItIsCalm(t *testing.T) {
 	var s thin

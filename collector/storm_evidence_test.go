@@ -28,10 +28,9 @@ func (w *weather) record(t ticket.Ticket) (said string) {
 	return said
 }
 
-// When many alerts come at once, what takes time to read is left out of most tickets, which say so, and added later.
-func TestEvidenceLeftOutIsAddedLater(t *testing.T) {
-	w := newWeather(t, 500)
-	const n = wholeAtOnce + 90
+// fails has a unit fail on each of the first n hosts, a minute ago.
+func (w *weather) fails(n int) {
+	w.t.Helper()
 	err := w.store.Update(context.Background(), "", func(tx store.Tx) error {
 		for i := range n {
 			if _, err := tx.PutEvent(store.HostEvent{Asset: fmt.Sprintf("host%05d", i), Epoch: 1, ID: 1, Kind: "unit_failed",
@@ -42,8 +41,15 @@ func TestEvidenceLeftOutIsAddedLater(t *testing.T) {
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
+}
+
+// When many alerts come at once, what takes time to read is left out of most tickets, which say so, and added later.
+func TestEvidenceLeftOutIsAddedLater(t *testing.T) {
+	w := newWeather(t, 500)
+	const n = wholeAtOnce + 90
+	w.fails(n)
 	w.strike(0, n)
 	count := func(what string) (tickets int) {
 		for _, m := range w.members() {
@@ -97,18 +103,7 @@ func TestEvidenceThatIsBegunIsWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWeather(t, 200)
 		const n = wholeAtOnce + 5
-		err := w.store.Update(context.Background(), "", func(tx store.Tx) error {
-			for i := range n {
-				if _, err := tx.PutEvent(store.HostEvent{Asset: fmt.Sprintf("host%05d", i), Epoch: 1, ID: 1, Kind: "unit_failed",
-					At: w.at.Add(-time.Minute), Text: "nginx failed"}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		w.fails(n)
 		w.strike(0, n)
 		w.pipeline.evidence.store = slowly{w.store, 2 * fillFor}
 		for range n - wholeAtOnce { // one at a time
@@ -126,14 +121,7 @@ func TestEvidenceThatIsBegunIsWhole(t *testing.T) {
 func TestEvidenceThatComesTooLateIsAddedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWeather(t, 200)
-		err := w.store.Update(context.Background(), "", func(tx store.Tx) error {
-			_, err := tx.PutEvent(store.HostEvent{Asset: "host00000", Epoch: 1, ID: 1, Kind: "unit_failed",
-				At: w.at.Add(-time.Minute), Text: "nginx failed"})
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		w.fails(1)
 		w.pipeline.evidence.store = slowly{w.store, 2 * evidenceBudget}
 		w.strike(0, 1)
 		w.pipeline.evidence.store = w.store

@@ -1,12 +1,11 @@
 package rules
 
 import (
-	"time"
-
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/watchbill/watchbill/rules/program"
 	"github.com/watchbill/watchbill/rules/window"
 )
 
@@ -28,7 +27,7 @@ func analyse(expr parser.Expr) reach {
 				out.fixed = append(out.fixed, n)
 			}
 			out.selectors = append(out.selectors, window.Selector{
-				Matchers: n.LabelMatchers, Absence: absence(n, path), Lookback: max(0, n.OriginalOffset+enclosing(path)),
+				Matchers: n.LabelMatchers, Absence: absence(n, path), Lookback: max(0, n.OriginalOffset+program.Enclosing(path)),
 			})
 		case *parser.SubqueryExpr:
 			if n.Timestamp != nil {
@@ -54,20 +53,6 @@ func analyse(expr parser.Expr) reach {
 		return nil
 	})
 	return out
-}
-
-// enclosing is how far the ranges around a selector reach back from the evaluation.
-func enclosing(path []parser.Node) time.Duration {
-	var d time.Duration
-	for _, p := range path {
-		switch p := p.(type) {
-		case *parser.MatrixSelector:
-			d += p.Range
-		case *parser.SubqueryExpr:
-			d += p.Range + p.OriginalOffset
-		}
-	}
-	return d
 }
 
 // absence tells whether the expression wants the selector's series not to be.

@@ -108,15 +108,7 @@ func (b Begun) Begin(id, number string, of int, now time.Time) Storm {
 
 // Join counts a flip in whose ticket is being bound to the storm. The counts of tickets are Bind's.
 func (s *Storm) Join(f Flip) {
-	if s.First.IsZero() || f.At.Before(s.First) {
-		s.First = f.At
-	}
-	if f.At.After(s.Last) {
-		s.Last = f.At
-	}
-	if f.Severity.Rank() < s.Severity.Rank() {
-		s.Severity = f.Severity
-	}
+	s.widen(f.At, f.At, f.Severity)
 	s.Assets++
 	count(s.Rules, f.Rule, 1, maxStormRules)
 	count(s.Sites, f.Customer+"/"+f.Site, 1, maxStormSites)
@@ -125,17 +117,22 @@ func (s *Storm) Join(f Flip) {
 	}
 }
 
+// widen has the storm begin and end so at the latest and the earliest, and be at least as severe.
+func (s *Storm) widen(first, last time.Time, severity Severity) {
+	if s.First.IsZero() || first.Before(s.First) {
+		s.First = first
+	}
+	if last.After(s.Last) {
+		s.Last = last
+	}
+	if severity.Rank() < s.Severity.Rank() {
+		s.Severity = severity
+	}
+}
+
 // Take counts a narrower storm in, whose head is being bound to this one.
 func (s *Storm) Take(o Storm) {
-	if s.First.IsZero() || o.First.Before(s.First) {
-		s.First = o.First
-	}
-	if o.Last.After(s.Last) {
-		s.Last = o.Last
-	}
-	if o.Severity.Rank() < s.Severity.Rank() {
-		s.Severity = o.Severity
-	}
+	s.widen(o.First, o.Last, o.Severity)
 	s.Assets += o.Assets
 	for _, name := range slices.Sorted(maps.Keys(o.Rules)) {
 		count(s.Rules, name, o.Rules[name], maxStormRules)

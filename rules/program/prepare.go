@@ -79,7 +79,7 @@ func (x *Expr) collect() {
 		case *parser.VectorSelector:
 			x.addSelector(n)
 			x.timed = x.timed || n.OriginalOffset != 0
-			x.maxRange = max(x.maxRange, n.OriginalOffset+enclosing(path))
+			x.maxRange = max(x.maxRange, n.OriginalOffset+Enclosing(path))
 		case *parser.MatrixSelector:
 			x.longest = max(x.longest, n.Range)
 		case *parser.SubqueryExpr:
@@ -96,8 +96,8 @@ func (x *Expr) collect() {
 	})
 }
 
-// enclosing is how far the ranges around a selector reach back.
-func enclosing(path []parser.Node) (d time.Duration) {
+// Enclosing is how far the ranges around a selector reach back from the evaluation; path are the nodes around it.
+func Enclosing(path []parser.Node) (d time.Duration) {
 	for _, p := range path {
 		switch p := p.(type) {
 		case *parser.MatrixSelector:

@@ -281,6 +281,7 @@ func (p *pipeline) applyOne(tx store.Tx, c *commit, now time.Time, did *outcome)
 	for _, t := range c.changes {
 		err := p.transition(tx, t, now, did)
 		if err == nil && t.lean {
+			did.owed = append(did.owed, t.alert)
 			err = tx.PutOwed(t.ID())
 		}
 		if err != nil {

@@ -46,6 +46,8 @@ type pipeline struct {
 type outcome struct {
 	changes []ticket.Change
 	alerts  []incident.Alert
+	// owed are alerts whose tickets want evidence that was left out.
+	owed []incident.Alert
 
 	// together: several commits share the transaction, which keeps the storms at its end. binding: it is about to bind
 	// tickets to storms.
@@ -79,6 +81,9 @@ func (p *pipeline) done(did outcome) {
 	}
 	for _, a := range did.alerts {
 		p.metrics.committed(a, now)
+	}
+	for _, a := range did.owed {
+		p.thin.owe(a)
 	}
 	for _, id := range did.begun {
 		p.metrics.storms.Inc()

@@ -124,8 +124,7 @@ func (p *pipeline) gatherAll(ctx context.Context, changes []change, now time.Tim
 			changes[i].evidence = p.evidence.gather(ctx, a, around, lean, now)
 		}
 		if lean && a.Asset != "" {
-			changes[i].lean = true
-			p.thin.owe(a)
+			changes[i].lean = true // it is owed when it is committed: before there is no ticket to add it to
 		}
 	}
 }
@@ -216,7 +215,8 @@ func (p *pipeline) recallThin(ctx context.Context) error {
 }
 
 // lookUp reads what was left out, by incident, for as many alerts as there is time to begin with; these are looked, the others
-// go on waiting. One that was begun has all the time that evidence may take: half of it would stand for all.
+// and those whose events could not be read go on waiting. One that was begun has all the time that evidence may take: half of
+// it would stand for all.
 func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time.Time) (found map[string][]ticket.Evidence, looked []string) {
 	beginning, cancel := context.WithTimeout(ctx, fillFor)
 	defer cancel()
@@ -226,15 +226,21 @@ func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time
 			p.thin.owe(a)
 			continue
 		}
+		ev, err := p.evidence.omitted(ctx, a, now)
+		if err != nil {
+			p.thin.owe(a)
+			p.log.Warn("evidence that was left out could not be read; trying again", "alert", a.ID, "err", err)
+			continue
+		}
 		key := incident.KeyOf(a).String()
-		found[key] = append(found[key], p.evidence.omitted(ctx, a, now)...)
+		found[key] = append(found[key], ev...)
 		looked = append(looked, a.ID)
 	}
 	return found, looked
 }
 
 // omitted is what gather leaves out when it is to be lean.
-func (g gatherer) omitted(ctx context.Context, a incident.Alert, now time.Time) []ticket.Evidence {
+func (g gatherer) omitted(ctx context.Context, a incident.Alert, now time.Time) ([]ticket.Evidence, error) {
 	ctx, cancel := context.WithTimeout(ctx, evidenceBudget)
 	defer cancel()
 	var out []ticket.Evidence
@@ -242,6 +248,9 @@ func (g gatherer) omitted(ctx context.Context, a incident.Alert, now time.Time) 
 		out = append(out, ticket.Evidence{Part: ticket.PartSymptoms, Entries: g.curves(ctx, a, now)})
 	}
 	seen := g.events(ctx, a.Asset, now)
+	if seen.why != "" {
+		return nil, errors.New(seen.why)
+	}
 	for _, part := range []struct {
 		part ticket.Part
 		of   func(kind string) bool
@@ -252,16 +261,14 @@ func (g gatherer) omitted(ctx context.Context, a incident.Alert, now time.Time) 
 	} {
 		ev := ticket.Evidence{Part: part.part, Entries: entriesOf(seen.found, part.of)}
 		if len(ev.Entries) == 0 {
-			if ev.None = part.none; seen.why != "" {
-				ev.None = "none, because " + seen.why
-			}
+			ev.None = part.none
 		}
 		out = append(out, ev)
 	}
 	for i := range out {
 		out[i].Salt = newSalt()
 	}
-	return out
+	return out, nil
 }
 
 // stormEvidence fills the five parts for a storm's head.

@@ -136,6 +136,45 @@ func TestEvidenceThatComesTooLateIsAddedLater(t *testing.T) {
 	})
 }
 
+// What is left out is not looked for before its ticket is open: it would be taken for over, and never be added.
+func TestEvidenceIsNotAddedBeforeItsTicketOpens(t *testing.T) {
+	w := newWeather(t, 200)
+	const n = wholeAtOnce + 5
+	w.fails(n)
+	of := w.pipeline.evidence.failing
+	w.pipeline.evidence.failing = func(asset string) []failing {
+		w.later(0)
+		return of(asset)
+	}
+	w.strike(0, n)
+	w.pipeline.evidence.failing = of
+	w.later(time.Second)
+	for _, m := range w.members() {
+		if said := w.record(m); !strings.Contains(said, "nginx failed") {
+			t.Errorf("%s has %s", m.Number, said)
+		}
+	}
+}
+
+// Events that could not be read for what was left out are read later.
+func TestEvidenceIsLookedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWeather(t, 200)
+		const n = wholeAtOnce + 1
+		w.fails(n)
+		w.strike(0, n)
+		w.pipeline.evidence.store = slowly{w.store, 2 * evidenceBudget}
+		w.later(time.Second)
+		w.pipeline.evidence.store = w.store
+		w.later(time.Second)
+		for _, m := range w.members() {
+			if said := w.record(m); !strings.Contains(said, "nginx failed") {
+				t.Errorf("%s has %s", m.Number, said)
+			}
+		}
+	})
+}
+
 // An alert that comes alone has its evidence whole, however many come in a day.
 func TestEvidenceIsWholeWhenItIsCalm(t *testing.T) {
 	var s thin

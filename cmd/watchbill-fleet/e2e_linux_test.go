@@ -189,7 +189,10 @@ type ticketJSON struct {
 	Number, Asset, Customer, Site, Title string
 	OpenedAt                             time.Time `json:"opened_at"`
 	Alerts                               []struct{ Name string }
-	Record                               map[string]struct{ Entries []struct{ Text string } }
+	Record                               map[string]struct {
+		None    string
+		Entries []struct{ Text string }
+	}
 }
 
 // tickets are those that a rule has opened, by asset; two for one asset are an error.
@@ -381,7 +384,7 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 			for _, e := range heard.before(asset, tk.OpenedAt.Add(-time.Second)) {
 				checked++
 				if !strings.Contains(actions.String(), e.text) {
-					lost = append(lost, fmt.Sprintf("%s of %s: acknowledged at %v and lost: %s\nit has:\n%s", tk.Number, asset, e.at, e.text, actions.String()))
+					lost = append(lost, fmt.Sprintf("%s of %s: acknowledged at %v and lost: %s\nit has:\n%s", tk.Number, asset, e.at, e.text, actions.String()+whole.Record["actions_taken"].None))
 				}
 			}
 		}

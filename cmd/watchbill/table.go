@@ -49,14 +49,15 @@ func table(w io.Writer, width int, columnsOf []column, rows [][]string) {
 
 // squeeze takes cells from the widest stretching column until the row fits into width.
 func squeeze(widths []int, columnsOf []column, width int) {
-	total := 2 * (len(widths) - 1)
-	for _, n := range widths {
+	total, least := 2*(len(widths)-1), make([]int, len(widths))
+	for i, n := range widths {
 		total += n
+		least[i] = max(8, columns(columnsOf[i].title)) // once: a title may come from a host, and be long
 	}
 	for width > 0 && total > width {
 		widest := -1
 		for i, c := range columnsOf {
-			if c.stretch && widths[i] > max(8, columns(c.title)) && (widest < 0 || widths[i] > widths[widest]) {
+			if c.stretch && widths[i] > least[i] && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}

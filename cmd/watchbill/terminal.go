@@ -149,19 +149,20 @@ func wrap(s string, cells int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(s) {
-		for columns(word) > cells {
+		left := columns(word) // counted once: a word may come from a host, and be long
+		for left > cells {
 			if line != "" {
 				lines, line = append(lines, line), ""
 			}
 			head := hardCut(word, cells)
 			lines = append(lines, head)
-			word = word[len(head):]
+			word, left = word[len(head):], left-columns(head)
 		}
 		switch {
 		case word == "":
 		case line == "":
 			line = word
-		case columns(line)+1+columns(word) <= cells:
+		case columns(line)+1+left <= cells:
 			line += " " + word
 		default:
 			lines, line = append(lines, line), word

@@ -215,7 +215,7 @@ func (p *pipeline) recallThin(ctx context.Context) error {
 }
 
 // lookUp reads what was left out, by incident, for as many alerts as there is time to begin with; these are looked, the others
-// and those whose events could not be read go on waiting. One that was begun has all the time that evidence may take: half of
+// and those whose events could not be read in time go on waiting. One that was begun has all the time that evidence may take: half of
 // it would stand for all.
 func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time.Time) (found map[string][]ticket.Evidence, looked []string) {
 	beginning, cancel := context.WithTimeout(ctx, fillFor)
@@ -229,7 +229,7 @@ func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time
 		ev, err := p.evidence.omitted(ctx, a, now)
 		if err != nil {
 			p.thin.owe(a)
-			p.log.Warn("evidence that was left out could not be read; trying again", "alert", a.ID, "err", err)
+			p.log.Warn("evidence that was left out could not be read in time; trying again", "alert", a.ID, "err", err)
 			continue
 		}
 		key := incident.KeyOf(a).String()
@@ -239,7 +239,7 @@ func (p *pipeline) lookUp(ctx context.Context, alerts []incident.Alert, now time
 	return found, looked
 }
 
-// omitted is what gather leaves out when it is to be lean.
+// omitted is what gather leaves out when it is to be lean. The error says that the time for it was over.
 func (g gatherer) omitted(ctx context.Context, a incident.Alert, now time.Time) ([]ticket.Evidence, error) {
 	ctx, cancel := context.WithTimeout(ctx, evidenceBudget)
 	defer cancel()
@@ -248,7 +248,7 @@ func (g gatherer) omitted(ctx context.Context, a incident.Alert, now time.Time) 
 		out = append(out, ticket.Evidence{Part: ticket.PartSymptoms, Entries: g.curves(ctx, a, now)})
 	}
 	seen := g.events(ctx, a.Asset, now)
-	if seen.why != "" {
+	if seen.why != "" && ctx.Err() != nil {
 		return nil, errors.New(seen.why)
 	}
 	for _, part := range []struct {
@@ -261,7 +261,9 @@ func (g gatherer) omitted(ctx context.Context, a incident.Alert, now time.Time) 
 	} {
 		ev := ticket.Evidence{Part: part.part, Entries: entriesOf(seen.found, part.of)}
 		if len(ev.Entries) == 0 {
-			ev.None = part.none
+			if ev.None = part.none; seen.why != "" {
+				ev.None = "none, because " + seen.why
+			}
 		}
 		out = append(out, ev)
 	}

@@ -28,6 +28,16 @@ func (w *weather) record(t ticket.Ticket) (said string) {
 	return said
 }
 
+// allTell finds that every ticket of the storm tells of what.
+func (w *weather) allTell(what string) {
+	w.t.Helper()
+	for _, m := range w.members() {
+		if said := w.record(m); !strings.Contains(said, what) {
+			w.t.Errorf("%s has %s", m.Number, said)
+		}
+	}
+}
+
 // fails has a unit fail on each of the first n hosts, a minute ago.
 func (w *weather) fails(n int) {
 	w.t.Helper()
@@ -109,11 +119,7 @@ func TestEvidenceThatIsBegunIsWhole(t *testing.T) {
 		for range n - wholeAtOnce { // one at a time
 			w.later(time.Second)
 		}
-		for _, m := range w.members() {
-			if said := w.record(m); !strings.Contains(said, "nginx failed") {
-				t.Errorf("%s has %s", m.Number, said)
-			}
-		}
+		w.allTell("nginx failed")
 	})
 }
 
@@ -149,14 +155,33 @@ func TestEvidenceIsNotAddedBeforeItsTicketOpens(t *testing.T) {
 	w.strike(0, n)
 	w.pipeline.evidence.failing = of
 	w.later(time.Second)
+	w.allTell("nginx failed")
+}
+
+// damaged is a store whose reading fails for good.
+type damaged struct{ store.Store }
+
+func (damaged) View(context.Context, func(store.Tx) error) error { return store.ErrDamaged }
+
+// Events that no time will make readable are not looked for again: the ticket says why it has none.
+func TestEvidenceThatCannotBeReadIsSaid(t *testing.T) {
+	w := newWeather(t, 200)
+	w.fails(wholeAtOnce + 1)
+	w.strike(0, wholeAtOnce+1)
+	var last ticket.Ticket
 	for _, m := range w.members() {
-		if said := w.record(m); !strings.Contains(said, "nginx failed") {
-			t.Errorf("%s has %s", m.Number, said)
+		if strings.Contains(w.record(m), leftOut) {
+			last = m
 		}
+	}
+	w.pipeline.evidence.store = damaged{w.store}
+	w.later(time.Second)
+	if said := w.record(last); !strings.Contains(said, store.ErrDamaged.Error()) || len(w.pipeline.thin.waiting) != 0 {
+		t.Errorf("%d wait, and it says %s", len(w.pipeline.thin.waiting), said)
 	}
 }
 
-// Events that could not be read for what was left out are read later.
+// Events that could not be read in time for what was left out are read later.
 func TestEvidenceIsLookedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWeather(t, 200)
@@ -167,11 +192,7 @@ func TestEvidenceIsLookedForAgain(t *testing.T) {
 		w.later(time.Second)
 		w.pipeline.evidence.store = w.store
 		w.later(time.Second)
-		for _, m := range w.members() {
-			if said := w.record(m); !strings.Contains(said, "nginx failed") {
-				t.Errorf("%s has %s", m.Number, said)
-			}
-		}
+		w.allTell("nginx failed")
 	})
 }
 

@@ -216,6 +216,7 @@ func (e *engine) begin(write bool) (*bbolt.Tx, error) {
 	if unreadable || write && stopped != nil {
 		return nil, stopped
 	}
+	seen := e.newest.Load()
 	var tx *bbolt.Tx
 	began := false
 	err := e.guard(func() (err error) {
@@ -235,7 +236,7 @@ func (e *engine) begin(write bool) (*bbolt.Tx, error) {
 		return nil, err
 	}
 	err = e.guard(func() error {
-		if err := e.follows(tx); err != nil {
+		if err := e.follows(tx, seen); err != nil {
 			return err
 		}
 		if tx.Bucket(bucket) == nil {
@@ -249,22 +250,21 @@ func (e *engine) begin(write bool) (*bbolt.Tx, error) {
 	return tx, nil
 }
 
-// follows tells whether a transaction stands on the newest one that was seen. When the newer meta page is damaged
-// while the file is open, bbolt goes back to the other and what it had before.
-func (e *engine) follows(tx *bbolt.Tx) error {
+// follows tells whether a transaction stands on the newest one that was seen before it began, or on a newer one: what others
+// committed since then it need not know. When the newer meta page is damaged while the file is open, bbolt goes back to the
+// other and what it had before.
+func (e *engine) follows(tx *bbolt.Tx, seen int64) error {
 	base := int64(tx.ID())
 	if tx.Writable() {
 		base-- // its own number is the next
 	}
-	for {
-		seen := e.newest.Load()
-		if base < seen {
-			return store.Damaged(e.path, fmt.Sprintf("the head fell back from transaction %d to %d", seen, base))
-		}
-		if e.newest.CompareAndSwap(seen, base) {
-			return nil
-		}
+	if base < seen {
+		return store.Damaged(e.path, fmt.Sprintf("the head fell back from transaction %d to %d", seen, base))
 	}
+	for newest := seen; newest < base && !e.newest.CompareAndSwap(newest, base); {
+		newest = e.newest.Load()
+	}
+	return nil
 }
 
 // stop refuses updates from now on: cause says why.

@@ -109,6 +109,41 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
+// TestASlowReaderIsNoDamage: a reader that began before others committed is behind them, and the file is as good as it was;
+// one that begins behind what was seen before it reads a file whose newer head is gone.
+func TestASlowReaderIsNoDamage(t *testing.T) {
+	ctx := context.Background()
+	s, err := Open(file(t), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := s.engine
+	seen := e.newest.Load()
+	slow, err := e.db.Begin(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(put(ctx, s, "a"), put(ctx, s, "b")); err != nil {
+		t.Fatal(err)
+	}
+	newest := e.newest.Load()
+	if newest <= seen {
+		t.Fatalf("two updates took the store from transaction %d to %d", seen, newest)
+	}
+	if err := e.follows(slow, seen); err != nil {
+		t.Errorf("a reader that was overtaken: %v", err)
+	}
+	if got := e.newest.Load(); got != newest {
+		t.Errorf("it took what is newest from transaction %d back to %d", newest, got)
+	}
+	if err := e.follows(slow, newest); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("a reader that began behind what was seen: %v, want damage", err)
+	}
+	if err := errors.Join(slow.Rollback(), s.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestGiveUp: an update whose context ends while it waits returns at once and has no effect; the others go on.
 func TestGiveUp(t *testing.T) {
 	defer goleak.VerifyNone(t)

@@ -36,7 +36,12 @@ func (d *Directory) read(file string, body []byte) []error {
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return []error{fmt.Errorf("%s: more than one YAML document: put the second into a file of its own", file)}
 	}
-	r.mapping(doc.Content[0], "file", fields{"customers": r.list(r.customer)})
+	r.mapping(doc.Content[0], "file", fields{
+		"people": listOf(&r, &d.People, r.person), "contacts": listOf(&r, &d.Contacts, r.contact),
+		"departments":       listOf(&r, &d.Departments, r.department),
+		"approved_software": listOf(&r, &d.ApprovedSoftware, r.software),
+		"customers":         listOf(&r, &d.Customers, r.customer),
+	})
 	return r.errs
 }
 
@@ -68,6 +73,9 @@ func (r *reader) mapping(n *yaml.Node, what string, f fields) {
 			r.fault(value, "%s: YAML aliases are not read here: write the value out", key.Value)
 		case value.Tag == "!!null": // a key without a value is as good as none
 		default:
+			if key.Line != n.Line {
+				r.d.lines[place(what, r.at(n), key.Value)] = r.at(key)
+			}
 			r.key = key.Value
 			read(value)
 		}
@@ -75,76 +83,96 @@ func (r *reader) mapping(n *yaml.Node, what string, f fields) {
 	}
 }
 
-func (r *reader) list(item func(*yaml.Node)) func(*yaml.Node) {
+// listOf reads a list, each entry by item, onto the end of into.
+func listOf[T any](r *reader, into *[]T, item func(*yaml.Node) T) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if n.Kind != yaml.SequenceNode {
 			r.fault(n, "%s: must be a list, each entry beginning with a dash", r.key)
 			return
 		}
 		for _, c := range n.Content {
-			item(c)
+			*into = append(*into, item(c))
 		}
 	}
 }
 
-func (r *reader) text(into *string) func(*yaml.Node) {
+// text reads any scalar as it is written.
+func text[T ~string](r *reader, into *T) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if n.Kind != yaml.ScalarNode {
 			r.fault(n, "%s: must be text", r.key)
 			return
 		}
-		*into = n.Value
+		*into = T(n.Value)
 	}
 }
 
 func (r *reader) number(into *int) func(*yaml.Node) {
 	return func(n *yaml.Node) {
-		if err := n.Decode(into); err != nil {
+		if n.Tag != "!!int" || n.Decode(into) != nil { // Decode alone would cut a fraction off
 			r.fault(n, "%s: must be a whole number, got %q", r.key, n.Value)
 		}
 	}
 }
 
-func (r *reader) customer(n *yaml.Node) {
-	i := len(r.d.Customers)
-	r.d.where[spot{i, -1, -1}] = r.at(n)
-	var c Customer
-	r.mapping(n, "customer", fields{
-		"id": r.text(&c.ID), "name": r.text(&c.Name), "department": r.text(&c.Department), "zone": r.text(&c.Zone),
-		"sites": r.list(func(n *yaml.Node) { c.Sites = append(c.Sites, r.site(n, i, len(c.Sites))) }),
-	})
-	for j := range c.Sites {
-		for k := range c.Sites[j].Assets {
-			c.Sites[j].Assets[k].Customer = c.ID
+func (r *reader) flag(into *bool) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(into) != nil {
+			r.fault(n, "%s: must be true or false, got %q", r.key, n.Value)
 		}
 	}
-	r.d.Customers = append(r.d.Customers, c)
 }
 
-func (r *reader) site(n *yaml.Node, i, j int) Site {
-	r.d.where[spot{i, j, -1}] = r.at(n)
-	var s Site
-	r.mapping(n, "site", fields{
-		"id": r.text(&s.ID), "name": r.text(&s.Name),
-		"assets": r.list(func(n *yaml.Node) {
-			r.d.where[spot{i, j, len(s.Assets)}] = r.at(n)
-			s.Assets = append(s.Assets, r.asset(n))
-		}),
+// texts reads a list of scalars.
+func (r *reader) texts(into *[]string) func(*yaml.Node) {
+	return listOf(r, into, func(n *yaml.Node) (s string) {
+		if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+			r.fault(n, "%s: each entry must be text", r.key)
+			return ""
+		}
+		return n.Value
 	})
-	for k := range s.Assets {
-		s.Assets[k].Site = s.ID
+}
+
+// spans reads one scalar or a list of them.
+func (r *reader) spans(n *yaml.Node) (out Spans) {
+	if n.Kind == yaml.ScalarNode {
+		return Spans{n.Value}
 	}
+	r.texts((*[]string)(&out))(n)
+	return out
+}
+
+func (r *reader) word(n *yaml.Node) (s string) {
+	text(r, &s)(n)
 	return s
 }
 
-func (r *reader) asset(n *yaml.Node) Asset {
-	a := Asset{Kind: Host, Declared: true}
-	var kind string
-	r.mapping(n, "asset", fields{
-		"name": r.text(&a.Name), "kind": r.text(&kind), "role": r.text(&a.Role), "users": r.number(&a.Users),
-	})
-	if kind != "" {
-		a.Kind = AssetKind(kind)
+// table reads a mapping whose keys the person chooses.
+func table[T any](r *reader, into *map[string]T, value func(*yaml.Node) T) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		what := r.key
+		if n.Kind != yaml.MappingNode {
+			r.fault(n, "%s: must be a mapping of names to values", what)
+			return
+		}
+		*into = map[string]T{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, v := n.Content[i], n.Content[i+1]
+			_, twice := (*into)[key.Value]
+			switch {
+			case key.Kind != yaml.ScalarNode:
+				r.fault(key, "%s: each name must be text", what)
+			case twice:
+				r.fault(key, "key %q stands twice in %s", key.Value, what)
+			case v.Kind == yaml.AliasNode:
+				r.fault(v, "%s: YAML aliases are not read here: write the value out", key.Value)
+			case v.Tag == "!!null":
+				r.fault(v, "%s: %s: must have a value", what, key.Value)
+			default:
+				r.key = what + ": " + key.Value
+				(*into)[key.Value] = value(v)
+			}
+		}
 	}
-	return a
 }

@@ -100,10 +100,11 @@ not YAML: [
 	want := []Customer{{
 		ID: "acme", Name: "Acme Ltd", Department: "retail", Zone: "Europe/London",
 		Sites: []Site{{ID: "leeds", Name: "Leeds", Assets: []Asset{
-			{Name: "web1", Customer: "acme", Site: "leeds", Kind: Host, Role: "web server of the shop", Users: 250, Declared: true},
-			{Name: "fw1", Customer: "acme", Site: "leeds", Kind: Device, Declared: true},
-		}}},
-	}, {ID: "beta", Name: "Beta", Sites: []Site{{ID: "main"}}}}
+			{Name: "web1", Customer: "acme", Site: "leeds", Kind: Host, Role: "web server of the shop", Users: 250, Declared: true,
+				At: "acme.yml:10"},
+			{Name: "fw1", Customer: "acme", Site: "leeds", Kind: Device, Declared: true, At: "acme.yml:13"},
+		}, At: "acme.yml:7"}}, At: "acme.yml:2",
+	}, {ID: "beta", Name: "Beta", Sites: []Site{{ID: "main", At: "more/beta.yaml:1"}}, At: "more/beta.yaml:1"}}
 	if diff := cmp.Diff(want, d.Customers, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("customers (-want +got):\n%s", diff)
 	}
@@ -166,10 +167,12 @@ func TestAssetName(t *testing.T) {
 func FuzzReadDirectory(f *testing.F) {
 	f.Add([]byte("customers: [{id: a, sites: [{id: b, assets: [{name: c, users: 1}]}]}]"))
 	f.Add([]byte("customers: &a [*a]"))
+	f.Add([]byte(example(f)))
+	f.Add([]byte("departments: [{id: a, customer: true}]\ncustomers: [{id: a, contracts: [{id: k, overlays: [{name: x, hours: {sat: [a, b], sun: c}}]}]}]"))
 	f.Add([]byte("customers:\n  - id: {x: 1}\n  - 3\n"))
 	f.Add([]byte("a: b\n---\nc: d"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		d := Directory{where: map[spot]string{}}
+		d := Directory{lines: map[string]string{}}
 		if errs := append(d.read("fuzz.yml", body), d.faults()...); len(errs) > 0 {
 			return
 		}
@@ -177,5 +180,20 @@ func FuzzReadDirectory(f *testing.F) {
 		if err := g.SetDirectory(d); err != nil {
 			t.Errorf("a directory without faults is refused: %v", err)
 		}
+		var again Directory
+		if err := readText(&again, exported(t, d)); err != nil {
+			t.Fatalf("what is read cannot be exported and read again: %v", err)
+		}
+		if diff := cmp.Diff(d.settled(), again, said); diff != "" {
+			t.Errorf("exported and read again:\n%s", diff)
+		}
 	})
+}
+
+// readText reads one file as LoadDirectory does.
+func readText(d *Directory, body string) error {
+	d.lines = map[string]string{}
+	errs := d.read("fleet.yml", []byte(body))
+	*d = d.settled()
+	return errors.Join(append(errs, d.faults()...)...)
 }

@@ -9,10 +9,12 @@ import (
 var (
 	// ErrInvalid: the request itself is wrong.
 	ErrInvalid = errors.New("invalid request")
-	// ErrNotFound: no such customer, site, agent, token or operator.
+	// ErrNotFound: no such customer, department, person, site, agent, token or operator.
 	ErrNotFound = errors.New("not found")
 	// ErrTaken: the name is in use.
 	ErrTaken = errors.New("name is taken")
+	// ErrDeclared: a file of the directory declares it, and it can only be changed there.
+	ErrDeclared = errors.New("declared in a file")
 	// ErrTokenUnknown, ErrTokenExpired, ErrTokenUsed: the enrolment token opens nothing.
 	ErrTokenUnknown = errors.New("token is unknown")
 	ErrTokenExpired = errors.New("token has expired")

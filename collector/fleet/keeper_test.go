@@ -25,6 +25,7 @@ var errKeeper = errors.New("keeper failed")
 func newMemory() *memory {
 	return &memory{state: records{
 		assets: map[string]Asset{}, agents: map[string]Agent{}, tokens: map[string]Token{}, operators: map[string]Operator{},
+		declared: map[DeclaredKind]map[string]Declared{},
 	}}
 }
 
@@ -68,12 +69,18 @@ type records struct {
 	agents    map[string]Agent
 	tokens    map[string]Token
 	operators map[string]Operator
+	declared  map[DeclaredKind]map[string]Declared
 	cert, key []byte
 }
 
 func (r *records) clone() *records {
+	declared := map[DeclaredKind]map[string]Declared{}
+	for kind, some := range r.declared {
+		declared[kind] = maps.Clone(some)
+	}
 	return &records{
-		assets: maps.Clone(r.assets), agents: maps.Clone(r.agents), tokens: maps.Clone(r.tokens),
+		declared: declared,
+		assets:   maps.Clone(r.assets), agents: maps.Clone(r.agents), tokens: maps.Clone(r.tokens),
 		operators: maps.Clone(r.operators), cert: r.cert, key: r.key,
 	}
 }
@@ -106,6 +113,19 @@ func (r *records) Operator(n string) (Operator, bool, error) { return find(r.ope
 func (r *records) PutOperator(o Operator) error              { r.operators[o.Name] = o; return nil }
 func (r *records) DeleteOperator(n string) error             { delete(r.operators, n); return nil }
 func (r *records) Operators() ([]Operator, error)            { return all(r.operators) }
+
+func (r *records) PutDeclared(d Declared) error {
+	if r.declared[d.Kind] == nil {
+		r.declared[d.Kind] = map[string]Declared{}
+	}
+	r.declared[d.Kind][d.ID] = d
+	return nil
+}
+func (r *records) DeleteDeclared(k DeclaredKind, id string) error {
+	delete(r.declared[k], id)
+	return nil
+}
+func (r *records) Declared(k DeclaredKind) ([]Declared, error) { return all(r.declared[k]) }
 
 func (r *records) Authority() (cert, key []byte, ok bool, err error) {
 	return r.cert, r.key, r.cert != nil, nil

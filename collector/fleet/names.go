@@ -11,6 +11,8 @@ const (
 	maxID   = 63
 	maxName = 128
 	maxText = 200
+	// maxProse is for what people wrote at length: terms, instructions.
+	maxProse = 16 << 10
 )
 
 // validID: a word of [a-z0-9-] that begins and ends with a letter or digit.
@@ -38,6 +40,13 @@ func validWord(s string, longest int, marks string) bool {
 func validText(s string) bool {
 	return len(s) <= maxText && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+	})
+}
+
+// validProse: lines of printable text for people.
+func validProse(s string) bool {
+	return len(s) <= maxProse && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r)
 	})
 }
 

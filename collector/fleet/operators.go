@@ -12,24 +12,55 @@ import (
 // operatorPrefix marks an operator's token, so that one found in a log can be told for what it is.
 const operatorPrefix = "wbo_"
 
-// AddOperator makes an operator and the token to give to that person. The token is nowhere else: only its digest is
-// kept. Refusals wrap ErrInvalid or ErrTaken.
+// NewOperator says who is to get a token.
+type NewOperator struct {
+	Name string
+	// Roles are one or more of AllRoles.
+	Roles []Role
+	// Scope bounds what the operator sees, by department or by customer. Who has only roles of outsiders
+	// (department-member, it-provider-user, client-owner-user, administrator) must have one; who administers or scrapes must have none.
+	Scope Scope
+	// Person is the ID of the declared person that the operator is; empty when it is none.
+	Person string
+	// By is who adds the operator.
+	By string
+}
+
+// AddOperator makes an operator with one desk role and the token to give to that person; otherwise as AddOperatorWith.
 func (g *Registry) AddOperator(ctx context.Context, name string, role Role, by string) (string, error) {
-	if err := checkOperator(name, role); err != nil {
+	if err := checkOperatorName(name); err != nil {
+		return "", err
+	}
+	if !slices.Contains(Roles(), role) {
+		return "", refuse(ErrInvalid, "add operator: role %q is unknown: one of %s", role, oneLine(Roles()))
+	}
+	return g.AddOperatorWith(ctx, NewOperator{Name: name, Roles: []Role{role}, By: by})
+}
+
+// AddOperatorWith makes an operator and the token to give to that person. The token is nowhere else: only its digest is
+// kept. Refusals wrap ErrInvalid, ErrTaken, or ErrNotFound for a person, department or customer that is not declared.
+func (g *Registry) AddOperatorWith(ctx context.Context, n NewOperator) (string, error) {
+	if err := g.checkOperator(n); err != nil {
 		return "", err
 	}
 	text := operatorPrefix + newSecret()
-	o := Operator{Name: name, Role: role, Digest: digestOf(text), CreatedAt: g.now().UTC(), CreatedBy: by}
+	o := Operator{
+		Name: n.Name, Roles: inOrder(n.Roles), Scope: n.Scope, Person: n.Person,
+		Digest: digestOf(text), CreatedAt: g.now().UTC(), CreatedBy: n.By,
+	}
+	if desk := slices.IndexFunc(o.Roles, func(r Role) bool { return byRole[r].desk }); desk >= 0 && o.SeesAll() {
+		o.Role = o.Roles[desk]
+	}
 	g.change.Lock()
 	defer g.change.Unlock()
 	err := g.update(ctx, "operator", func(r Records) error {
-		_, taken, err := r.Operator(name)
+		_, taken, err := r.Operator(o.Name)
 		if err != nil {
 			return err
 		}
 		if taken {
 			return refuse(ErrTaken, "operator %q exists already: remove it first with `watchbill operator remove %s`, "+
-				"or choose another name", name, name)
+				"or choose another name", o.Name, o.Name)
 		}
 		return r.PutOperator(o)
 	})
@@ -42,13 +73,66 @@ func (g *Registry) AddOperator(ctx context.Context, name string, role Role, by s
 	return text, nil
 }
 
-func checkOperator(name string, role Role) error {
+// inOrder are the roles as AllRoles lists them, none twice.
+func inOrder(roles []Role) []Role {
+	return rolesWhere(func(r roleRow) bool { return slices.Contains(roles, r.role) })
+}
+
+func checkOperatorName(name string) error {
 	if !validOperator(name) {
 		return refuse(ErrInvalid, "add operator: name %q: must be of letters, digits, '.', '_', '-' and '@', at most %d "+
 			"long, and begin with a letter or digit", name, maxID)
 	}
-	if _, known := rights[role]; !known {
-		return refuse(ErrInvalid, "add operator: role %q is unknown: one of %v", role, Roles())
+	return nil
+}
+
+func (g *Registry) checkOperator(n NewOperator) error {
+	if err := checkOperatorName(n.Name); err != nil {
+		return err
+	}
+	if len(n.Roles) == 0 {
+		return refuse(ErrInvalid, "add operator: %q has no role: give one or more of %s", n.Name, oneLine(AllRoles()))
+	}
+	for _, r := range n.Roles {
+		if _, known := byRole[r]; !known {
+			return refuse(ErrInvalid, "add operator: role %q is unknown: one of %s", r, oneLine(AllRoles()))
+		}
+	}
+	whole := slices.ContainsFunc(n.Roles, func(r Role) bool { return r == Admin || r == Scrape })
+	switch s := n.Scope; {
+	case s.Customer != "" && s.Department != "":
+		return refuse(ErrInvalid, "add operator: %q cannot be bound to department %q and to customer %q at once: give one",
+			n.Name, s.Department, s.Customer)
+	case s != Scope{} && whole:
+		return refuse(ErrInvalid, "add operator: %q cannot be bound to a department or customer: what %s and %s may do concerns "+
+			"the whole fleet; give another role", n.Name, Admin, Scrape)
+	case s == Scope{} && needsScope(n.Roles):
+		return refuse(ErrInvalid, "add operator: %q would see nothing: who is only %s must be bound to a department or a customer",
+			n.Name, oneLine(inOrder(n.Roles)))
+	}
+	return g.checkNamed(n)
+}
+
+// checkNamed: what an operator is bound to must be declared, so that a slip of the pen is found at once. A registry that
+// knows no customer at all (a command that writes to the store without the directory) cannot tell: there an operator who
+// is bound to nothing that exists sees nothing.
+func (g *Registry) checkNamed(n NewOperator) error {
+	if len(g.Customers()) == 0 {
+		return nil
+	}
+	if id := n.Person; id != "" {
+		if _, ok := g.Person(id); !ok {
+			return refuse(ErrNotFound, "add operator: person %q is not declared: declare it, or leave it out", id)
+		}
+	}
+	if id := n.Scope.Customer; id != "" {
+		if _, ok := g.Customer(id); !ok {
+			return refuse(ErrNotFound, "add operator: customer %q is not declared: declare it first", id)
+		}
+	}
+	known := func(d Department) bool { return d.ID == n.Scope.Department }
+	if id := n.Scope.Department; id != "" && !slices.ContainsFunc(g.Departments(), known) {
+		return refuse(ErrNotFound, "add operator: department %q is not declared and no customer names it: declare it first", id)
 	}
 	return nil
 }
@@ -75,16 +159,17 @@ func (g *Registry) RemoveOperator(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
+		administers := func(o Operator) bool { return o.May(MayAdminister) }
 		admins, i := 0, slices.IndexFunc(all, func(o Operator) bool { return o.Name == name })
 		for _, o := range all {
-			if o.Role == Admin {
+			if administers(o) {
 				admins++
 			}
 		}
 		switch {
 		case i < 0:
 			return refuse(ErrNotFound, "no operator %q: `watchbill operator list` shows them", name)
-		case all[i].Role == Admin && admins == 1:
+		case administers(all[i]) && admins == 1:
 			return refuse(ErrLastAdmin, "operator %q is the last administrator, without whom nobody could add another: "+
 				"add one first with `watchbill operator add NAME --role %s`", name, Admin)
 		}

@@ -1,38 +1,15 @@
 package fleet
 
 import (
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
-)
+	"time"
 
-// TestRoles is the whole of who may do what.
-func TestRoles(t *testing.T) {
-	all := []Right{MayRead, MayWork, MayResend, MayAdminister, MayScrape}
-	want := map[Role]string{
-		Admin:     "yes yes yes yes yes",
-		Responder: "yes yes yes no yes",
-		Viewer:    "yes no no no yes",
-		Scrape:    "no no no no yes",
-		"":        "no no no no no",
-		"root":    "no no no no no",
-	}
-	for role, row := range want {
-		for i, may := range strings.Fields(row) {
-			if Allows(role, all[i]) != (may == "yes") {
-				t.Errorf("%q may %s: want %s", role, all[i], may)
-			}
-		}
-	}
-	if Allows(Admin, "fly") {
-		t.Error("a right that does not exist is given")
-	}
-	for _, r := range Roles() {
-		if _, ok := want[r]; !ok {
-			t.Errorf("role %s is not in this table", r)
-		}
-	}
-}
+	"github.com/google/go-cmp/cmp"
+)
 
 func TestOperators(t *testing.T) {
 	s := newSite(t)
@@ -83,7 +60,7 @@ func TestAddOperatorRefusals(t *testing.T) {
 		text string
 	}{
 		{"", Admin, "name"}, {"-x", Admin, "begin with a letter"}, {"a b", Admin, "name"}, {"a\x1b[31m", Admin, "name"},
-		{strings.Repeat("a", 64), Admin, "at most 63"}, {"ann", "root", "one of [admin operator viewer scrape]"},
+		{strings.Repeat("a", 64), Admin, "at most 63"}, {"ann", "root", "one of admin, operator, viewer, scrape"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := newSite(t).AddOperator(t.Context(), test.name, test.role, "x")
@@ -137,4 +114,104 @@ func TestUnreadableAfterFailure(t *testing.T) {
 	}
 	_, err := s.AuthenticateCert(leaf)
 	wantRefusal(t, err, ErrRevoked)
+}
+
+// TestAddOperatorWith: what a token carries survives a restart, in the table's order and none twice.
+func TestAddOperatorWith(t *testing.T) {
+	s := newSite(t)
+	if err := s.PutPerson(t.Context(), Person{ID: "anna", Name: "Anna Berg"}, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		n    NewOperator
+		want Operator
+	}{
+		{"several roles of one person", NewOperator{Name: "anna", Person: "anna", Roles: []Role{GeneralManager, Responder, GeneralManager, Viewer}},
+			Operator{Name: "anna", Person: "anna", Role: Responder, Roles: []Role{Responder, Viewer, GeneralManager}}},
+		{"no desk role", NewOperator{Name: "tom", Roles: []Role{TechnicalOperationManager}},
+			Operator{Name: "tom", Roles: []Role{TechnicalOperationManager}}},
+		{"bound to a customer", NewOperator{Name: "clara", Roles: []Role{ClientOwnerUser}, Scope: Scope{Customer: "acme"}},
+			Operator{Name: "clara", Roles: []Role{ClientOwnerUser}, Scope: Scope{Customer: "acme"}}},
+		{"bound to a department that only a customer names", NewOperator{Name: "dan", Roles: []Role{Viewer, DepartmentMember}, Scope: Scope{Department: "retail"}},
+			Operator{Name: "dan", Roles: []Role{Viewer, DepartmentMember}, Scope: Scope{Department: "retail"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.n.By = "ann"
+			token, err := s.AddOperatorWith(t.Context(), test.n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				got, ok := s.Authenticate(token)
+				got.Digest, got.CreatedAt = "", time.Time{}
+				test.want.CreatedBy = "ann"
+				if diff := cmp.Diff(test.want, got); !ok || diff != "" {
+					t.Errorf("found %v (-want +got):\n%s", ok, diff)
+				}
+				s.restart()
+			}
+		})
+	}
+}
+
+func TestAddOperatorWithRefusals(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		n    NewOperator
+		kind error
+		text []string
+	}{
+		{"no role", NewOperator{}, ErrInvalid, []string{"has no role", "general-manager"}},
+		{"unknown role", NewOperator{Roles: []Role{Viewer, "pilot"}}, ErrInvalid, []string{`"pilot"`, "unknown", "team-leader"}},
+		{"administrator of one customer", NewOperator{Roles: []Role{Admin}, Scope: Scope{Customer: "acme"}}, ErrInvalid, []string{"whole fleet"}},
+		{"scraper of one department", NewOperator{Roles: []Role{Viewer, Scrape}, Scope: Scope{Department: "retail"}}, ErrInvalid, []string{"whole fleet"}},
+		{"two bounds", NewOperator{Roles: []Role{Viewer}, Scope: Scope{Customer: "acme", Department: "retail"}}, ErrInvalid, []string{"at once"}},
+		{"outsider without bounds", NewOperator{Roles: []Role{ClientOwnerUser, DepartmentMember}}, ErrInvalid, []string{"see nothing", "client-owner-user"}},
+		{"unknown customer", NewOperator{Roles: []Role{Viewer}, Scope: Scope{Customer: "acne"}}, ErrNotFound, []string{`"acne"`, "declare it"}},
+		{"unknown department", NewOperator{Roles: []Role{Viewer}, Scope: Scope{Department: "wholesale"}}, ErrNotFound, []string{`"wholesale"`}},
+		{"unknown person", NewOperator{Roles: []Role{Viewer}, Person: "nobody"}, ErrNotFound, []string{`"nobody"`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.n.Name = "eve"
+			s := newSite(t)
+			_, err := s.AddOperatorWith(t.Context(), test.n)
+			wantRefusal(t, err, test.kind, test.text...)
+			if len(s.Operators()) != 0 {
+				t.Error("a refused operator is there")
+			}
+		})
+	}
+}
+
+// TestOlderOperator: a record of a release that knew one role loads and means the same; one that is bound lets a release
+// that knows no bounds find no role in it.
+func TestOlderOperator(t *testing.T) {
+	s := newSite(t)
+	const token = operatorPrefix + "old"
+	var old Operator
+	if err := json.Unmarshal([]byte(`{"name":"old","role":"operator","digest":"`+digestOf(token)+`"}`), &old); err != nil {
+		t.Fatal(err)
+	}
+	s.keeper.state.operators["old"] = old
+	s.restart()
+	got, ok := s.Authenticate(token)
+	if !ok || !slices.Equal(got.Roles, []Role{Responder}) || !got.May(MayWork) || got.May(MayAdminister) || !got.Sees("acme", "") {
+		t.Errorf("older record: %+v, %v", got, ok)
+	}
+	for _, n := range []NewOperator{
+		{Name: "free", Roles: []Role{Responder, TeamLeader}},
+		{Name: "bound", Roles: []Role{Responder, TeamLeader}, Scope: Scope{Customer: "acme"}},
+	} {
+		if _, err := s.AddOperatorWith(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"free": "operator", "bound": ""} {
+		raw, err := json.Marshal(s.keeper.state.operators[name])
+		var older struct{ Role string }
+		if err := errors.Join(err, json.Unmarshal(raw, &older)); err != nil || older.Role != want {
+			t.Errorf("%s: an older release reads role %q, want %q (%v)", name, older.Role, want, err)
+		}
+	}
 }

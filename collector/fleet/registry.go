@@ -42,12 +42,14 @@ type Registry struct {
 	// stale is set while memory may lack what the Keeper has. It belongs to change.
 	stale bool
 
-	mu        sync.RWMutex
-	directory Directory
-	customers map[string]Customer
-	declared  map[string]Asset
+	mu sync.RWMutex
+	// files is what the directory's files declare, made what commands did, the picture is of both. They change while change
+	// is held, too.
+	files Directory
+	made  madeRecords
+	picture
 	enrolled  map[string]Asset // as the Keeper holds them
-	assets    map[string]Asset // what the two above make together
+	assets    map[string]Asset // what was declared and what enrolled make together
 	agents    map[string]Agent
 	tokens    map[string]Token
 	operators map[string]Operator // by digest
@@ -69,7 +71,8 @@ func NewRegistry(k Keeper, o Options) *Registry {
 	}
 	g := &Registry{keeper: k, now: o.Now, log: o.Logger, address: o.AgentAddress, proven: map[string]string{}}
 	g.forget()
-	g.declare(Directory{})
+	g.picture = newPicture(Directory{})
+	g.mergeAll()
 	return g
 }
 
@@ -83,7 +86,11 @@ func (g *Registry) forget() {
 func (g *Registry) Load(ctx context.Context) error {
 	g.change.Lock()
 	defer g.change.Unlock()
-	return g.load(ctx)
+	if err := g.load(ctx); err != nil {
+		return err
+	}
+	g.sayMade()
+	return nil
 }
 
 // reloadTimeout bounds reading everything anew after a change that failed.
@@ -116,46 +123,59 @@ func (g *Registry) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load fleet: %w", err)
 	}
-	var assets []Asset
-	var agents []Agent
-	var tokens []Token
-	var operators []Operator
-	err = g.keeper.ViewFleet(ctx, func(r Records) (err error) {
-		if assets, err = r.Assets(); err != nil {
-			return err
-		}
-		if agents, err = r.Agents(); err != nil {
-			return err
-		}
-		if tokens, err = r.Tokens(); err != nil {
-			return err
-		}
-		operators, err = r.Operators()
-		return err
-	})
-	if err != nil {
+	var kept kept
+	if err := g.keeper.ViewFleet(ctx, kept.read); err != nil {
 		return fmt.Errorf("load fleet: %w", err)
 	}
+	p := newPicture(g.files.with(kept.made))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.forget()
+	g.made, g.picture = kept.made, p
 	g.trust = trust
-	for _, a := range assets {
+	for _, a := range kept.assets {
 		g.enrolled[a.Name] = a
 	}
-	for _, a := range agents {
+	for _, a := range kept.agents {
 		g.agents[a.ID] = a
 	}
-	for _, t := range tokens {
+	for _, t := range kept.tokens {
 		g.tokens[t.ID] = t
 	}
-	for _, o := range operators {
+	for _, o := range kept.operators {
+		o.Roles = o.Held()
 		g.operators[o.Digest] = o
 	}
 	g.mergeAll()
 	g.watched++
 	g.stale = false
 	return nil
+}
+
+// kept is what the Keeper has, but for the authorities.
+type kept struct {
+	assets    []Asset
+	agents    []Agent
+	tokens    []Token
+	operators []Operator
+	made      madeRecords
+}
+
+func (k *kept) read(r Records) (err error) {
+	if k.assets, err = r.Assets(); err != nil {
+		return err
+	}
+	if k.agents, err = r.Agents(); err != nil {
+		return err
+	}
+	if k.tokens, err = r.Tokens(); err != nil {
+		return err
+	}
+	if k.operators, err = r.Operators(); err != nil {
+		return err
+	}
+	k.made, err = readMade(r)
+	return err
 }
 
 func (g *Registry) loadTrust(ctx context.Context) (*trust, error) {
@@ -193,35 +213,27 @@ func (g *Registry) loadTrust(ctx context.Context) (*trust, error) {
 	return parseTrust(certPEM, keyPEM)
 }
 
-// SetDirectory puts another directory in place of the present one, at once and whole. An invalid directory changes
-// nothing and its error names every fault. An agent that has enrolled keeps its customer and site whatever the
-// directory says: where the two disagree a warning is logged and the declaration waits until the agent is revoked.
+// SetDirectory puts another directory in place of the present one, at once and whole. One that is invalid, by itself or
+// together with what commands declared, changes nothing and its error names every fault. An agent that has enrolled keeps
+// its customer and site whatever the directory says: where the two disagree a warning is logged and the declaration waits
+// until the agent is revoked.
 func (g *Registry) SetDirectory(d Directory) error {
-	if err := d.Validate(); err != nil {
+	g.change.Lock()
+	defer g.change.Unlock()
+	whole := d.with(g.made)
+	if err := whole.Validate(); err != nil {
 		return fmt.Errorf("set fleet directory: %w", err)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.declare(d)
+	g.show(d, g.made, newPicture(whole))
+	g.sayMade()
 	return nil
 }
 
-// declare makes the maps of a valid directory. The caller holds mu or is the constructor.
-func (g *Registry) declare(d Directory) {
-	g.directory = d
-	g.customers, g.declared = map[string]Customer{}, map[string]Asset{}
-	for _, c := range d.Customers {
-		g.customers[c.ID] = c
-		for _, s := range c.Sites {
-			for _, a := range s.Assets {
-				a.Customer, a.Site, a.Declared = c.ID, s.ID, true
-				if a.Kind == "" {
-					a.Kind = Host
-				}
-				g.declared[a.Name] = a
-			}
-		}
-	}
+// show puts another picture in place of the present one. The caller holds change.
+func (g *Registry) show(files Directory, made madeRecords, p picture) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.files, g.made, g.picture = files, made, p
 	g.mergeAll()
 }
 
@@ -259,37 +271,6 @@ func (g *Registry) merge(name string) {
 	default:
 		delete(g.assets, name)
 	}
-}
-
-// Customers are the declared customers in the directory's order, with the assets declared for them. Do not change them.
-func (g *Registry) Customers() []Customer {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return slices.Clone(g.directory.Customers)
-}
-
-// Customer finds a declared customer.
-func (g *Registry) Customer(id string) (Customer, bool) {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	c, ok := g.customers[id]
-	return c, ok
-}
-
-// Site finds a declared site of a customer.
-func (g *Registry) Site(customer, site string) (Site, bool) {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return g.site(customer, site)
-}
-
-func (g *Registry) site(customer, site string) (Site, bool) {
-	for _, s := range g.customers[customer].Sites {
-		if s.ID == site {
-			return s, true
-		}
-	}
-	return Site{}, false
 }
 
 // Asset finds what is watched under a name: declared, enrolled, or both.

@@ -60,7 +60,7 @@ func newSite(t *testing.T) *site {
 
 func directory() Directory {
 	return Directory{Customers: []Customer{
-		{ID: "acme", Name: "Acme", Sites: []Site{
+		{ID: "acme", Name: "Acme", Department: "retail", Sites: []Site{
 			{ID: "leeds", Assets: []Asset{{Name: "db1", Role: "orders", Users: 40}, {Name: "fw1", Kind: Device}}},
 			{ID: "york"},
 		}},

@@ -129,6 +129,9 @@ func (r *records) Token(id string) (fleet.Token, bool, error) {
 func (r *records) PutToken(t fleet.Token) error         { r.tokens[t.ID] = t; return nil }
 func (r *records) DeleteToken(id string) error          { delete(r.tokens, id); return nil }
 func (r *records) Operators() ([]fleet.Operator, error) { return nil, nil }
+func (r *records) Declared(fleet.DeclaredKind) ([]fleet.Declared, error) {
+	return nil, nil
+}
 
 func (r *records) Assets() ([]fleet.Asset, error) { return slices.Collect(maps.Values(r.assets)), nil }
 func (r *records) Agents() ([]fleet.Agent, error) { return slices.Collect(maps.Values(r.agents)), nil }

@@ -18,7 +18,13 @@ func AssembleRecord(timeline []Event, body func(seq int) ([]byte, bool, error)) 
 	}
 	for _, e := range timeline {
 		if e.Evidence == nil {
-			if told(e) {
+			if e.Kind == PartGiven {
+				recorded(parts, e)
+				continue
+			}
+			if e.IsReply() { // what the customer says is no action of anybody's
+				parts[PartSymptoms].add(Entry{Text: e.Text, Source: e.Actor.Name + ", answer", At: e.At})
+			} else if told(e) {
 				parts[PartActions].add(Entry{Text: e.Text, Source: fmt.Sprintf("%s, %s", e.Actor.Name, e.Kind), At: e.At})
 			}
 			continue

@@ -7,7 +7,18 @@ import (
 	"github.com/watchbill/watchbill/collector/incident"
 )
 
-// Change is one decision about a ticket: what to append, and whom it concerns.
+// Change is one decision about a ticket: what to append, and whom it concerns. Who carries it out owes it, in one
+// transaction:
+//
+//   - Events appended to the ticket at version Before, Bodies kept, Notices told, Ticket.Deadline() noted; Elapse when it
+//     comes.
+//   - Other, carried out in the same way, and its Other, and so on: the target of a merge, the other end of a link, the
+//     parent of a ticket that opened.
+//   - Births opened, with Ticket as their Parent.
+//   - Where Was is not the state now and the ticket has a Parent: the parent's ChildChanged. A parent that was merged is
+//     the ticket that it was merged into.
+//   - An alert whose incident's last ticket was Merged goes to the ticket that took it over, and so on from there, as long
+//     as that is open; otherwise a new ticket opens under the incident's key. So at most one is open per key.
 type Change struct {
 	// Before is the version the events expect; 0 for a new ticket.
 	Before int
@@ -24,6 +35,22 @@ type Change struct {
 	Notices []Notice
 	// Counted: the ticket has to be kept although there may be no event; see Flap.
 	Counted bool
+	// Births are tickets that have to be opened with it, each bound to this one as its Relation says.
+	Births []Birth
+	// Other is the change of another ticket that belongs to it; it may have one itself.
+	Other *Change
+}
+
+// Refiled tells whether the change files the ticket under another system, and which it was before. Who carries it out asks
+// the ownership map anew with Ticket.System, and completes the change by Ticket.Refile: where another party owns that, the
+// ticket is offered to it by a handoff in the same transaction.
+func (c Change) Refiled() (before string, refiled bool) {
+	for _, e := range c.Events {
+		if e.Kind == FactsChanged && e.Detail != nil && e.Detail.Facts[FactSystem] != "" && e.Detail.Before != nil {
+			return e.Detail.Before[FactSystem], true
+		}
+	}
+	return "", false
 }
 
 // Empty tells that nothing is to be written.
@@ -34,69 +61,8 @@ type Notice struct {
 	// What is the kind of event it tells of.
 	What Kind
 	Text string
-}
-
-// Terms is what the policy in force says about a ticket being opened.
-type Terms struct {
-	Policy, Version string
-	Owner           string
-	// Priority of a severity.
-	Priority func(incident.Severity) string
-	// ReopenFor is how long after its resolution a returning alert reopens a ticket.
-	ReopenFor time.Duration
-	// CloseAfter is how long after its resolution a ticket closes by itself.
-	CloseAfter time.Duration
-	// Flapping is when alerts that come and go are told as one state.
-	Flapping incident.Flapping
-}
-
-// Birth is what an incident's first alert opens a ticket with.
-type Birth struct {
-	ID, Number string
-	Title      string
-	// Text is what people are told, Title when empty.
-	Text     string
-	Alert    incident.Alert
-	Terms    Terms
-	Evidence []Evidence
-	// Kind is what the ticket is: KindIncident when empty.
-	Kind string
-	// Storm is the storm that it is part of from the beginning; zero when of none.
-	Storm Link
-	// Recurs is the last ticket of the same incident, when there was one and it is beyond reopening.
-	Recurs *Ticket
-	// Quiet tickets are told to nobody.
-	Quiet bool
-}
-
-// Open is a new ticket for a firing alert.
-func Open(b Birth, now time.Time) (Change, error) {
-	a := b.Alert
-	d := begin(Ticket{}, now)
-	d.events = make([]Event, 0, 3+len(b.Evidence)) // opened, part of a storm, recurrence
-	d.add(Event{
-		Kind: Opened, Actor: actorOf(a), Text: b.Title, Alert: &a,
-		Severity: a.Severity, Priority: b.Terms.Priority(a.Severity),
-		Opening: &Opening{
-			ID: b.ID, Number: b.Number, Kind: or(b.Kind, KindIncident), Key: incident.KeyOf(a).String(),
-			Customer: a.Customer, Site: a.Site, Asset: a.Asset, Service: a.Service, System: a.System,
-			Title: b.Title, Owner: b.Terms.Owner,
-			Policy: b.Terms.Policy, PolicyVersion: b.Terms.Version,
-			ReopenFor: b.Terms.ReopenFor, CloseAfter: b.Terms.CloseAfter, Flapping: b.Terms.Flapping,
-			Quiet: b.Quiet,
-		},
-	})
-	if b.Storm.Ticket != "" {
-		d.join(b.Storm)
-	}
-	if b.Recurs != nil {
-		d.add(Event{Kind: Linked, Actor: house, Text: fmt.Sprintf("the same incident as %s, which was resolved %s",
-			b.Recurs.Number, b.Recurs.ResolvedAt.UTC().Format(time.RFC3339)),
-			Link: &Link{Relation: "recurrence of", Ticket: b.Recurs.ID, Number: b.Recurs.Number}})
-	}
-	d.evidence(b.Evidence)
-	d.tell(Opened, or(b.Text, b.Title))
-	return d.change()
+	// Link is for the addressee outside alone, as the one that is good for an answer: it stands in no log and no other text.
+	Link string
 }
 
 // Recurred links an old ticket to the one that opened for the same incident after it.
@@ -108,30 +74,41 @@ func (t Ticket) Recurred(as Ticket, now time.Time) (Change, error) {
 }
 
 // Fire folds a firing alert into the ticket of its incident: attached when new, refired when it had ended, nothing
-// when it is known to fire. A resolved ticket is reopened, a worse severity raises the priority.
+// when it is known to fire. A resolved ticket is reopened, a worse severity raises the priority and never lowers it; one
+// that waits waits no more, for who put it aside did not know. terms are the ticket's own, Ready.
 func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now time.Time) (Change, error) {
 	d := begin(t, now)
+	d.terms = terms
 	known, seen := t.alert(a.ID)
+	what := a.Name + " fires again"
 	switch {
 	case !seen && !a.Firing(): // over before anybody could know of it
-		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: or(a.Annotations["description"], a.Name+" came and went")})
+		what = or(a.Annotations["description"], a.Name+" came and went")
+		d.tick()
+		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: what})
 	case !seen:
-		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: a.Name + attached(t)})
+		what = a.Name + attached(t)
+		d.tick()
+		d.add(Event{Kind: AlertAttached, Actor: actorOf(a), Alert: &a, Text: what})
 	case !known.Firing() && a.Firing() && t.Flaps():
 		d.flip(a)
 		return d.change()
 	case !known.Firing() && a.Firing():
-		d.add(Event{Kind: AlertRefired, Actor: actorOf(a), Alert: &a, Text: a.Name + " fires again"})
+		d.tick()
+		d.add(Event{Kind: AlertRefired, Actor: actorOf(a), Alert: &a, Text: what})
 	default:
 		return d.change()
 	}
 	d.entitle(a)
+	if a.Firing() {
+		d.awaited(actorOf(a), what)
+	}
 	if !t.State.Open() {
-		text := fmt.Sprintf("%s %s after the ticket was resolved", d.events[0].Text, gap(t.ResolvedAt, now))
+		text := fmt.Sprintf("%s %s after the ticket was resolved", what, gap(t.ResolvedAt, now))
 		if !a.Firing() {
 			text = fmt.Sprintf("more became known %s after the ticket was resolved", gap(t.ResolvedAt, now))
 		}
-		d.add(Event{Kind: Reopened, Actor: actorOf(a), Text: text})
+		d.reopen(actorOf(a), text)
 		if !d.begins(a) {
 			d.tell(Reopened, text)
 		}
@@ -139,10 +116,7 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 		d.begins(a)
 	}
 	if a.Severity.Rank() < t.Severity.Rank() {
-		p := terms.Priority(a.Severity)
-		text := fmt.Sprintf("%s is %s: priority %s instead of %s", a.Name, a.Severity, p, t.Priority)
-		d.add(Event{Kind: PriorityChanged, Actor: actorOf(a), Severity: a.Severity, Priority: p, Text: text})
-		d.tell(PriorityChanged, text)
+		d.worsen(actorOf(a), a.Severity, fmt.Sprintf("%s is %s", a.Name, a.Severity))
 	}
 	d.evidence(evidence)
 	return d.change()
@@ -187,6 +161,7 @@ func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
 	if a.End != incident.Recovered {
 		text = fmt.Sprintf("%s ended: %s. That does not show that the fault is mended", a.Name, endWords(a.End))
 	}
+	d.tick()
 	d.add(Event{Kind: AlertEnded, Actor: actorOf(a), Alert: &a, Text: text})
 	if !d.t.State.Open() || d.begins(a) || d.t.Firing() > 0 {
 		return d.change()
@@ -205,8 +180,7 @@ func (d *draft) recovered(by Actor, text string) bool {
 			return false
 		}
 	}
-	d.add(Event{Kind: Resolved, Actor: by, Text: text})
-	d.tell(Resolved, text)
+	d.resolve(by, text)
 	return true
 }
 
@@ -225,46 +199,6 @@ func endWords(e incident.End) string {
 func (t Ticket) Learn(evidence []Evidence, now time.Time) (Change, error) {
 	d := begin(t, now)
 	d.evidence(evidence)
-	return d.change()
-}
-
-// StillFiring is how long after a person resolved a ticket its alerts may go on firing before it is reopened.
-const StillFiring = 15 * time.Minute
-
-// Deadline is when the ticket next wants looking at although nobody touches it; zero for never.
-func (t Ticket) Deadline() time.Time {
-	switch {
-	case t.Flaps():
-		at, _ := t.Flapping.Over(t.Flap.Last, t.Flap.Last)
-		return at
-	case t.State != Done:
-		return time.Time{}
-	case t.Firing() > 0:
-		return t.ResolvedAt.Add(StillFiring)
-	}
-	return t.ResolvedAt.Add(t.CloseAfter)
-}
-
-// Elapse does what the passing of time alone does: closes what stayed resolved, reopens what was resolved and fires on,
-// ends the flapping of what is stable.
-func (t Ticket) Elapse(now time.Time) (Change, error) {
-	d := begin(t, now)
-	if at := t.Deadline(); at.IsZero() || now.Before(at) {
-		return d.change()
-	}
-	if t.Flaps() {
-		d.settle()
-		return d.change()
-	}
-	if n := t.Firing(); n > 0 {
-		text := fmt.Sprintf("%s resolved it %s ago, but %s", t.ResolvedBy.Name, gap(t.ResolvedAt, now), stillFires(t))
-		d.add(Event{Kind: Reopened, Actor: house, Text: text})
-		d.tell(Reopened, text)
-		return d.change()
-	}
-	text := fmt.Sprintf("stayed resolved for %s", gap(t.ResolvedAt, now))
-	d.add(Event{Kind: Closed, Actor: house, Text: text})
-	d.tell(Closed, text)
 	return d.change()
 }
 

@@ -15,13 +15,27 @@ type draft struct {
 	events  []Event
 	bodies  map[int][]byte
 	notices []Notice
+	births  []Birth
 	// counted: the ticket changed without an event.
 	counted bool
 	err     error
+	// others are the changes of other tickets that belong to it.
+	others []Change
+	// by and terms are set where a person acts.
+	by    By
+	terms Terms
 }
 
 func begin(t Ticket, now time.Time) *draft {
-	return &draft{before: t.Seq, was: t.State, wasIn: t.Storm, now: now.UTC(), t: t}
+	return &draft{before: t.Seq, was: t.State, wasIn: t.Storm, now: now.Round(0).UTC(), t: t}
+}
+
+// at is the time of the next event.
+func (d *draft) at() time.Time {
+	if d.now.Before(d.t.UpdatedAt) {
+		return d.t.UpdatedAt
+	}
+	return d.now
 }
 
 // add stamps, seals and folds one event. Time within a ticket never runs backwards: an event is at least as late as the
@@ -30,18 +44,17 @@ func (d *draft) add(e Event) {
 	if d.err != nil {
 		return
 	}
-	e.At = d.now
-	if e.At.Before(d.t.UpdatedAt) {
-		e.At = d.t.UpdatedAt
-	}
+	e.At = d.at()
 	d.events = append(d.events, e)
 	last := d.events[len(d.events)-1:]
 	if d.err = seal(d.t.Seq, d.t.Head, last); d.err == nil {
-		d.err = d.t.apply(last[0])
+		d.err = d.t.apply(last[0], nil)
 	}
 }
 
-func (d *draft) evidence(all []Evidence) {
+func (d *draft) evidence(all []Evidence) { d.evidenceBy(house, all) }
+
+func (d *draft) evidenceBy(who Actor, all []Evidence) {
 	for _, e := range all {
 		if d.err != nil {
 			return
@@ -51,7 +64,7 @@ func (d *draft) evidence(all []Evidence) {
 			d.err = err
 			return
 		}
-		d.add(Event{Kind: EvidenceAdded, Actor: house, Evidence: &digest})
+		d.add(Event{Kind: EvidenceAdded, Actor: who, Evidence: &digest})
 		if d.bodies == nil {
 			d.bodies = map[int][]byte{}
 		}
@@ -70,5 +83,23 @@ func (d *draft) change() (Change, error) {
 	if d.err != nil {
 		return Change{}, fmt.Errorf("ticket %s: %w", d.t.Number, d.err)
 	}
-	return Change{Before: d.before, Was: d.was, WasIn: d.wasIn, Ticket: d.t, Events: d.events, Bodies: d.bodies, Notices: d.notices, Counted: d.counted}, nil
+	for i := range d.births { // what follows of a ticket follows of it as it stands now
+		t := d.t
+		d.births[i].Parent = &t
+	}
+	return Change{Before: d.before, Was: d.was, WasIn: d.wasIn, Ticket: d.t, Events: d.events, Bodies: d.bodies, Notices: d.notices, Counted: d.counted, Births: d.births}, nil
+}
+
+// changeWith is the change with those of others hung on it, one behind another.
+func (d *draft) changeWith(others []Change) (Change, error) {
+	c, err := d.change()
+	if err != nil {
+		return c, err
+	}
+	for _, o := range append(d.others, others...) {
+		if !o.Empty() {
+			c.Other = c.Other.and(&o)
+		}
+	}
+	return c, nil
 }

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/sla"
 )
 
 // Kind says what happened to a ticket.
@@ -28,7 +30,42 @@ const (
 	Reopened        Kind = "reopened"
 	Closed          Kind = "closed"
 	Linked          Kind = "linked"
-	Redacted        Kind = "redacted"
+	// Refused is an attempt that a gate refused; nothing else changed.
+	Refused Kind = "refused"
+	// FactsChanged sets facts; with them the priority may change in an event of its own.
+	FactsChanged Kind = "facts_changed"
+	Assigned     Kind = "assigned"
+	HandedOff    Kind = "handed_off"
+	HandoffTaken Kind = "handoff_accepted"
+	HandoffBack  Kind = "handoff_returned"
+	// HandoffWithdrawn is an offer that whoever made it took back; it is not counted as returned.
+	HandoffWithdrawn Kind = "handoff_withdrawn"
+	WaitBegan        Kind = "waiting"
+	WaitOver         Kind = "resumed"
+	Verified         Kind = "verified"
+	WaiverGiven      Kind = "waiver"
+	Approved         Kind = "approved"
+	Estimated        Kind = "estimated"
+	Quoted           Kind = "quoted"
+	Ordered          Kind = "ordered"
+	Promised         Kind = "promised"
+	Ticked           Kind = "ticked"
+	PartGiven        Kind = "part_given"
+	Drafted          Kind = "drafted"
+	Sent             Kind = "sent"
+	Rejected         Kind = "delivery_rejected"
+	Rated            Kind = "rated"
+	Merged           Kind = "merged"
+	ChildChanged     Kind = "child_changed"
+	MajorMarked      Kind = "major"
+	Rebased          Kind = "rebased"
+	// ClockMet, ClockAtRisk and ClockBreached are facts of time, each told once.
+	ClockMet      Kind = "clock_met"
+	ClockAtRisk   Kind = "clock_at_risk"
+	ClockBreached Kind = "clock_breached"
+	// WasTold is a notice that must be told once: a rung of a ladder.
+	WasTold  Kind = "told"
+	Redacted Kind = "redacted"
 	// FlappingBegan, Flipped and Settled are the life of a Flap.
 	FlappingBegan Kind = "flapping"
 	Flipped       Kind = "flipped"
@@ -59,7 +96,23 @@ const (
 type Actor struct {
 	Kind ActorKind `json:"kind"`
 	Name string    `json:"name"`
+	// Person is the ID of the declared person, whatever token they use; empty where there is none.
+	Person string `json:"person,omitempty"`
+	// As is the role a person acted in, where it mattered.
+	As string `json:"as,omitempty"`
 }
+
+// Same tells whether two actors are one person: by the declared person where both have one, otherwise by name, whatever
+// its case and spacing.
+func (a Actor) Same(b Actor) bool {
+	if a.Person != "" && b.Person != "" {
+		return a.Person == b.Person
+	}
+	return strings.EqualFold(strings.TrimSpace(a.Name), strings.TrimSpace(b.Name))
+}
+
+// ID is by what other tickets know who it is: the declared person where there is one, otherwise the name.
+func (a Actor) ID() string { return or(a.Person, a.Name) }
 
 // Event is one entry of a ticket's timeline. Once appended it never changes; Hash seals it to all before it.
 type Event struct {
@@ -79,12 +132,23 @@ type Event struct {
 	// Severity and Priority are set on PriorityChanged and Opened.
 	Severity incident.Severity `json:"severity,omitempty"`
 	Priority string            `json:"priority,omitempty"`
-	// Link is set on Linked, StormJoined and StormLeft: the other ticket and how it relates.
+	// Because says why the priority is what it is; set on Opened, PriorityChanged and Rebased.
+	Because string `json:"because,omitempty"`
+	// Link is set on Linked, Merged, StormJoined and StormLeft: the other ticket and how it relates.
 	Link *Link `json:"link,omitempty"`
 	// Flap is set on FlappingBegan, Flipped and Settled: the changes that were counted until then. Alerts are those that
 	// changed since the event about flapping before it, as they stood.
 	Flap   *Flap            `json:"flap,omitempty"`
 	Alerts []incident.Alert `json:"alerts,omitempty"`
+
+	// Clocks are the ticket's clocks as they stand from this event on, when it changed them.
+	Clocks []sla.Clock `json:"clocks,omitempty"`
+	// Grounds are where the clocks come from and what meets them, by name, when the event changed that.
+	Grounds map[string]Ground `json:"grounds,omitempty"`
+	// Contract names those of the ticket's facts that its contract gives, sorted; set on Opened and Rebased.
+	Contract []string `json:"contract,omitempty"`
+	// Detail is what the event says beyond its text.
+	Detail *Detail `json:"detail,omitempty"`
 
 	// Prev is the Hash of the event before, empty on the first.
 	Prev string `json:"prev,omitempty"`
@@ -97,9 +161,11 @@ type Event struct {
 
 // Opening is what a ticket is born with.
 type Opening struct {
-	ID       string `json:"id"`
-	Number   string `json:"number"`
-	Kind     string `json:"kind"` // incident, storm; later request, task, delivery, announcement
+	ID     string `json:"id"`
+	Number string `json:"number"`
+	Kind   string `json:"kind"` // incident, storm, request, task, delivery, announcement
+	// Type is one of the policy's types, or empty.
+	Type     string `json:"type,omitempty"`
 	Key      string `json:"key"`
 	Customer string `json:"customer"`
 	Site     string `json:"site,omitempty"`
@@ -108,6 +174,12 @@ type Opening struct {
 	System   string `json:"system,omitempty"`
 	Title    string `json:"title"`
 	Owner    string `json:"owner"`
+	// Detected tells that monitoring found it; otherwise Reporter did, over Channel. ReceivedAt is when its clocks start:
+	// receipt, or detection.
+	Detected   bool      `json:"detected,omitempty"`
+	Reporter   string    `json:"reporter,omitempty"`
+	Channel    string    `json:"channel,omitempty"`
+	ReceivedAt time.Time `json:"received_at,omitzero"`
 	// Policy names the set, and its version, that the ticket was opened under.
 	Policy        string `json:"policy"`
 	PolicyVersion string `json:"policy_version"`
@@ -122,8 +194,10 @@ type Opening struct {
 
 // Link relates a ticket to another.
 type Link struct {
-	Relation string `json:"relation"` // "recurrence of", "recurred as", "taken over by", "took over", "part of"
-	Ticket   string `json:"ticket"`   // ID
+	// Relation is how the ticket stands to the other: the Relations that people link by, and "recurred as",
+	// "taken over by", "took over", "part of", "merged into", "merged with", "follow-up of".
+	Relation string `json:"relation"`
+	Ticket   string `json:"ticket"` // ID
 	Number   string `json:"number"`
 }
 

@@ -37,12 +37,12 @@ func (t Ticket) Flaps() bool { return t.Flap.Count > 0 }
 // flipped notes one change in a ticket that does not flap, before it is seen. That an alert fires for the first time is no
 // change yet: one that recovers, relapses and recovers is a fault that came back, and told so. What ended because something
 // else took over, or its rule went, did not go down, and when it fires again it did not come up.
-func (t *Ticket) flipped(e Event) {
+func (t *Ticket) flipped(e Event, own owned) {
 	a := e.Alert
 	if t.Flapping.Changes == 0 || t.Flaps() || e.Kind != AlertEnded && e.Kind != AlertRefired {
 		return
 	}
-	was, _ := t.alert(a.ID)
+	was := t.asSeen(a.ID, own)
 	for _, end := range []incident.End{a.End, was.End} {
 		if end == incident.RuleGone || end == incident.Superseded {
 			return
@@ -53,12 +53,12 @@ func (t *Ticket) flipped(e Event) {
 }
 
 // flapping folds an event about flapping.
-func (t *Ticket) flapping(e Event) error {
+func (t *Ticket) flapping(e Event, own owned) error {
 	if e.Flap == nil {
 		return fmt.Errorf("%w: event %d (%s) says nothing about it", ErrTimeline, e.Seq, e.Kind)
 	}
 	for i := range e.Alerts {
-		t.see(&e.Alerts[i])
+		t.see(&e.Alerts[i], own)
 	}
 	t.Flips, t.Flap = nil, *e.Flap
 	if e.Kind == Settled {
@@ -95,7 +95,7 @@ func (d *draft) flip(a incident.Alert) {
 	if !slices.Contains(f.Untold, a.ID) {
 		f.Untold = append(slices.Clone(f.Untold), a.ID)
 	}
-	d.t.see(&a)
+	d.t.see(&a, nil)
 	d.t.Flap = f
 	d.counted = true
 	if d.now.Sub(f.ToldAt) < d.t.Flapping.Repeat(f.Since, f.Last) {

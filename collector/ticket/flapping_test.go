@@ -62,7 +62,7 @@ func (f *flapper) elapse(d time.Duration) {
 	f.t.Helper()
 	end := f.now.Add(d)
 	for at := f.ticket.Deadline(); !at.IsZero() && !at.After(end); at = f.ticket.Deadline() {
-		f.keep(f.ticket.Elapse(at))
+		f.keep(f.ticket.Elapse(flappingTerms(), at))
 	}
 	f.now = end
 }
@@ -195,7 +195,7 @@ func TestNotFlapping(t *testing.T) {
 			for range 4 {
 				f.flip(time.Minute)
 			}
-			f.keep(f.ticket.Act(Action{Resolve, "threshold raised"}, anna, f.now))
+			f.keep(f.ticket.Act(Action{Verb: Resolve, Text: "threshold raised"}, anna, terms(), f.now))
 			f.flip(time.Minute)
 			f.flip(time.Minute)
 		},
@@ -230,7 +230,7 @@ func TestFlappingTicketIsATicket(t *testing.T) {
 	for range 5 {
 		f.flip(time.Minute)
 	}
-	f.keep(f.ticket.Act(Action{Ack, ""}, anna, f.now))
+	f.keep(f.ticket.Act(Action{Verb: Ack, Text: ""}, anna, terms(), f.now))
 	f.keep(f.ticket.Fire(firing("raid", incident.Critical), flappingTerms(), evidence(), f.now))
 	f.flip(time.Minute)
 	if f.ticket.State != Acked || f.ticket.Priority != "P1" || f.notices[len(f.notices)-1] != PriorityChanged {

@@ -13,7 +13,7 @@ func TestQuiet(t *testing.T) {
 		return incident.Unseen(incident.Missed{Asset: "web1", Customer: "acme", Site: "london", From: from, To: from.Add(time.Hour), Alerts: 2})
 	}
 	a := missed(t0)
-	c, err := Open(Birth{ID: "id1", Number: "WB-1001", Title: a.Annotations["summary"], Alert: a, Terms: terms(), Evidence: evidence(), Quiet: true}, t0)
+	c, err := Open(Birth{ID: "id1", Number: "WB-1001", Title: a.Annotations["summary"], Alert: a, Owner: "first level", Terms: terms(), Evidence: evidence(), Quiet: true}, t0)
 	l := &log{t: t}
 	l.play(c, err)
 	if l.ticket.Priority != "P3" || l.ticket.Firing() != 0 || l.ticket.State != New || !l.ticket.Quiet {
@@ -28,13 +28,13 @@ func TestQuiet(t *testing.T) {
 	if e := l.timeline[len(l.timeline)-6]; e.Kind != AlertAttached || e.Text != second.Annotations["description"] {
 		t.Errorf("attached as %v %q", e.Kind, e.Text)
 	}
-	l.play(l.ticket.Act(Action{Resolve, "nobody noticed"}, anna, t0.Add(4*time.Hour)))
+	l.play(l.ticket.Act(Action{Verb: Resolve, Text: "nobody noticed"}, anna, terms(), t0.Add(4*time.Hour)))
 	l.play(l.ticket.Fire(missed(t0.Add(5*time.Hour)), terms(), evidence(), t0.Add(6*time.Hour)))
 	if l.ticket.State != Again {
 		t.Errorf("state %s", l.ticket.State)
 	}
-	l.play(l.ticket.Act(Action{Resolve, "nobody noticed"}, anna, t0.Add(7*time.Hour)))
-	l.play(l.ticket.Elapse(t0.Add(7*time.Hour + 48*time.Hour)))
+	l.play(l.ticket.Act(Action{Verb: Resolve, Text: "nobody noticed"}, anna, terms(), t0.Add(7*time.Hour)))
+	l.play(l.ticket.Elapse(terms(), t0.Add(7*time.Hour+48*time.Hour)))
 	if l.ticket.State != Shut || len(l.notices) != 0 {
 		t.Errorf("state %s, told %v", l.ticket.State, l.notices)
 	}

@@ -48,10 +48,10 @@ func (t Ticket) Leave(why string, now time.Time) (Change, error) {
 // Spread tells what became of a storm since it was last told; t is its head. A worse severity raises the priority.
 func (t Ticket) Spread(text string, s incident.Severity, terms Terms, evidence []Evidence, now time.Time) (Change, error) {
 	d := begin(t, now)
+	d.terms = terms
+	d.tick()
 	if s.Rank() < t.Severity.Rank() {
-		p := terms.Priority(s)
-		d.add(Event{Kind: PriorityChanged, Actor: house, Severity: s, Priority: p,
-			Text: fmt.Sprintf("the worst of the storm's alerts is %s: priority %s instead of %s", s, p, t.Priority)})
+		d.worsens(house, s, fmt.Sprintf("the worst of the storm's alerts is %s", s))
 	}
 	d.add(Event{Kind: StormSpread, Actor: house, Text: text})
 	d.evidence(evidence)
@@ -63,10 +63,10 @@ func (t Ticket) Spread(text string, s incident.Severity, terms Terms, evidence [
 // stays as it is.
 func (t Ticket) Calm(a incident.Alert, text string, now time.Time) (Change, error) {
 	d := begin(t, now)
+	d.tick()
 	d.add(Event{Kind: StormOver, Actor: house, Alert: &a, Text: text})
 	if t.State.Open() {
-		d.add(Event{Kind: Resolved, Actor: house, Text: text})
-		d.tell(Resolved, text)
+		d.resolve(house, text)
 	}
 	return d.change()
 }
@@ -87,8 +87,18 @@ func (c Change) Then(next Change) Change {
 	return Change{
 		Before: c.Before, Was: c.Was, WasIn: c.WasIn, Ticket: next.Ticket, Bodies: bodies,
 		Events: slices.Concat(c.Events, next.Events), Notices: slices.Concat(c.Notices, next.Notices),
-		Counted: c.Counted || next.Counted,
+		Counted: c.Counted || next.Counted, Births: slices.Concat(c.Births, next.Births), Other: c.Other.and(next.Other),
 	}
+}
+
+// and is c followed by another ticket's change.
+func (c *Change) and(next *Change) *Change {
+	if c == nil {
+		return next
+	}
+	both := *c
+	both.Other = c.Other.and(next)
+	return &both
 }
 
 // ByPerson tells whether a person made the change.

@@ -19,6 +19,7 @@ func (t Ticket) GiveWay(a incident.Alert, cause Ticket, now time.Time) (Change, 
 	if known, seen := t.alert(a.ID); !seen || !known.Firing() {
 		return d.change()
 	}
+	d.tick()
 	for _, other := range t.Alerts {
 		switch {
 		case other.ID == a.ID:

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/sla"
 )
 
 // State is where a ticket stands in its life.
 type State string
 
-// The states of a ticket. Waiting waits for what the lifecycle will give it.
+// The states of a ticket.
 const (
 	New        State = "new"
 	Acked      State = "acknowledged"
@@ -51,6 +52,19 @@ type Ticket struct {
 	// Storm is the head of the storm that the ticket is bound to; zero when it is to none.
 	Storm Link `json:"storm,omitzero"`
 
+	// Clocks are its SLA clocks as the last event that changed them left them; Grounds are where they come from, by name.
+	Clocks  []sla.Clock       `json:"clocks,omitempty"`
+	Grounds map[string]Ground `json:"grounds,omitempty"`
+	Work
+	// ContractFacts names those of Facts that the contract gives, sorted: newer terms replace them and no others.
+	ContractFacts []string `json:"contract_facts,omitempty"`
+	// Pinned: a person set the priority outright, and no fact has changed since.
+	Pinned bool `json:"pinned,omitempty"`
+	// AutoAcked: the first acknowledgement was not a person's, so a person can still acknowledge.
+	AutoAcked bool `json:"auto_acknowledged,omitempty"`
+	// Held: it would have closed by itself, but a gate stood in the way; what a person does next lets it try again.
+	Held bool `json:"held,omitempty"`
+
 	// Seq and Head are the last event's number and hash: the version that the next append expects.
 	Seq  int    `json:"seq"`
 	Head string `json:"head"`
@@ -65,4 +79,31 @@ func (t Ticket) Firing() int {
 		}
 	}
 	return n
+}
+
+// Received is when the ticket's clocks start; see Open. Tickets that were opened before there were clocks say when they
+// were opened.
+func (t Ticket) Received() time.Time {
+	if t.ReceivedAt.IsZero() {
+		return t.OpenedAt
+	}
+	return t.ReceivedAt
+}
+
+// After is what a ticket was opened with as the events that follow leave it: its title, its owner, its system and its
+// policy change, nothing else ever does.
+func (o Opening) After(events []Event) Opening {
+	for _, e := range events {
+		switch {
+		case e.Kind == FactsChanged:
+			o.System = refiled(e, o.System)
+		case e.Kind == TitleChanged:
+			o.Title = e.Text
+		case e.Kind == HandoffTaken && e.Detail != nil && e.Detail.Handoff != nil:
+			o.Owner = e.Detail.Handoff.To
+		case e.Kind == Rebased && e.Detail != nil:
+			o.Policy, o.PolicyVersion = e.Detail.Policy, e.Detail.Version
+		}
+	}
+	return o
 }

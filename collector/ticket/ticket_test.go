@@ -19,15 +19,14 @@ var update = flag.Bool("update", false, "rewrite golden files")
 
 var (
 	t0   = time.Date(2026, 3, 27, 17, 30, 0, 0, time.UTC)
-	anna = Actor{Kind: Person, Name: "anna"}
+	anna = By{Actor: Actor{Kind: Person, Name: "anna"}}
 )
 
 func terms() Terms {
 	return Terms{
-		Policy: "default", Version: "1", Owner: "first level", ReopenFor: 24 * time.Hour, CloseAfter: 48 * time.Hour,
-		Priority: func(s incident.Severity) string {
-			return map[incident.Severity]string{incident.Critical: "P1", incident.Warning: "P2", incident.Info: "P3"}[s]
-		},
+		Policy: "default", Version: "1", ReopenFor: 24 * time.Hour, CloseAfter: 48 * time.Hour,
+		Priorities: []string{"P1", "P2", "P3"},
+		Classes:    []Class{{When: When{"severity": {"critical"}}, Priority: "P1"}, {When: When{"severity": {"warning"}}, Priority: "P2"}},
 	}
 }
 
@@ -55,7 +54,7 @@ func evidence() []Evidence {
 func opened(t testing.TB) Change {
 	t.Helper()
 	c, err := Open(Birth{ID: "id1", Number: "WB-1001", Title: "disk full on web1", Alert: firing("disk", incident.Warning),
-		Terms: terms(), Evidence: evidence()}, t0)
+		Owner: "first level", Terms: terms(), Evidence: evidence()}, t0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +87,9 @@ func (l *log) play(c Change, err error) {
 func TestLifecycle(t *testing.T) {
 	at := func(d time.Duration) time.Time { return t0.Add(d) }
 	act := func(v Verb, text string) func(Ticket, time.Time) (Change, error) {
-		return func(tk Ticket, now time.Time) (Change, error) { return tk.Act(Action{v, text}, anna, now) }
+		return func(tk Ticket, now time.Time) (Change, error) {
+			return tk.Act(Action{Verb: v, Text: text}, anna, terms(), now)
+		}
 	}
 	fire := func(id string, sev incident.Severity) func(Ticket, time.Time) (Change, error) {
 		return func(tk Ticket, now time.Time) (Change, error) { return tk.Fire(firing(id, sev), terms(), nil, now) }
@@ -98,7 +99,7 @@ func TestLifecycle(t *testing.T) {
 			return tk.End(ended(id, incident.Warning, how, now), now)
 		}
 	}
-	elapse := func(tk Ticket, now time.Time) (Change, error) { return tk.Elapse(now) }
+	elapse := func(tk Ticket, now time.Time) (Change, error) { return tk.Elapse(terms(), now) }
 	type step struct {
 		after    time.Duration
 		do       func(Ticket, time.Time) (Change, error)
@@ -180,10 +181,10 @@ func TestLifecycle(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	fresh := opened(t).Ticket
-	acked := must(t)(fresh.Act(Action{Verb: Ack}, anna, t0)).Ticket
-	done := must(t)(fresh.Act(Action{Resolve, "x"}, anna, t0)).Ticket
+	acked := must(t)(fresh.Act(Action{Verb: Ack}, anna, terms(), t0)).Ticket
+	done := must(t)(fresh.Act(Action{Verb: Resolve, Text: "x"}, anna, terms(), t0)).Ticket
 	calm := must(t)(fresh.End(ended("disk", incident.Warning, incident.Recovered, t0), t0)).Ticket
-	shut := must(t)(calm.Act(Action{Verb: Close}, anna, t0)).Ticket
+	shut := must(t)(calm.Act(Action{Verb: Close}, anna, terms(), t0)).Ticket
 	for name, tc := range map[string]struct {
 		t    Ticket
 		a    Action
@@ -194,17 +195,17 @@ func TestRefusals(t *testing.T) {
 		"close before resolve":    {fresh, Action{Verb: Close}, "WB-1001 is new; resolve it first"},
 		"close while firing":      {done, Action{Verb: Close}, "cannot be closed: DISK still fires"},
 		"close twice":             {shut, Action{Verb: Close}, "is closed already"},
-		"resolve without a word":  {fresh, Action{Resolve, "  "}, "say what resolved it"},
-		"resolve twice":           {done, Action{Resolve, "x"}, "is resolved already"},
+		"resolve without a word":  {fresh, Action{Verb: Resolve, Text: "  "}, "say what resolved it"},
+		"resolve twice":           {done, Action{Verb: Resolve, Text: "x"}, "is resolved already"},
 		"empty note":              {fresh, Action{Verb: Note}, "say what to write down"},
-		"reopen an open one":      {fresh, Action{Reopen, "x"}, "is open (new)"},
+		"reopen an open one":      {fresh, Action{Verb: Reopen, Text: "x"}, "is open (new)"},
 		"reopen without a word":   {done, Action{Verb: Reopen}, "say why"},
 		"start of a closed":       {shut, Action{Verb: Start}, "reopen it first"},
-		"unknown verb":            {fresh, Action{Verb: "explode"}, `"explode" is nothing a ticket knows; it knows ack, start, note`},
-		"a novel instead of note": {fresh, Action{Note, strings.Repeat("x", MaxText+1)}, "at most 16384 are kept"},
+		"unknown verb":            {fresh, Action{Verb: "explode"}, `"explode" is nothing a ticket knows; it knows accept, ack, action, approve`},
+		"a novel instead of note": {fresh, Action{Verb: Note, Text: strings.Repeat("x", MaxText+1)}, "at most 16384 are kept"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := tc.t.Act(tc.a, anna, t0)
+			_, err := tc.t.Act(tc.a, anna, terms(), t0)
 			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want a refusal that says %q", err, tc.want)
 			}
@@ -225,7 +226,7 @@ func must(t *testing.T) func(Change, error) Change {
 func TestRecurrenceIsLinkedBothWays(t *testing.T) {
 	old := must(t)(opened(t).Ticket.End(ended("disk", incident.Warning, incident.Recovered, t0), t0)).Ticket
 	c, err := Open(Birth{ID: "id2", Number: "WB-1002", Title: "disk full on web1", Alert: firing("disk", incident.Warning),
-		Terms: terms(), Recurs: &old}, t0.Add(72*time.Hour))
+		Owner: "first level", Terms: terms(), Recurs: &old}, t0.Add(72*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,8 +243,8 @@ func TestRecurrenceIsLinkedBothWays(t *testing.T) {
 func TestChainNoticesEveryChange(t *testing.T) {
 	l := &log{t: t}
 	l.play(opened(t), nil)
-	l.play(l.ticket.Act(Action{Note, "one"}, anna, t0.Add(time.Minute)))
-	l.play(l.ticket.Act(Action{Note, "two"}, anna, t0.Add(2*time.Minute)))
+	l.play(l.ticket.Act(Action{Verb: Note, Text: "one"}, anna, terms(), t0.Add(time.Minute)))
+	l.play(l.ticket.Act(Action{Verb: Note, Text: "two"}, anna, terms(), t0.Add(2*time.Minute)))
 	seq, head := l.ticket.Seq, l.ticket.Head
 	spoil := map[string]func(tl []Event) []Event{
 		"text":         func(tl []Event) []Event { tl[6].Text = "won"; return tl },
@@ -267,33 +268,97 @@ func TestChainNoticesEveryChange(t *testing.T) {
 
 // The bytes that are hashed are part of the format: they must never change.
 func TestTimelineGolden(t *testing.T) {
+	plain := func(t *testing.T) *log {
+		l := &log{t: t}
+		l.play(opened(t), nil)
+		l.play(l.ticket.Act(Action{Verb: Ack, Text: "on it"}, anna, terms(), t0.Add(time.Minute)))
+		l.play(l.ticket.End(ended("disk", incident.Warning, incident.Recovered, t0.Add(time.Hour)), t0.Add(time.Hour)))
+		return l
+	}
+	policed := func(t *testing.T) *log {
+		s := in(t, Waiting)
+		s.elapse(monday.Add(2 * time.Hour))
+		s.does(Action{Verb: Resume, Text: "she answered"})
+		s.does(Action{Verb: Set, Facts: Facts{"impact": "everybody"}, Text: "they phoned"})
+		s.does(Action{Verb: Prioritise, What: "P2", Text: "the client asked"})
+		s.does(Action{Verb: Agree, Until: monday.Add(50 * time.Hour), To: "carol"})
+		s.does(Action{Verb: HandOver, To: "developer", Text: "a fault of the application"})
+		s.by.Roles = []string{"team-leader"}
+		s.does(Action{Verb: Accept})
+		s.by.Roles = nil
+		s.does(Action{Verb: Assign, To: "emil"})
+		s.does(Action{Verb: MarkMajor, Text: "the whole site"})
+		s.elapse(monday.Add(27 * time.Hour))
+		s.terms.Version, s.terms.Digest = "2", "d2"
+		s.does(Action{Verb: Rebase, Text: "newer terms"})
+		into := begins(t, s.terms, monday, func(b *Birth) { b.ID, b.Number, b.Alert.Service = "id2", "WB-1002", "raid" }).ticket
+		s.does(Action{Verb: LinkTo, Relation: ChildOf, Other: &into})
+		s.does(Action{Verb: Merge, Other: &into, Text: "one controller"})
+		return &s.log
+	}
+	for name, story := range map[string]func(*testing.T) *log{"timeline": plain, "policed": policed} {
+		t.Run(name, func(t *testing.T) {
+			l := story(t)
+			got, err := json.MarshalIndent(l.timeline, "", "\t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := "testdata/" + name + ".golden.json"
+			if *update {
+				if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(want), string(got)+"\n"); d != "" {
+				t.Error(d)
+			}
+			var back []Event
+			if err := json.Unmarshal(want, &back); err != nil {
+				t.Fatal(err)
+			}
+			if err := VerifyChain(back, l.ticket.Seq, l.ticket.Head); err != nil {
+				t.Errorf("read back from its file: %v", err)
+			}
+			if again, err := Fold(back); err != nil || mustJSON(again) != mustJSON(l.ticket) {
+				t.Errorf("read back from its file it folds to something else: %v", err)
+			}
+		})
+	}
+}
+
+// What was stored before there were facts and clocks folds and verifies as it did, and can be worked on.
+func TestOldTimelinesStand(t *testing.T) {
+	b, err := os.ReadFile("testdata/timeline-before-policies.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	l := &log{t: t}
-	l.play(opened(t), nil)
-	l.play(l.ticket.Act(Action{Ack, "on it"}, anna, t0.Add(time.Minute)))
-	l.play(l.ticket.End(ended("disk", incident.Warning, incident.Recovered, t0.Add(time.Hour)), t0.Add(time.Hour)))
-	got, err := json.MarshalIndent(l.timeline, "", "\t")
-	if err != nil {
+	if err := json.Unmarshal(b, &l.timeline); err != nil {
 		t.Fatal(err)
 	}
-	const file = "testdata/timeline.golden.json"
-	if *update {
-		if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
+	if l.ticket, err = Fold(l.timeline); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(string(want), string(got)+"\n"); d != "" {
-		t.Error(d)
+	if l.ticket.State != Done || l.ticket.Priority != "P2" || l.ticket.Facts != nil || l.ticket.Clocks != nil {
+		t.Errorf("folds to %+v", l.ticket)
 	}
-	var back []Event
-	if err := json.Unmarshal(want, &back); err != nil {
-		t.Fatal(err)
+	l.play(l.ticket.Fire(firing("disk", incident.Critical), desk(t), nil, t0.Add(2*time.Hour)))
+	if l.ticket.State != Again || l.ticket.Clocks != nil {
+		t.Errorf("%s with clocks %v; a ticket of before has none until a person says more of it", l.ticket.State, l.ticket.Clocks)
 	}
-	if err := VerifyChain(back, l.ticket.Seq, l.ticket.Head); err != nil {
-		t.Errorf("read back from its file: %v", err)
+	at := l.ticket
+	l.play(l.ticket.Act(Action{Verb: Set, Facts: Facts{"impact": "one-team"}}, anna, desk(t), t0.Add(3*time.Hour)))
+	if _, has := l.ticket.Clock("response"); !has || l.ticket.Facts["service"] != "filesystem" || l.ticket.Facts["first-to-know"] != "monitoring" {
+		t.Errorf("facts %v, clocks %v", l.ticket.Facts, l.ticket.Clocks)
+	}
+	l.verify()
+	rebased := must(t)(at.Act(Action{Verb: Rebase, Text: "policies"}, anna, desk(t), t0.Add(3*time.Hour)))
+	if tk := rebased.Ticket; tk.Policy != "desk" || tk.Work.Terms != "d1" || len(tk.Clocks) != 2 || !tk.Clocks[0].Start.Equal(t0) || len(tk.ContractFacts) != 3 {
+		t.Errorf("re-based: %s, clocks %+v, facts %v", tk.Policy, tk.Clocks, tk.Facts)
 	}
 }
 
@@ -301,7 +366,7 @@ func TestAssembleRecord(t *testing.T) {
 	c := opened(t)
 	bodies := c.Bodies
 	timeline := c.Events
-	note := must(t)(c.Ticket.Act(Action{Note, "restarted nginx"}, anna, t0.Add(time.Minute)))
+	note := must(t)(c.Ticket.Act(Action{Verb: Note, Text: "restarted nginx"}, anna, terms(), t0.Add(time.Minute)))
 	timeline = append(timeline, note.Events...)
 	read := func(seq int) ([]byte, bool, error) { b, ok := bodies[seq]; return b, ok, nil }
 
@@ -379,9 +444,9 @@ func TestPropertyProjectionIsFold(t *testing.T) {
 				how := rapid.SampledFrom([]incident.End{incident.Recovered, incident.SeriesGone, incident.RuleGone}).Draw(r, "end")
 				l.play(l.ticket.End(ended(id, sev, how, now), now))
 			case 2:
-				l.play(l.ticket.Elapse(now))
+				l.play(l.ticket.Elapse(terms(), now))
 			case 3:
-				c, err := l.ticket.Act(Action{rapid.SampledFrom(Verbs).Draw(r, "verb"), "text"}, anna, now)
+				c, err := l.ticket.Act(Action{Verb: rapid.SampledFrom(Verbs).Draw(r, "verb"), Text: "text"}, anna, terms(), now)
 				if errors.Is(err, ErrRefused) {
 					continue
 				}

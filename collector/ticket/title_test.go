@@ -41,7 +41,7 @@ func TestTheTitleOfASilenceIsTheNewestAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &log{t: t}
-			l.play(Open(Birth{ID: "id1", Number: "WB-1001", Title: tc.first.Title(), Alert: tc.first, Terms: terms()}, t0))
+			l.play(Open(Birth{ID: "id1", Number: "WB-1001", Title: tc.first.Title(), Alert: tc.first, Owner: "first level", Terms: terms()}, t0))
 			if tc.ends.ID != "" {
 				l.play(l.ticket.End(heard(tc.ends, t0.Add(time.Minute)), t0.Add(time.Minute)))
 			}
@@ -94,7 +94,7 @@ func TestTheTitleOfAFlappingSilence(t *testing.T) {
 	}
 	l.play(l.ticket.End(heard(mute(incident.HostSilent, say(40), t0), now), now.Add(time.Second)))
 	l.play(l.ticket.Fire(mute(incident.HostSilent, "the last answer", now), flappingTerms(), nil, now.Add(2*time.Second)))
-	l.play(l.ticket.Elapse(now.Add(time.Hour)))
+	l.play(l.ticket.Elapse(flappingTerms(), now.Add(time.Hour)))
 	if l.ticket.Flaps() || l.ticket.Title != "the last answer" {
 		t.Errorf("flaps %t, title %q", l.ticket.Flaps(), l.ticket.Title)
 	}

@@ -1,48 +1,50 @@
 package policy
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
-func TestDefault(t *testing.T) {
-	s, err := Default()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for sev, want := range map[string]string{"critical": "P1", "warning": "P2", "info": "P3", "unheard-of": "P2"} {
-		if got := s.Priority(sev); got != want {
-			t.Errorf("%s is %s, want %s", sev, got, want)
+// A set's name is that of its directory or file, however it is named: from outside, as "." and from inside.
+func TestNameOfTheDirectory(t *testing.T) {
+	text := strings.Replace(shippedText(t, "default"), "name: default", "name: mine", 1)
+	dir := t.TempDir()
+	for name, content := range map[string]string{"mine/policy.yml": text, "other/policy.yml": text, "mine.yml": text, "else.yml": text} {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if s.Owner != "first level" || time.Duration(s.ReopenWindow) <= 0 {
-		t.Errorf("%+v", s)
-	}
-}
-
-func TestParseErrors(t *testing.T) {
-	const good = "name: x\nversion: '1'\npriorities: {critical: P1, warning: P2, info: P3}\nowner: us\nreopen_window: 1h\nclose_after: 1h\n"
-	if _, err := Parse("x.yml", []byte(good)); err != nil {
-		t.Fatal(err)
-	}
-	for name, tc := range map[string]struct{ from, to, want string }{
-		"unknown key":        {"owner: us", "owner: us\nownr: us", `x.yml: line 5: unknown key "ownr"`},
-		"no name":            {"name: x\n", "", "x.yml: name: must not be empty"},
-		"missing severity":   {", info: P3", "", "info has no priority"},
-		"unknown severity":   {"info: P3", "info: P3, fatal: P0", `"fatal" is not a severity`},
-		"bad duration":       {"close_after: 1h", "close_after: soon", `x.yml: line 6: "soon" is no duration`},
-		"negative":           {"close_after: 1h", "close_after: 0s", "must be positive"},
-		"nobody owns":        {"owner: us", "owner: ''", "owner: must name the party"},
-		"wrong type":         {"owner: us", "owner: [us]", "x.yml: line 4"},
-		"two documents":      {"close_after: 1h\n", "close_after: 1h\n---\nname: y\n", "second document"},
-		"not YAML":           {"name: x", "name: [", "x.yml"},
-		"two faults at once": {"name: x\nversion: '1'", "name: ''\nversion: ''", "version: must not be empty"},
+	for _, tc := range []struct{ from, file, want string }{
+		{".", filepath.Join(dir, "mine"), ""},
+		{".", filepath.Join(dir, "mine", "policy.yml"), ""},
+		{".", filepath.Join(dir, "mine.yml"), ""},
+		{"mine", ".", ""},
+		{"mine", "policy.yml", ""},
+		{"mine", "../mine", ""},
+		{".", filepath.Join(dir, "other"), "other"},
+		{".", filepath.Join(dir, "else.yml"), "else"},
+		{"other", ".", "other"},
+		{"other", "policy.yml", "other"},
+		{"mine", "../other", "other"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := Parse("x.yml", []byte(strings.Replace(good, tc.from, tc.to, 1)))
-			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("%v, want %q", err, tc.want)
+		t.Run(tc.from+" "+filepath.Base(tc.file), func(t *testing.T) {
+			t.Chdir(filepath.Join(dir, tc.from))
+			loads := map[string]func() error{"one": func() error { _, err := LoadSet(tc.file); return err }}
+			if info, err := os.Stat(tc.file); err != nil {
+				t.Fatal(err)
+			} else if info.IsDir() {
+				loads["all"] = func() error { _, err := LoadSets(tc.file); return err }
+			}
+			for what, load := range loads {
+				err := load()
+				if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf("the set is called %q but its file stands under %q", "mine", tc.want))) {
+					t.Errorf("%s: %v, want %q", what, err, tc.want)
+				}
 			}
 		})
 	}

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 )
 
-//go:embed default/policy.yml
+//go:embed */policy.yml
 var files embed.FS
 
 // Files returns every shipped set: NAME/policy.yml. The set `default` is what a customer without a contract gets.

@@ -1,7 +1,6 @@
 package policies_test
 
 import (
-	"bytes"
 	"io/fs"
 	"testing"
 
@@ -11,31 +10,33 @@ import (
 	"github.com/watchbill/watchbill/rules/policies"
 )
 
-// What a customer without a contract gets is a promise: it does not change by accident.
+// What a customer without a contract gets is a promise: it does not change by accident. No clock is in it.
 func TestDefaultSet(t *testing.T) {
 	content, err := fs.ReadFile(policies.Files(), "default/policy.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got struct {
-		Name         string            `yaml:"name"`
-		Version      string            `yaml:"version"`
-		Description  string            `yaml:"description"`
-		Priorities   map[string]string `yaml:"priorities"`
-		Owner        string            `yaml:"owner"`
-		ReopenWindow string            `yaml:"reopen_window"`
-		CloseAfter   string            `yaml:"close_after"`
-	}
-	d := yaml.NewDecoder(bytes.NewReader(content))
-	d.KnownFields(true) // a clock, for one, would be an unknown field
-	if err := d.Decode(&got); err != nil {
+	var got map[string]any
+	if err := yaml.Unmarshal(content, &got); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"critical": "P1", "warning": "P2", "info": "P3"}
-	if diff := cmp.Diff(want, got.Priorities); diff != "" {
-		t.Errorf("priorities (-want +got):\n%s", diff)
+	delete(got, "description")
+	delete(got, "choice")
+	want := map[string]any{
+		"name": "default", "version": 1,
+		"priorities": []any{"P1", "P2", "P3"},
+		"classify": []any{
+			map[string]any{"when": map[string]any{"severity": "critical"}, "priority": "P1", "because": "a critical fault"},
+			map[string]any{"when": map[string]any{"severity": "info"}, "priority": "P3", "because": "for the record"},
+			map[string]any{"priority": "P2", "because": "a fault"},
+		},
+		"owner":   "first level",
+		"parties": map[string]any{"first level": map[string]any{"role": "technical-operation"}},
+		"notices": []any{map[string]any{"name": "everybody", "on": []any{"*"}, "to": []any{map[string]any{"receiver": "all"}}}},
+
+		"reopen_window": "24h", "close_after": "24h",
 	}
-	if got.Name != "default" || got.Version != "1" || got.Owner != "first level" || got.ReopenWindow != "24h" || got.CloseAfter != "24h" {
-		t.Errorf("got %+v", got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("default set (-want +got):\n%s", diff)
 	}
 }

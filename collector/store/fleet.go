@@ -34,6 +34,18 @@ func (x *tx) PutOperator(o fleet.Operator) error   { return x.put(tableOperator.
 func (x *tx) DeleteOperator(name string) error     { return x.remove(tableOperator.key().str(name)) }
 func (x *tx) Operators() ([]fleet.Operator, error) { return all[fleet.Operator](x, tableOperator) }
 
+func (x *tx) PutDeclared(d fleet.Declared) error {
+	return x.put(tableDeclared.key().str(string(d.Kind)).str(d.ID), d)
+}
+
+func (x *tx) DeleteDeclared(kind fleet.DeclaredKind, id string) error {
+	return x.remove(tableDeclared.key().str(string(kind)).str(id))
+}
+
+func (x *tx) Declared(kind fleet.DeclaredKind) ([]fleet.Declared, error) {
+	return under[fleet.Declared](x, tableDeclared.key().str(string(kind)))
+}
+
 // authority is the CA as it is kept. The file's mode is what guards the key.
 type authority struct {
 	Cert []byte `json:"cert"`

@@ -38,11 +38,23 @@ const (
 	tableAgent        table = 'G' // agent → fleet.Agent
 	tableToken        table = 'T' // token → fleet.Token
 	tableOperator     table = 'O' // name → fleet.Operator
+	tableDeclared     table = 'C' // kind, id → fleet.Declared
 	tableShape        table = 'Z' // customer, shape → wire's encoding
 	tableStorm        table = 'x' // head's ticket → incident.Storm
 	tableStormGoing   table = 'X' // head's ticket; storms that are not over
 	tableStormMember  table = 'y' // head's ticket, 0 while the member stands and 1 after, member's ticket
 	tableOwed         table = 'u' // alert
+	tableTicketsOf    table = 'c' // customer, opened at, ticket
+	tableQueue        table = 'J' // place, opened at, ticket; open tickets only
+	tableQueueOf      table = 'i' // customer, place, opened at, ticket; open tickets only
+	tableChild        table = 'b' // parent's ticket, opened at, ticket
+	tableTerms        table = 'P' // digest → document
+	tableOverride     table = 'V' // override → Override
+	tableRecurrence   table = 'r' // recurrence → Recurrence
+	tableRecurrenceAt table = 'R' // time, recurrence
+	tableReported     table = 'K' // incident key → open tickets that a person reported, oldest first
+	tableHeld         table = 'f' // held → Held
+	tableHeldAt       table = 'F' // time, held
 )
 
 // tables tells what the keys of each table are made of, so that a message can name a record as a person would:
@@ -72,11 +84,23 @@ var tables = map[table]struct{ name, layout string }{
 	tableAgent:        {"agent", "s"},
 	tableToken:        {"enrolment token", "s"},
 	tableOperator:     {"operator", "s"},
+	tableDeclared:     {"declared", "ss"},
 	tableShape:        {"shape of customer", "ss"},
 	tableStorm:        {"storm of ticket", "s"},
 	tableStormGoing:   {"index of storms that go on", "s"},
 	tableStormMember:  {"member of storm", "sns"},
 	tableOwed:         {"evidence owed of alert", "s"},
+	tableTicketsOf:    {"index of tickets by customer", "sts"},
+	tableQueue:        {"queue", "sts"},
+	tableQueueOf:      {"queue of customer", "ssts"},
+	tableChild:        {"index of tickets by parent", "sts"},
+	tableTerms:        {"terms", "s"},
+	tableOverride:     {"override of the on-call rota", "s"},
+	tableRecurrence:   {"recurrence", "s"},
+	tableRecurrenceAt: {"index of recurrences by time", "ts"},
+	tableReported:     {"reported tickets of incident", "s"},
+	tableHeld:         {"held notice", "s"},
+	tableHeldAt:       {"index of held notices by time", "ts"},
 }
 
 // key is a key under construction. Its parts sort as their values do: numbers and times are big-endian, strings end

@@ -54,19 +54,31 @@ func (e *fakeEngine) View(_ context.Context, fn func(KV) error) error { return f
 func (e *fakeEngine) Name() string                                    { return "test.db" }
 func (e *fakeEngine) Close() error                                    { return nil }
 
-// testFormats are three formats: in the first a fact is called "a", in the second "b", in the third it is doubled.
+// testFormats are three formats: in the first a fact is called "a", in the second "b", in the third it is three times as much,
+// which takes three portions.
 func testFormats() formats {
 	return formats{oldest: 1, newest: 3, steps: []step{
-		func(x *tx) error {
+		func(x *tx, _ key) (key, error) {
 			n, ok, err := load[int](x, metaKey("a"))
 			if err != nil || !ok {
-				return errors.Join(err, fmt.Errorf("a is there: %v", ok))
+				return nil, errors.Join(err, fmt.Errorf("a is there: %v", ok))
 			}
-			return errors.Join(x.remove(metaKey("a")), x.put(metaKey("b"), n))
+			return nil, errors.Join(x.remove(metaKey("a")), x.put(metaKey("b"), n))
 		},
-		func(x *tx) error {
+		func(x *tx, from key) (key, error) {
 			n, _, err := load[int](x, metaKey("b"))
-			return errors.Join(err, x.put(metaKey("b"), 2*n))
+			was, _, err2 := load[int](x, metaKey("was"))
+			if from == nil {
+				was = n
+			}
+			if string(from) == "last" {
+				return nil, errors.Join(err, err2, x.put(metaKey("b"), n+was), x.remove(metaKey("was")))
+			}
+			next := key("middle")
+			if string(from) == "middle" {
+				next, n = key("last"), n+was
+			}
+			return next, errors.Join(err, err2, x.put(metaKey("was"), was), x.put(metaKey("b"), n))
 		},
 	}}
 }
@@ -112,29 +124,49 @@ func TestMigrate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f, b := facts(t, e); f != 3 || b != 42 || len(told) != 1 || told[0] != "1→3" {
-		t.Errorf("format %d, fact %d, backups %v; want 3, 42 and one backup", f, b, told)
+	if f, b := facts(t, e); f != 3 || b != 63 || len(told) != 1 || told[0] != "1→3" {
+		t.Errorf("format %d, fact %d, backups %v; want 3, 63 and one backup", f, b, told)
 	}
 }
 
-// TestMigrateInterrupted fails at every update in turn: the next start goes on where that one ended.
+// TestMigrateInterrupted fails at every update in turn: the next start goes on where that one ended, and makes no backup of a
+// store that is half of the one format and half of the other.
 func TestMigrateInterrupted(t *testing.T) {
-	for at := 1; at <= 2; at++ {
-		e := oldStore(t)
-		e.failAt = at
-		if _, err := New(e, Options{formats: testFormats()}); !errors.Is(err, errPower) {
-			t.Fatalf("update %d: %v, want errPower", at, err)
-		}
-		if f, _ := facts(t, e); f != at {
-			t.Errorf("after update %d failed the format is %d", at, f)
-		}
-		e.failAt = 0
-		if _, err := New(e, Options{formats: testFormats()}); err != nil {
-			t.Fatal(err)
-		}
-		if f, b := facts(t, e); f != 3 || b != 42 {
-			t.Errorf("after update %d failed and a new start: format %d, fact %d", at, f, b)
-		}
+	for at, left := range map[int]int{1: 1, 2: 2, 3: 3, 4: 3} {
+		t.Run(fmt.Sprint("update ", at), func(t *testing.T) {
+			e := oldStore(t)
+			e.failAt = at
+			var backups []int
+			o := Options{formats: testFormats(), BeforeMigration: func(from, _ int) error {
+				if resume, err := newTx(fakeKV(e.kept), e.Name()).resume(); err != nil || resume != nil {
+					t.Errorf("a backup is made in the middle, at %q: %v", resume, err)
+				}
+				backups = append(backups, from)
+				return nil
+			}}
+			if _, err := New(e, o); !errors.Is(err, errPower) || !strings.Contains(err.Error(), "goes on where this one ended") {
+				t.Fatalf("%v, want errPower", err)
+			}
+			if f, _ := facts(t, e); f != left {
+				t.Errorf("the format is %d, want %d", f, left)
+			}
+			if at > 1 {
+				old := formats{oldest: 1, newest: left - 1, steps: testFormats().steps[:max(0, left-2)]}
+				if _, err := New(e, Options{formats: old}); !errors.Is(err, ErrNewer) {
+					t.Errorf("an older release opens it: %v", err)
+				}
+			}
+			e.failAt = 0
+			if _, err := New(e, o); err != nil {
+				t.Fatal(err)
+			}
+			if f, b := facts(t, e); f != 3 || b != 63 || len(e.kept) != 2 {
+				t.Errorf("after a new start: format %d, fact %d, %d records; want 3, 63, 2", f, b, len(e.kept))
+			}
+			if slices.Contains(backups, 3) || len(backups) == 0 || backups[0] != 1 {
+				t.Errorf("backups of formats %v", backups)
+			}
+		})
 	}
 }
 
@@ -147,11 +179,12 @@ func TestMigrateRefuses(t *testing.T) {
 		says   string
 	}{
 		"no backup":     {nil, Options{BeforeMigration: func(int, int) error { return full }}, full, "nothing was changed"},
-		"a failed step": {func(x *tx) error { return x.remove(metaKey("a")) }, Options{}, nil, "from format 1 to 2; it stays at 1"},
+		"a failed step": {func(x *tx) error { return x.remove(metaKey("a")) }, Options{}, nil, "from format 1 to 2; the next start goes on"},
 		"damage": {func(x *tx) error { return x.kv.Put(metaKey("a"), []byte("ma")) }, Options{}, ErrDamaged,
 			"from format 1 to 2"},
-		"newer":   {func(x *tx) error { return x.put(metaKey("format"), 4) }, Options{}, ErrNewer, "format 4, this release reads up to 3"},
-		"too old": {func(x *tx) error { return x.put(metaKey("format"), 0) }, Options{}, ErrDamaged, "format version 0"},
+		"newer":                {func(x *tx) error { return x.put(metaKey("format"), 4) }, Options{}, ErrNewer, "format 4, this release reads up to 3"},
+		"a step to the oldest": {func(x *tx) error { return x.put(metaKey("migration"), []byte("x")) }, Options{}, ErrDamaged, "which is the oldest"},
+		"too old":              {func(x *tx) error { return x.put(metaKey("format"), 0) }, Options{}, ErrDamaged, "format version 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := oldStore(t)

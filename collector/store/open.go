@@ -9,7 +9,7 @@ import (
 
 // Format is the version of the format that this release writes, and the newest it reads. It counts the keys' and
 // records' layout, not the engine's.
-const Format = 1
+const Format = 2
 
 // Options are what New can be told; the zero value is ready for use.
 type Options struct {
@@ -24,7 +24,7 @@ type Options struct {
 }
 
 // New puts the typed layer on an engine: an empty one gets this release's format version; an older one is brought to it
-// step by step, after BeforeMigration; a newer one is refused with ErrNewer. It starts nothing. Closing the Store closes
+// step by step, after BeforeMigration, going on where an interrupted start ended; a newer one is refused with ErrNewer. It starts nothing. Closing the Store closes
 // the engine; when New fails, the engine stays open.
 func New(e Engine, o Options) (Store, error) {
 	if o.Now == nil {
@@ -34,14 +34,15 @@ func New(e Engine, o Options) (Store, error) {
 		o.formats = released()
 	}
 	s := &layer{engine: e, now: o.Now}
-	format, err := s.format(o.formats)
+	at, err := s.standing(o.formats)
 	switch {
 	case err != nil:
 		return s.orNil(err)
-	case format == 0:
-		return s.orNil(s.setFormat(o.formats.newest, nil))
+	case at.format == 0:
+		_, err := s.portion(o.formats.newest, nil)
+		return s.orNil(err)
 	}
-	return s.orNil(s.migrate(format, o))
+	return s.orNil(s.migrate(at, o))
 }
 
 // mustBeEmpty: a store without a format version holds nothing, or it has lost something.

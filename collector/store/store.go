@@ -6,13 +6,16 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/outbox"
+	"github.com/watchbill/watchbill/collector/sla"
 	"github.com/watchbill/watchbill/collector/ticket"
 	"github.com/watchbill/watchbill/rules"
 )
@@ -106,19 +109,126 @@ type Deadline struct {
 	Ticket string    `json:"ticket"`
 }
 
+// Order is the order of a list of tickets.
+type Order string
+
+// The orders. An empty one is Newest.
+const (
+	// Newest is by OpenedAt, the newest first.
+	Newest Order = "newest"
+	// InQueue is by the places that PutPlace gave, the first of the queue first. It lists open tickets alone.
+	InQueue Order = "queue"
+)
+
+// Scope is the part of the tickets that somebody may see: those of these customers. One without customers holds none.
+type Scope struct {
+	Customers []string
+	// Department leaves out of them what another department owned as it was opened; empty leaves out nothing. The customer
+	// of this ID is the department itself, all of whose tickets are in it. A ticket that no department owned is its customer's.
+	Department string
+	// Former are further customers, of whom only those tickets are in it that Department owned as they were opened.
+	Former []string
+}
+
+// Holds tells whether a ticket of a customer is in it; department is the one that owned the customer as it was opened.
+func (s *Scope) Holds(customer, department string) bool {
+	switch {
+	case s == nil:
+		return true
+	case slices.Contains(s.Customers, customer):
+		return s.Department == "" || department == "" || department == s.Department || customer == s.Department
+	}
+	return department != "" && department == s.Department && slices.Contains(s.Former, customer)
+}
+
 // TicketFilter selects tickets; zero fields select all.
 type TicketFilter struct {
 	// OpenOnly leaves out resolved and closed tickets; it reads the open tickets' index alone.
 	OpenOnly bool
 	State    ticket.State
 	Customer string
+	// Scope leaves out the tickets of every customer that it does not hold; nil leaves out none.
+	Scope    *Scope
 	Asset    string
 	Priority string
+	// Department and Contract are the customer's as the ticket was opened: its facts of these names.
+	Department string
+	Contract   string
+	// Owner is a party, Assignee a person.
+	Owner    string
+	Assignee string
+	Kind     string
+	Type     string
+	// Parent is the ID of the ticket that they were opened because of.
+	Parent string
+	// AtRisk selects tickets with a clock that runs and is at risk, Breached those with a clock that was breached.
+	AtRisk   bool
+	Breached bool
 	// Storm selects the tickets that are bound to the storm with this ID; Folded leaves out all that are bound to one.
 	Storm  string
 	Folded bool
-	// Limit bounds the answer, newest first; 0 means DefaultLimit.
+	Order  Order
+	// OpenedFrom leaves out what was opened before it; the zero time leaves out none. During selects tickets that something
+	// happened to within it, or may have: some that nothing did are selected, too, none that something did is left out. Only
+	// EachTicket looks at the two.
+	OpenedFrom time.Time
+	During     ticket.Span
+	// After is the ID of a ticket after which, in the list's order, the answer begins: the last one of the page before.
+	// ErrNotFound when there is no such ticket, or when it is not in the list any more (resolved, in a list of open ones).
+	After string
+	// Limit bounds the answer; 0 means DefaultLimit.
 	Limit int
+}
+
+// ClockCount names clocks that are counted together: those of one name, state and policy.
+type ClockCount struct {
+	Policy, Clock string
+	State         sla.State
+}
+
+// Override puts somebody else on call for a while.
+type Override struct {
+	ID string `json:"id"`
+	// Rota is the rota's name, Person the ID of who is on call in it from From until Until.
+	Rota   string    `json:"rota"`
+	Person string    `json:"person"`
+	From   time.Time `json:"from"`
+	Until  time.Time `json:"until"`
+	// By made it at At.
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// Held is something to be told that waits to be told together with more of its kind, or for the morning.
+type Held struct {
+	ID string `json:"id"`
+	// At is when it is to be looked at.
+	At time.Time `json:"at"`
+	// Body is its caller's.
+	Body json.RawMessage `json:"body"`
+}
+
+// Recurrence is a task that comes again and again: when the next ticket of it opens.
+type Recurrence struct {
+	// ID names it for good: the same customer, type and asset have the same one.
+	ID       string `json:"id"`
+	Customer string `json:"customer"`
+	// Type is one of the types of the customer's terms.
+	Type  string `json:"type"`
+	Site  string `json:"site,omitempty"`
+	Asset string `json:"asset,omitempty"`
+	// At is when the next one opens. It is always set.
+	At time.Time `json:"at"`
+	// Last is the ID of the ticket that opened last; empty before the first.
+	Last string `json:"last,omitempty"`
+	// Every is the period by which At was found; zero where an older release kept none.
+	Every time.Duration `json:"every,omitempty"`
+	// About is what a single ticket is about that does not come by the type's own period: support/asset/web1/2026-10-31,
+	// intake/helpdesk. Since is what its time counts from, By who brought that about; zero and empty where nobody did.
+	About string    `json:"about,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	By    string    `json:"by,omitempty"`
 }
 
 // Tx is one transaction, and ends with its closure. A limit of 0 means DefaultLimit. Newest and oldest are by OpenedAt,
@@ -149,8 +259,25 @@ type Tx interface {
 	// TicketsByKey is every ticket ever opened under a key, newest first, at most limit.
 	TicketsByKey(key string, limit int) ([]ticket.Ticket, error)
 	Timeline(id string) ([]ticket.Event, error)
-	// Tickets lists, newest first.
+	// Tickets lists, in the filter's order. A list in the queue's order, and one of some customers, reads its index from
+	// its beginning on until it has found as many as are asked for.
 	Tickets(f TicketFilter) ([]ticket.Ticket, error)
+	// EachTicket hands every ticket that f selects to do, one at a time and in no particular order, and keeps none of them:
+	// what it needs does not grow with the tickets. It looks at no Order, After and Limit. do may read, and the first error of
+	// it ends the reading and is returned.
+	EachTicket(f TicketFilter, do func(ticket.Ticket) error) error
+	// CountClocks counts the clocks of open tickets, as the last change of each left them. It reads the open tickets' index.
+	CountClocks() (map[ClockCount]int, error)
+	// ReportedTicket is the newest (reopened ones as of then) open ticket of a fault that a person reported, by the key that the incident would have had
+	// if monitoring had found it; false when there is none.
+	ReportedTicket(incident string) (ticket.Ticket, bool, error)
+	// PutPlace gives an open ticket its place in the queue: places are compared as bytes, the smallest is first, equal ones
+	// stand by age. It stays until another is given or the ticket is not open any more; giving one to a ticket that is
+	// not open does nothing. An open ticket without a place stands behind all that have one, the severest first.
+	// ErrNotFound when there is no such ticket.
+	PutPlace(ticketID string, place []byte) error
+	// Unplaced are the open tickets without a place, at most limit.
+	Unplaced(limit int) ([]ticket.Ticket, error)
 	// NextNumber takes the next ticket number; the first is 1001.
 	NextNumber() (int, error)
 
@@ -164,6 +291,33 @@ type Tx interface {
 	// DueDeadlines are those not after now, earliest first, at most limit; next is the earliest one after them, zero
 	// when there is none. It reads the index, it does not scan tickets.
 	DueDeadlines(now time.Time, limit int) (due []Deadline, next time.Time, err error)
+
+	// PutTerms keeps a document of terms under its digest for good; one that is there already stays as it is. Terms reads
+	// it, false when it is not there.
+	PutTerms(digest string, document []byte) error
+	Terms(digest string) ([]byte, bool, error)
+
+	// PutOverride keeps an override of an on-call rota, in place of one of that ID; DeleteOverride forgets it. Overrides
+	// are all of them, by ID.
+	PutOverride(Override) error
+	DeleteOverride(id string) error
+	Overrides() ([]Override, error)
+
+	// PutRecurrence keeps a recurrence, in place of one of that ID; DeleteRecurrence forgets it; Recurrence reads it, false
+	// when it is not there. Recurrences are all of them, by ID.
+	PutRecurrence(Recurrence) error
+	Recurrence(id string) (Recurrence, bool, error)
+	DeleteRecurrence(id string) error
+	Recurrences() ([]Recurrence, error)
+	// DueRecurrences are those whose time is not after now, earliest first, at most limit, and when the next one is due;
+	// zero when there is none.
+	DueRecurrences(now time.Time, limit int) ([]Recurrence, time.Time, error)
+
+	// PutHeld keeps what is held, in place of one of that ID; DeleteHeld forgets it. DueHeld are those whose time is not
+	// after now, earliest first, at most limit, and when the next one is due; zero when there is none.
+	PutHeld(Held) error
+	DeleteHeld(id string) error
+	DueHeld(now time.Time, limit int) ([]Held, time.Time, error)
 
 	// PutEvent keeps an agent's event under (asset, epoch, id); false when it was already there. Events of the asset that
 	// are older than this one by more than KeepEvents are forgotten by and by.
@@ -199,6 +353,10 @@ type Tx interface {
 	// that decision too. So one transaction can hold the decisions of several callers, each of whom asks by its own name.
 	Decided(decision string) (bool, error)
 	Decide(decision string) error
+
+	// Tally is what was counted under a name, 0 when nothing was; AddTally adds to it, or takes off it down to 0.
+	Tally(name string) (int, error)
+	AddTally(name string, by int) error
 
 	// Incarnation counts the collector's starts; NextIncarnation adds one and returns it.
 	NextIncarnation() (uint64, error)

@@ -42,7 +42,7 @@ func TestFormat(t *testing.T) {
 		want       error
 		says       []string
 	}{
-		"newer":           {key, string(record(key, "99")), store.ErrNewer, []string{"format 99", "up to 1", "memory"}},
+		"newer":           {key, string(record(key, "99")), store.ErrNewer, []string{"format 99", fmt.Sprint("up to ", store.Format), "memory"}},
 		"nonsense":        {key, string(record(key, "-3")), store.ErrDamaged, []string{"format version -3"}},
 		"not a number":    {key, string(record(key, "{}")), store.ErrDamaged, []string{`fact "format"`}},
 		"altered":         {key, string(record(key, "1"))[:6] + "2", store.ErrDamaged, []string{`fact "format"`, "checksum"}},

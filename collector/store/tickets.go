@@ -14,30 +14,6 @@ func openKey(incident string) key        { return tableOpenKey.key().str(inciden
 func byKeyKey(t ticket.Ticket) key {
 	return tableTicketsByKey.key().str(t.Key).time(t.OpenedAt).str(t.ID)
 }
-func ageKey(in table, t ticket.Ticket) key { return in.key().time(t.OpenedAt).str(t.ID) }
-
-// summary is what the lists' indexes say of a ticket, so that a filter reads only the tickets it selects.
-type summary struct {
-	State    ticket.State `json:"s"`
-	Customer string       `json:"c"`
-	Asset    string       `json:"a,omitempty"`
-	Priority string       `json:"p"`
-	// Storm is the ID of the storm that it is bound to.
-	Storm string `json:"w,omitempty"`
-}
-
-func summaryOf(t ticket.Ticket) summary {
-	return summary{State: t.State, Customer: t.Customer, Asset: t.Asset, Priority: t.Priority, Storm: t.Storm.Ticket}
-}
-
-func (f TicketFilter) selects(s summary) bool {
-	return (!f.OpenOnly || s.State.Open()) &&
-		(f.State == "" || f.State == s.State) &&
-		(f.Customer == "" || f.Customer == s.Customer) &&
-		(f.Asset == "" || f.Asset == s.Asset) &&
-		(f.Priority == "" || f.Priority == s.Priority) &&
-		(f.Storm == "" || f.Storm == s.Storm) && (!f.Folded || s.Storm == "")
-}
 
 func (x *tx) CreateTicket(t ticket.Ticket, timeline []ticket.Event) error {
 	if err := follows(t, 0, "", timeline); err != nil {
@@ -59,18 +35,10 @@ func (x *tx) CreateTicket(t ticket.Ticket, timeline []ticket.Event) error {
 	return errors.Join(
 		x.put(numberKey(t.Number), t.ID),
 		x.put(byKeyKey(t), t.ID),
-		x.putTicket(t, timeline),
+		x.mark(ticketsOfKey(t)),
+		x.owned(t),
+		x.putTicket(spot{}, t, timeline),
 	)
-}
-
-// sameOpening tells whether a ticket is still what it was opened with, but for a title that its new events give it.
-func sameOpening(stored, t ticket.Ticket, events []ticket.Event) bool {
-	for _, e := range events {
-		if e.Kind == ticket.TitleChanged {
-			stored.Title = e.Text
-		}
-	}
-	return t.Opening == stored.Opening
 }
 
 func (x *tx) AppendTicket(expect int, t ticket.Ticket, events []ticket.Event) error {
@@ -81,7 +49,7 @@ func (x *tx) AppendTicket(expect int, t ticket.Ticket, events []ticket.Event) er
 	case stored.Seq != expect:
 		return fmt.Errorf("append to ticket %s: %w: it has %d events, the change was decided on %d", stored.Number,
 			ErrConflict, stored.Seq, expect)
-	case !sameOpening(stored, t, events) || !t.OpenedAt.Equal(stored.OpenedAt):
+	case t.Opening != stored.Opening.After(events) || !t.OpenedAt.Equal(stored.OpenedAt):
 		return fmt.Errorf("append to ticket %s: what a ticket was opened with never changes", stored.Number)
 	}
 	if err := follows(t, stored.Seq, stored.Head, events); err != nil {
@@ -90,7 +58,7 @@ func (x *tx) AppendTicket(expect int, t ticket.Ticket, events []ticket.Event) er
 	if err := x.keyFree(t); err != nil {
 		return err
 	}
-	return x.putTicket(t, events)
+	return x.putTicket(spotOf(stored), t, events)
 }
 
 // follows tells whether events continue a timeline that stands at seq with hash head, and end where t says.
@@ -121,20 +89,22 @@ func (x *tx) keyFree(t ticket.Ticket) error {
 	return fmt.Errorf("%w: %s, by ticket %s", ErrOpenTwice, t.Key, holder)
 }
 
-// putTicket writes the projection, new events and the indexes that follow from the state. The caller has checked
-// everything: from here on only the engine can fail.
-func (x *tx) putTicket(t ticket.Ticket, events []ticket.Event) error {
+// putTicket writes the projection, new events and the indexes that follow from the state; was is where the ticket stood. The
+// caller has checked everything: from here on only the engine can fail.
+func (x *tx) putTicket(was spot, t ticket.Ticket, events []ticket.Event) error {
 	for _, e := range events {
 		if err := x.putEvent(t, e); err != nil {
 			return err
 		}
 	}
-	row := summaryOf(t)
-	errs := []error{x.put(ticketKey(t.ID), &t), x.put(ageKey(tableTicketsByAge, t), &row)}
+	errs := []error{x.put(ticketKey(t.ID), &t), x.stand(was, t), x.report(was.state, t)}
+	if t.Parent != nil {
+		errs = append(errs, x.mark(childKey(t)))
+	}
 	if t.State.Open() {
-		errs = append(errs, x.put(openKey(t.Key), t.ID), x.put(ageKey(tableOpenByAge, t), &row))
+		errs = append(errs, x.put(openKey(t.Key), t.ID))
 	} else {
-		errs = append(errs, x.releaseKey(t), x.remove(ageKey(tableOpenByAge, t)))
+		errs = append(errs, x.releaseKey(t))
 	}
 	return errors.Join(errs...)
 }
@@ -234,27 +204,6 @@ func (x *tx) Timeline(id string) ([]ticket.Event, error) {
 		err = x.damaged(fmt.Sprintf("timeline of ticket %s: %d events of %d", t.Number, len(out), t.Seq))
 	}
 	return out, err
-}
-
-func (x *tx) Tickets(f TicketFilter) ([]ticket.Ticket, error) {
-	index := tableTicketsByAge
-	if f.OpenOnly || f.State != "" && f.State.Open() {
-		index = tableOpenByAge
-	}
-	var ids []string
-	err := x.scan(index.key(), index.key().after(), true, func(k key, payload []byte) (bool, error) {
-		s, err := decode[summary](x, k, payload)
-		if err == nil && f.selects(s) {
-			p := split(k)
-			p.time()
-			ids = append(ids, p.str())
-		}
-		return len(ids) < atMost(f.Limit), err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return x.tickets(ids)
 }
 
 func (x *tx) PutEvidence(ticketID string, seq int, body []byte) error {

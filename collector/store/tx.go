@@ -16,6 +16,9 @@ type tx struct {
 	// broken is the first failure of the engine or of a record. An Update that saw one is never committed, even when
 	// its closure went on regardless: half of a method's writes may be missing.
 	broken error
+	// recent and row are where the ticket that was written last stands, and what lists say of it.
+	recent spot
+	row    summary
 	// decided counts the decisions it took.
 	decided int
 	// json is where records are encoded.
@@ -128,9 +131,12 @@ func must[T any](x *tx, k key) (T, error) {
 }
 
 // all reads every record of a table, in the order of their keys.
-func all[T any](x *tx, t table) ([]T, error) {
+func all[T any](x *tx, t table) ([]T, error) { return under[T](x, t.key()) }
+
+// under reads every record whose key begins with one, in the order of their keys.
+func under[T any](x *tx, begin key) ([]T, error) {
 	var out []T
-	err := x.scan(t.key(), t.key().after(), false, func(k key, payload []byte) (bool, error) {
+	err := x.scan(begin, begin.after(), false, func(k key, payload []byte) (bool, error) {
 		v, err := decode[T](x, k, payload)
 		out = append(out, v)
 		return true, err
@@ -201,6 +207,22 @@ func (x *tx) counter(name string, start uint64) (uint64, error) {
 func (x *tx) NextNumber() (int, error) {
 	n, err := x.counter(counterNumber, numberStart)
 	return int(n), err
+}
+
+// tallyKey is where what is counted under a name stands.
+func tallyKey(name string) key { return metaKey("tally " + name) }
+
+func (x *tx) Tally(name string) (int, error) {
+	n, _, err := load[int](x, tallyKey(name))
+	return n, err
+}
+
+func (x *tx) AddTally(name string, by int) error {
+	n, err := x.Tally(name)
+	if err != nil || by == 0 {
+		return err
+	}
+	return x.put(tallyKey(name), max(0, n+by))
 }
 
 func (x *tx) NextIncarnation() (uint64, error) { return x.counter(counterIncarnation, 0) }

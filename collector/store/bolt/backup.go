@@ -38,10 +38,7 @@ func BackupOffline(ctx context.Context, path, backup, release string) (info Back
 	if _, err := os.Stat(path); err != nil {
 		return info, fmt.Errorf("back up store: %w", err)
 	}
-	if err := inspect(path, o); err != nil {
-		return info, fmt.Errorf("back up store: %w", err)
-	}
-	e, err := readOnly(path, o)
+	e, err := openInspected(path, o, bbolt.Options{ReadOnly: true})
 	if err != nil {
 		return info, fmt.Errorf("back up store: %w", err)
 	}
@@ -252,17 +249,11 @@ func verifyBackup(path string) (info BackupInfo, err error) {
 		return info, err
 	}
 	o := Options{}.withDefaults()
-	if err := inspect(path, o); err != nil {
-		return info, err
-	}
-	e, err := readOnly(path, o)
+	e, err := openInspected(path, o, bbolt.Options{ReadOnly: true})
 	if err != nil {
 		return info, err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	if err := e.checkTotal(); err != nil {
-		return info, err
-	}
 	facts, err := e.facts()
 	switch {
 	case err != nil:
@@ -279,16 +270,6 @@ func verifyBackup(path string) (info BackupInfo, err error) {
 	return info, nil
 }
 
-// readOnly opens the file at path so that nothing can change it.
-func readOnly(path string, o Options) (*engine, error) {
-	e := newEngine(path, o)
-	err := guard(path, func() (err error) {
-		e.db, err = openFile(path, bbolt.Options{Timeout: o.LockTimeout, ReadOnly: true})
-		return err
-	})
-	return e, err
-}
-
 func (e *engine) facts() (facts store.Facts, err error) {
 	err = e.View(context.Background(), func(k store.KV) (err error) {
 		facts, err = store.ReadFacts(k, e.path)
@@ -299,8 +280,8 @@ func (e *engine) facts() (facts store.Facts, err error) {
 
 // peek reads what a store says of itself without checking the rest of it, as far as that can be read at all.
 func peek(path string, o Options) (store.Facts, error) {
-	e, err := readOnly(path, o)
-	if err != nil {
+	e := newEngine(path, o)
+	if err := e.open(bbolt.Options{ReadOnly: true}); err != nil {
 		return store.Facts{}, err
 	}
 	facts, err := e.facts()

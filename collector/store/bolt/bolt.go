@@ -106,21 +106,56 @@ func openEngine(path string, o Options) (*engine, error) {
 	if err := ensure(path, o); err != nil {
 		return nil, err
 	}
-	if err := inspect(path, o); err != nil {
-		return nil, err
+	return openInspected(path, o, bbolt.Options{InitialMmapSize: mapSize()})
+}
+
+// openTries is how often a file is inspected that others keep changing before it can be opened.
+const openTries = 3
+
+// openInspected inspects the file at path and opens it as it was inspected.
+func openInspected(path string, o Options, as bbolt.Options) (*engine, error) {
+	for range openTries {
+		seen, err := inspect(path, o)
+		if err != nil {
+			return nil, err
+		}
+		e := newEngine(path, o)
+		if err := e.open(as); err != nil {
+			return nil, err
+		}
+		same, err := e.is(seen)
+		if err == nil && same {
+			return e, nil
+		}
+		if err = errors.Join(err, e.Close()); err != nil {
+			return nil, err
+		}
 	}
-	e := newEngine(path, o)
-	err := guard(path, func() (err error) {
-		e.db, err = openFile(path, bbolt.Options{Timeout: o.LockTimeout, InitialMmapSize: mapSize()})
+	return nil, fmt.Errorf("%w: another process (`watchbill operator add`?) changes %s whenever it is about to be opened; "+
+		"see what that is, and start again", store.ErrLocked, path)
+}
+
+func (e *engine) open(as bbolt.Options) error {
+	as.Timeout = e.o.LockTimeout
+	return guard(e.path, func() (err error) {
+		e.db, err = openFile(e.path, as)
 		return err
 	})
+}
+
+// is tells whether the open file and its newest transaction are those that were inspected. Between the lock that readers
+// share and the writer's own, another process may have come first.
+func (e *engine) is(seen inspected) (bool, error) {
+	tx, err := e.begin(false)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	if err := e.checkTotal(); err != nil {
-		return nil, errors.Join(err, e.Close())
+	same := uint64(tx.ID()) == seen.txid
+	if err := e.guard(tx.Rollback); err != nil {
+		return false, err
 	}
-	return e, nil
+	now, err := os.Stat(e.path)
+	return same && err == nil && os.SameFile(now, seen.file), err
 }
 
 func newEngine(path string, o Options) *engine {

@@ -27,7 +27,7 @@ func TestFormats(t *testing.T) {
 	for i := range 12 {
 		acked[i+1] = true
 	}
-	const present = "testdata/format-1.db.gz"
+	present := fmt.Sprintf("testdata/format-%d.db.gz", store.Format)
 	if *updateFixture {
 		writeFixture(t, present, len(acked))
 	}
@@ -114,8 +114,16 @@ func furnished(tx store.Tx) error {
 		shapes += fmt.Sprintf("%s %x %s", customer, id[:3], encoded)
 		return nil
 	})
+	var declared []fleet.Declared
+	for _, kind := range fleet.DeclaredKinds() {
+		some, err := tx.Declared(kind)
+		err7, declared = errors.Join(err7, err), append(declared, some...)
+	}
 	if err := errors.Join(err, err2, err3, err4, err5, err6, err7); err != nil {
 		return err
+	}
+	if !operator.May(fleet.MayAdminister) || !operator.SeesAll() || len(declared) != 0 {
+		return fmt.Errorf("an operator of one role, and nothing declared, became %+v and %v", operator, declared)
 	}
 	if len(events) != 1 || events[0].Text != "rebooted" || len(alerts) != 1 || alerts[0].Alert.Value != 0.1 ||
 		alerts[0].Alert.Labels.Get("alertname") != "DiskFull" || !ok || agent.Serials[0] != "01" || !ok2 || token.Digest != "d" ||

@@ -1,11 +1,6 @@
 package bolt
 
-import (
-	"context"
-	"hash/crc32"
-
-	"github.com/watchbill/watchbill/collector/store"
-)
+import "hash/crc32"
 
 // A page that is sound by itself may still not be the newest: a write was lost, or the page above leads to a free page
 // that once was this one. Checksums of single records do not tell, nor that some are missing. So every transaction also
@@ -28,26 +23,4 @@ func share(key, value []byte) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
-}
-
-// checkTotal reads every record once and compares their total with the one that was written with the last change.
-func (e *engine) checkTotal() error {
-	return e.View(context.Background(), func(k store.KV) error {
-		var total, want uint64
-		b := k.(*kv).bucket
-		if err := e.guard(func() error { want = b.Sequence(); return nil }); err != nil {
-			return err
-		}
-		err := k.Scan(nil, nil, false, func(key, value []byte) (bool, error) {
-			if err := store.CheckRecord(key, value); err != nil {
-				return false, store.Damaged(e.path, err.Error())
-			}
-			total += share(key, value)
-			return true, nil
-		})
-		if err == nil && total != want {
-			err = store.Damaged(e.path, "some records are missing or not the newest (the total over all of them differs)")
-		}
-		return err
-	})
 }

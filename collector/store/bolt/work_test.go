@@ -96,6 +96,9 @@ func work(s store.Store, i int) error {
 			tx.PutMessage(outbox.Message{ID: made.ID, Ticket: made.ID, State: outbox.Queued, NextAt: made.OpenedAt, Attempts: i}),
 			tx.PutAsset(fleet.Asset{Name: fmt.Sprint("a", i), Users: n}),
 			tx.PutEvidence(made.ID, 1, body(i)),
+			tx.PutPlace(made.ID, placed(i)),
+			tx.PutTerms(fmt.Sprint("terms ", i), placed(i)),
+			tx.PutRecurrence(store.Recurrence{ID: fmt.Sprint("r", i), At: made.OpenedAt}),
 			resolve(tx, i-1),
 		}
 		if i > 5 {
@@ -109,6 +112,9 @@ func work(s store.Store, i int) error {
 func body(i int) []byte {
 	return bytes.Repeat([]byte(strconv.Itoa(i)+" "), i*7919%3000)
 }
+
+// placed is where ticket i stands in the queue, in another order than by age.
+func placed(i int) []byte { return []byte(strconv.Itoa(i * 7919 % 100)) }
 
 func resolve(tx store.Tx, i int) error {
 	t, err := tx.Ticket(fmt.Sprintf("t%06d", i))
@@ -175,6 +181,9 @@ func halves(tx store.Tx, present map[int]bool) error {
 		}
 		present[i] = true
 	}
+	if err := halfQueued(tx, tickets, present); err != nil {
+		return err
+	}
 	for _, t := range tickets {
 		line, err := tx.Timeline(t.ID)
 		if err != nil {
@@ -182,6 +191,34 @@ func halves(tx store.Tx, present map[int]bool) error {
 		}
 		if err := ticket.VerifyChain(line, t.Seq, t.Head); err != nil {
 			return fmt.Errorf("ticket %s: %w", t.Number, err)
+		}
+	}
+	return nil
+}
+
+// halfQueued looks for tickets that stand in one of the lists and not in another. The changes of format 1 have no terms
+// and no recurrences.
+func halfQueued(tx store.Tx, tickets []ticket.Ticket, present map[int]bool) error {
+	queue, err := tx.Tickets(store.TicketFilter{Order: store.InQueue, Limit: 1 << 30})
+	of, err2 := tx.Tickets(store.TicketFilter{Customer: "acme", Limit: 1 << 30})
+	ofQueue, err3 := tx.Tickets(store.TicketFilter{Customer: "acme", Order: store.InQueue, Limit: 1 << 30})
+	due, _, err4 := tx.DueRecurrences(start.AddDate(1, 0, 0), 1<<30)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
+		return err
+	}
+	open := 0
+	for _, t := range tickets {
+		if t.State.Open() {
+			open++
+		}
+	}
+	if len(queue) != open || len(ofQueue) != open || len(of) != len(tickets) || len(due) > 0 && len(due) != len(tickets) {
+		return fmt.Errorf("half a change: %d tickets, %d of them open; %d in the queue, %d and %d in the customer's lists, %d recurrences",
+			len(tickets), open, len(queue), len(ofQueue), len(of), len(due))
+	}
+	for i := range present {
+		if _, kept, err := tx.Terms(fmt.Sprint("terms ", i)); err != nil || !kept && len(due) > 0 {
+			return fmt.Errorf("half a change: terms %d: %v, %w", i, kept, err)
 		}
 	}
 	return nil

@@ -67,3 +67,10 @@ func Next(t ticket.Ticket, to ticket.State, at time.Time, notes ...string) (tick
 	}
 	return t, line
 }
+
+// Sealed is a new ticket with its timeline sealed anew, after either was changed.
+func Sealed(t ticket.Ticket, line []ticket.Event) (ticket.Ticket, []ticket.Event) {
+	seal(0, "", line)
+	t.Seq, t.Head = len(line), line[len(line)-1].Hash
+	return t, line
+}

@@ -17,6 +17,7 @@ type model struct {
 	tickets   map[string]ticket.Ticket
 	lines     map[string][]ticket.Event
 	deadlines map[string]time.Time
+	places    map[string]string
 	events    map[eventID]store.HostEvent
 	messages  map[string]outbox.Message
 	number    int
@@ -28,12 +29,12 @@ type eventID struct {
 }
 
 func newModel() model {
-	return model{alerts: map[string]store.AlertState{}, tickets: map[string]ticket.Ticket{}, lines: map[string][]ticket.Event{},
+	return model{alerts: map[string]store.AlertState{}, tickets: map[string]ticket.Ticket{}, lines: map[string][]ticket.Event{}, places: map[string]string{},
 		deadlines: map[string]time.Time{}, events: map[eventID]store.HostEvent{}, messages: map[string]outbox.Message{}, number: 1000}
 }
 
 func (m model) clone() model {
-	return model{alerts: maps.Clone(m.alerts), tickets: maps.Clone(m.tickets), lines: maps.Clone(m.lines),
+	return model{alerts: maps.Clone(m.alerts), tickets: maps.Clone(m.tickets), lines: maps.Clone(m.lines), places: maps.Clone(m.places),
 		deadlines: maps.Clone(m.deadlines), events: maps.Clone(m.events), messages: maps.Clone(m.messages), number: m.number}
 }
 
@@ -63,6 +64,9 @@ func (m model) extend(expect int, t ticket.Ticket, line []ticket.Event) error {
 		return store.ErrOpenTwice
 	}
 	m.tickets[t.ID], m.lines[t.ID] = t, append(slices.Clone(m.lines[t.ID]), line...)
+	if !t.State.Open() {
+		delete(m.places, t.ID)
+	}
 	return nil
 }
 
@@ -82,8 +86,52 @@ func newestFirst(ts []ticket.Ticket) {
 }
 
 func selected(f store.TicketFilter, t ticket.Ticket) bool {
-	return (!f.OpenOnly || t.State.Open()) && (f.State == "" || t.State == f.State) && (f.Customer == "" || t.Customer == f.Customer) &&
-		(f.Asset == "" || t.Asset == f.Asset) && (f.Priority == "" || t.Priority == f.Priority)
+	parent := ""
+	if t.Parent != nil {
+		parent = t.Parent.Ticket
+	}
+	atRisk, breached := false, false
+	for _, c := range t.Clocks {
+		atRisk = atRisk || c.AtRisk && c.EndedAt.IsZero() && !c.Paused()
+		breached = breached || !c.BreachedAt.IsZero()
+	}
+	for _, words := range [][2]string{{string(f.State), string(t.State)}, {f.Customer, t.Customer}, {f.Asset, t.Asset},
+		{f.Priority, t.Priority}, {f.Department, t.Facts["department"]}, {f.Contract, t.Facts["contract"]}, {f.Owner, t.Owner},
+		{f.Assignee, t.Assignee}, {f.Kind, t.Kind}, {f.Type, t.Type}, {f.Parent, parent}} {
+		if words[0] != "" && words[0] != words[1] {
+			return false
+		}
+	}
+	return (!f.OpenOnly && f.Order != store.InQueue || t.State.Open()) && (!f.AtRisk || atRisk) && (!f.Breached || breached) &&
+		(f.Scope == nil || inScope(*f.Scope, t))
+}
+
+// inScope is the contract of a scope said anew.
+func inScope(s store.Scope, t ticket.Ticket) bool {
+	department := t.Facts["department"]
+	if department != "" && department == s.Department && slices.Contains(s.Former, t.Customer) {
+		return true
+	}
+	others := s.Department != "" && department != "" && department != s.Department && t.Customer != s.Department
+	return slices.Contains(s.Customers, t.Customer) && !others
+}
+
+// inQueue sorts open tickets as the queue has them: those with a place first.
+func (m model) inQueue(ts []ticket.Ticket) {
+	slices.SortFunc(ts, func(a, b ticket.Ticket) int {
+		placeA, okA := m.places[a.ID]
+		placeB, okB := m.places[b.ID]
+		age := cmp.Or(a.OpenedAt.Compare(b.OpenedAt), cmp.Compare(a.ID, b.ID))
+		switch {
+		case okA && okB:
+			return cmp.Or(cmp.Compare(placeA, placeB), age)
+		case okA:
+			return -1
+		case okB:
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.Severity.Rank(), b.Severity.Rank()), age)
+	})
 }
 
 func (m model) list(keep func(ticket.Ticket) bool) []ticket.Ticket {

@@ -13,6 +13,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
@@ -87,7 +88,7 @@ func (w *world) time(what string) time.Time {
 
 func (w *world) op() op {
 	kinds := map[string]func() op{"put alert": w.putAlert, "delete alert": w.deleteAlert, "create": w.create, "append": w.append,
-		"deadline": w.deadline, "event": w.event, "put message": w.putMessage, "delete message": w.deleteMessage}
+		"deadline": w.deadline, "place": w.place, "event": w.event, "put message": w.putMessage, "delete message": w.deleteMessage}
 	kind := rapid.SampledFrom(slices.Sorted(maps.Keys(kinds))).Draw(w.T, "operation")
 	o := kinds[kind]()
 	o.name = kind
@@ -123,8 +124,22 @@ func (w *world) append() op {
 	state := rapid.SampledFrom([]ticket.State{ticket.Acked, ticket.Done, ticket.Shut, ticket.Again}).Draw(w.T, "state")
 	next, line := Next(t, state, w.time("changed"), []string{"a", "b"}[:rapid.IntRange(0, 2).Draw(w.T, "notes")]...)
 	next.Priority = rapid.SampledFrom([]string{"P1", "P2"}).Draw(w.T, "priority")
+	next.Severity = rapid.SampledFrom([]incident.Severity{incident.Critical, incident.Info}).Draw(w.T, "severity")
+	next.Assignee = rapid.SampledFrom([]string{"", "ada"}).Draw(w.T, "assignee")
 	expect := t.Seq - rapid.IntRange(0, 5).Draw(w.T, "behind")/5
 	return op{want: w.model.extend(expect, next, line), do: func(tx store.Tx) error { return tx.AppendTicket(expect, next, line) }}
+}
+
+func (w *world) place() op {
+	id, place := w.name("ticket", 6), rapid.SampledFrom([]string{"", "a", "a\x00", "a\x00\xff", "b", "\xff"}).Draw(w.T, "place")
+	t, known := w.model.tickets[id]
+	if !known {
+		return op{want: store.ErrNotFound, do: func(tx store.Tx) error { return tx.PutPlace(id, []byte(place)) }}
+	}
+	if t.State.Open() {
+		w.model.places[id] = place
+	}
+	return op{do: func(tx store.Tx) error { return tx.PutPlace(id, []byte(place)) }}
 }
 
 func (w *world) deadline() op {
@@ -253,9 +268,27 @@ func (w *world) compareTickets(tx store.Tx) {
 		byKey, err := tx.TicketsByKey(key, 0)
 		w.want("tickets by key", byKey, m.list(func(t ticket.Ticket) bool { return t.Key == key }), err)
 	}
+	both := &store.Scope{Customers: []string{w.prefix + "customer2", w.prefix + "customer1", w.prefix + "customer1"}}
 	for _, f := range []store.TicketFilter{{Customer: w.prefix + "customer1"}, {Asset: w.prefix + "asset2", OpenOnly: true},
-		{Customer: w.prefix + "customer2", State: ticket.Acked}, {Customer: w.prefix + "customer1", State: ticket.Done, Priority: "P2"}} {
+		{Customer: w.prefix + "customer2", State: ticket.Acked}, {Customer: w.prefix + "customer1", State: ticket.Done, Priority: "P2"},
+		{Scope: both, OpenOnly: true}, {Scope: both, Order: store.InQueue}, {Scope: both, Order: store.InQueue, Assignee: "ada"},
+		{Customer: w.prefix + "customer1", Order: store.InQueue}, {Asset: w.prefix + "asset1", Order: store.InQueue}} {
+		want := m.list(func(t ticket.Ticket) bool { return selected(f, t) })
+		if f.Order == store.InQueue {
+			m.inQueue(want)
+		}
 		got, err := tx.Tickets(f)
-		w.want(fmt.Sprintf("tickets %+v", f), got, m.list(func(t ticket.Ticket) bool { return selected(f, t) }), err)
+		w.want(fmt.Sprintf("tickets %+v", f), got, want, err)
+		w.comparePages(tx, f, want)
+	}
+}
+
+// comparePages asks for a list two at a time.
+func (w *world) comparePages(tx store.Tx, f store.TicketFilter, want []ticket.Ticket) {
+	f.Limit = 2
+	for at := 0; at < len(want); at += 2 {
+		got, err := tx.Tickets(f)
+		w.want(fmt.Sprintf("page %+v", f), got, want[at:min(at+2, len(want))], err)
+		f.After = want[min(at+1, len(want)-1)].ID
 	}
 }

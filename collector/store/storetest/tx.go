@@ -203,6 +203,22 @@ func testCounters(t *testing.T, s store.Store) {
 	}
 }
 
+func testTallies(t *testing.T, s store.Store) {
+	for _, step := range []struct {
+		name      string
+		add, want int
+	}{{"a", 2, 2}, {"b", 1, 1}, {"a", -1, 1}, {"a", 0, 1}, {"a", -5, 0}, {"a", 3, 3}} {
+		update(t, s, func(tx store.Tx) error { return tx.AddTally(step.name, step.add) })
+		view(t, s, func(tx store.Tx) error {
+			n, err := tx.Tally(step.name)
+			if n != step.want {
+				t.Errorf("after %+d %s stands at %d, want %d", step.add, step.name, n, step.want)
+			}
+			return err
+		})
+	}
+}
+
 func testClosed(t *testing.T, s store.Store) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

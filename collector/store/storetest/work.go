@@ -206,10 +206,54 @@ func testQueue(t *testing.T, s store.Store) {
 	})
 }
 
+// declare puts in what commands declare: two kinds of the same ID, one that is replaced and one that is taken back.
+func declare(r fleet.Records) error {
+	put := func(kind fleet.DeclaredKind, id, by string) error {
+		d := fleet.Declared{Kind: kind, ID: id, By: by, At: day}
+		switch kind {
+		case fleet.DeclaredPerson:
+			d.Person = &fleet.Person{ID: id, Name: by}
+		case fleet.DeclaredDepartment:
+			d.Department = &fleet.Department{ID: id, Customer: true}
+		case fleet.DeclaredCustomer:
+			d.Customer = &fleet.Customer{ID: id, Contracts: []fleet.Contract{{ID: "k", From: "2026-01-01",
+				Overlays: []fleet.Overlay{{Name: "o", Hours: map[string]fleet.Spans{"sat": {"08:00-12:00"}}}}}},
+				Sites: []fleet.Site{{ID: "s", Assets: []fleet.Asset{{Name: "a", Versions: map[string]string{"os": "12"}}}}}}
+		}
+		return r.PutDeclared(d)
+	}
+	return errors.Join(put(fleet.DeclaredCustomer, "sas", "ada"), put(fleet.DeclaredDepartment, "sas", "ada"),
+		put(fleet.DeclaredPerson, "eve", "first"), put(fleet.DeclaredPerson, "ann", "ada"), put(fleet.DeclaredPerson, "eve", "second"),
+		put(fleet.DeclaredPerson, "gone", "ada"), r.DeleteDeclared(fleet.DeclaredPerson, "gone"),
+		r.DeleteDeclared(fleet.DeclaredPerson, "sas"), r.DeleteDeclared(fleet.DeclaredCustomer, "nobody"))
+}
+
+// declared holds what declare put in to what is there: each kind by ID, the last of each, nothing of another kind.
+func declared(t *testing.T, r fleet.Records) {
+	t.Helper()
+	var got []string
+	for _, kind := range fleet.DeclaredKinds() {
+		all, err := r.Declared(kind)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, d := range all {
+			got = append(got, fmt.Sprintf("%s %s by %s, %v", d.Kind, d.ID, d.By, d.At.Equal(day)))
+			if d.Kind == fleet.DeclaredCustomer && (d.Customer == nil || len(d.Customer.Contracts) != 1 ||
+				d.Customer.Contracts[0].Overlays[0].Hours["sat"][0] != "08:00-12:00" || d.Customer.Sites[0].Assets[0].Versions["os"] != "12") {
+				t.Errorf("customer %+v", d.Customer)
+			}
+		}
+	}
+	same(t, "declared", got, []string{"person ann by ada, true", "person eve by second, true", "department sas by ada, true",
+		"customer sas by ada, true"})
+}
+
 func testFleet(t *testing.T, s store.Store) {
 	ctx, k := context.Background(), store.Keeper(s)
 	web, agent := fleet.Asset{Name: "web1", Customer: "acme", Kind: fleet.Host, Users: 3}, fleet.Agent{ID: "a1", Serials: []string{"01"}, EnrolledAt: day}
-	token, operator := fleet.Token{ID: "k1", Digest: "d", ExpiresAt: day}, fleet.Operator{Name: "ada", Role: fleet.Admin}
+	token, operator := fleet.Token{ID: "k1", Digest: "d", ExpiresAt: day}, fleet.Operator{Name: "ada", Roles: []fleet.Role{fleet.Admin, fleet.GeneralManager},
+		Role: fleet.Admin, Scope: fleet.Scope{Department: "sas"}, Person: "ada"}
 	err := k.UpdateFleet(ctx, "enrol", func(r fleet.Records) error {
 		_, _, there, err := r.Authority()
 		if there {
@@ -217,7 +261,8 @@ func testFleet(t *testing.T, s store.Store) {
 		}
 		return errors.Join(err, r.PutAsset(web), r.PutAsset(fleet.Asset{Name: "gone"}), r.DeleteAsset("gone"), r.PutAgent(agent),
 			r.PutToken(token), r.PutToken(fleet.Token{ID: "gone"}), r.DeleteToken("gone"), r.PutOperator(operator),
-			r.PutOperator(fleet.Operator{Name: "gone"}), r.DeleteOperator("gone"), r.PutAuthority([]byte("cert"), []byte("key")))
+			r.PutOperator(fleet.Operator{Name: "gone"}), r.DeleteOperator("gone"), r.PutAuthority([]byte("cert"), []byte("key")),
+			declare(r))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -235,6 +280,7 @@ func testFleet(t *testing.T, s store.Store) {
 		agents, err7 := r.Agents()
 		tokens, err8 := r.Tokens()
 		operators, err9 := r.Operators()
+		declared(t, r)
 		same(t, "fleet", []any{asset, gotAgent, gotToken, gotOperator}, []any{web, agent, token, operator})
 		same(t, "fleet's lists", []any{assets, agents, tokens, operators},
 			[]any{[]fleet.Asset{web}, []fleet.Agent{agent}, []fleet.Token{token}, []fleet.Operator{operator}})

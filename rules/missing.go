@@ -17,6 +17,10 @@ const (
 // the rule's alerts, as all labels do.
 const MissingLabel = "watchbill_missing"
 
+// TypeLabel on a rule names the type of ticket that its alerts open, where the customer's policy has that type of incident:
+// what the type asks for then stands before the work on it. It is not called type, as labels of series are.
+const TypeLabel = "watchbill_type"
+
 // Valid tells whether m is a word of this package.
 func (m Missing) Valid() bool { return m == Freeze || m == Resolve }
 

@@ -59,7 +59,7 @@ func (e *Evaluator) dead(at time.Time) (dead map[string]rules.Active, changes []
 	for _, id := range slices.Sorted(maps.Keys(e.orphans)) { // the same ones are the same decision when they are committed again
 		s := e.orphans[id]
 		if e.book.byID[id] == nil && !timed[id] && s.free() {
-			dead[id] = s.active
+			dead[id], s.own = s.active, false
 			changes = append(changes, s.ended(at)...)
 		}
 	}

@@ -224,7 +224,7 @@ func (e *Evaluator) evaluate(ctx context.Context, g *group, at time.Time) error 
 		return errors.Join(append(errs, g.err)...)
 	}
 	for i, s := range g.states {
-		s.active = next[i]
+		s.active, s.own = next[i], false
 	}
 	e.resolve(changes)
 	return errors.Join(errs...)

@@ -109,7 +109,7 @@ func (e *Evaluator) adopt(r *rules.Rule, states map[string]*state, turn *sync.Mu
 	} else {
 		s = &state{}
 	}
-	s.rule, s.origin, s.turn = r, r.Origin, turn
+	s.rule, s.origin, s.turn, s.own = r, r.Origin, turn, false
 	return s
 }
 

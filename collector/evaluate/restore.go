@@ -25,7 +25,7 @@ func (s *state) take(o *state) {
 		next = rules.Active{}
 	}
 	maps.Copy(next, s.active)
-	s.active = next
+	s.active, s.own = next, false
 }
 
 // free tells whether no evaluation of the state's group is under way.
@@ -111,6 +111,9 @@ func (e *Evaluator) restore(alerts []Restored) (owed []*asset) {
 			s = e.orphan(id, x.Origin)
 		}
 		s.restore(id, x.Alert)
+	}
+	for _, s := range byRule {
+		s.own = false
 	}
 	return owed
 }

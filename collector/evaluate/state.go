@@ -23,6 +23,9 @@ type state struct {
 	turn   *sync.Mutex // that of its group; nil for one that never had one
 	origin rules.Origin
 	active rules.Active
+	// own is true while nobody else holds the map of active, so that it can be changed in place: thousands of alerts of one rule
+	// are restored at a start. It never is of a rule that is loaded, whose evaluation reads the map on its own.
+	own bool
 	// written is what the rule wrote into the window last.
 	written rules.Written
 	err     error
@@ -32,13 +35,15 @@ type state struct {
 	unknown map[string]string
 }
 
+// restore puts an alert back as it was committed; the caller holds mu.
 func (s *state) restore(ruleID string, a rules.Alert) {
-	next := maps.Clone(s.active)
-	if next == nil {
-		next = rules.Active{}
+	if !s.own {
+		s.active, s.own = maps.Clone(s.active), true
+		if s.active == nil {
+			s.active = rules.Active{}
+		}
 	}
-	next[rules.AlertID(ruleID, a.Labels)] = a
-	s.active = next
+	s.active[rules.AlertID(ruleID, a.Labels)] = a
 }
 
 // ended are the transitions that end all alerts of a rule that is gone.

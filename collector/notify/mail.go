@@ -175,7 +175,7 @@ func NewMail(name string, c MailConfig, o Options) (*Mail, error) {
 	return s, nil
 }
 
-// Send mails the notice to every recipient who does not have it yet. nil means that the server took all of them. When it
+// Send mails the notice to every recipient (its own where it names some) who does not have it yet. nil means that the server took all of them. When it
 // refuses some for good, the others get theirs, and the message is buried with the names of those who did not.
 func (s *Mail) Send(ctx context.Context, m outbox.Message) error {
 	n, err := decode(m)
@@ -184,15 +184,19 @@ func (s *Mail) Send(ctx context.Context, m outbox.Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.config.Timeout))
 	defer cancel()
+	all, err := s.recipients(n)
+	if err != nil {
+		return err
+	}
 	var pending []*mail.Address
-	for _, to := range s.to {
+	for _, to := range all {
 		if !s.has(m.ID, to.Address) {
 			pending = append(pending, to)
 		}
 	}
 	if len(pending) == 0 { // sent again by hand
 		s.forget(m.ID)
-		pending = s.to
+		pending = all
 	}
 	refused, later := s.deliver(ctx, m, n, pending)
 	switch {
@@ -201,10 +205,26 @@ func (s *Mail) Send(ctx context.Context, m outbox.Message) error {
 	case refused != nil:
 		s.forget(m.ID)
 		return fmt.Errorf("%w: %w; the other %d of %d recipients have it", outbox.ErrRefused, refused,
-			len(s.to)-refusals(refused), len(s.to))
+			len(all)-refusals(refused), len(all))
 	}
 	s.forget(m.ID)
 	return nil
+}
+
+// recipients are those that a notice names, or else the receiver's own. The error wraps outbox.ErrRefused.
+func (s *Mail) recipients(n Notice) ([]*mail.Address, error) {
+	if len(n.To) == 0 {
+		return s.to, nil
+	}
+	var out []*mail.Address
+	for _, to := range n.To {
+		a, err := mail.ParseAddress(to)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %q is no address to send mail to: %w", outbox.ErrRefused, to, err)
+		}
+		out = append(out, a)
+	}
+	return out, nil
 }
 
 // deliver makes one connection and sends to each in turn. refused joins the recipients that were refused for good; later

@@ -211,6 +211,22 @@ func TestMailGolden(t *testing.T) {
 	}
 }
 
+// TestMailToItsOwn: a notice that names recipients goes to them and not to the receiver's; a name that is no address is
+// refused for good.
+func TestMailToItsOwn(t *testing.T) {
+	p := newPost(t, NoTLS)
+	n := notice()
+	n.To = []string{"Pat <pat@client.example>"}
+	s := mailer(t, mailTo(p, NoTLS, "ops@acme.example"))
+	if err := s.Send(t.Context(), message(t, n)); err != nil || p.took() != "pat@client.example" {
+		t.Errorf("took %q, %v", p.took(), err)
+	}
+	n.To = []string{"Pat"}
+	if err := s.Send(t.Context(), message(t, n)); !errors.Is(err, outbox.ErrRefused) {
+		t.Errorf("to no address: %v", err)
+	}
+}
+
 // TestMailThread: mails about one ticket are one thread under one subject, and a repeat is known as one.
 func TestMailThread(t *testing.T) {
 	p := newPost(t, NoTLS)

@@ -22,6 +22,8 @@ const (
 	maxLine    = 300
 	maxChecks  = 12
 	maxListed  = 10
+	// maxLines bounds a letter: a digest names forty tickets.
+	maxLines = 60
 )
 
 // letter is the mail about a notice to one recipient.
@@ -92,6 +94,9 @@ func mailText(n Notice, now time.Time) string {
 			fmt.Fprintf(&b, "%-9s %s\n", name, value)
 		}
 	}
+	if n.Letter {
+		return letterText(n.Text)
+	}
 	fmt.Fprintf(&b, "%s\n\n", tame(n.Text, maxLine))
 	firing, ended := split(n.Alerts)
 	say("What", tame(t.Title, maxLine))
@@ -111,6 +116,20 @@ func mailText(n Notice, now time.Time) string {
 	fmt.Fprintf(&b, "\nwatchbill ticket show %s\nwatchbill ticket ack %s\n", number, number)
 	if t.URL != "" {
 		fmt.Fprintf(&b, "%s\n", oneLine(t.URL, maxLine)) // the collector's own, from its configuration
+	}
+	return b.String()
+}
+
+// letterText keeps the lines of a text, each tame.
+func letterText(text string) string {
+	var b strings.Builder
+	n := 0
+	for l := range strings.Lines(text) {
+		if n++; n > maxLines {
+			b.WriteString("…\n")
+			break
+		}
+		b.WriteString(tame(strings.TrimRight(l, "\r\n"), maxLine) + "\n")
 	}
 	return b.String()
 }

@@ -25,6 +25,10 @@ type Notice struct {
 	Ticket Ticket    `json:"ticket"`
 	// Alerts are those attached to the ticket, as they stood then.
 	Alerts []Alert `json:"alerts"`
+	// Letter: Text is all there is to say, in lines of its own: a message to a client, or one notice in place of many.
+	Letter bool `json:"letter,omitempty"`
+	// To are the addresses of whom it is for, in place of the recipients of a mail receiver; others do not look at it.
+	To []string `json:"to,omitempty"`
 }
 
 // Ticket is as much of a ticket as a notice tells. State, Severity and Kind are the words of the ticket and incident

@@ -240,7 +240,7 @@ func TestDamagedStoreIsRestored(t *testing.T) {
 	numbers := map[string]bool{s.only().Number: true}
 	before := s.only()
 	s.report("web2", 10*time.Second, 5) // comes after the backup
-	if _, err := s.pipeline.Act(t.Context(), before.ID, ticket.Action{Verb: ticket.Ack}, ticket.Actor{Kind: ticket.Person, Name: "ada"}); err != nil {
+	if _, err := s.pipeline.Act(t.Context(), before.ID, ticket.Action{Verb: ticket.Ack}, ticket.By{Actor: ticket.Actor{Kind: ticket.Person, Name: "ada"}}); err != nil {
 		t.Fatal(err)
 	}
 	used := map[string]bool{}
@@ -288,7 +288,7 @@ func TestDamagedStoreIsRestored(t *testing.T) {
 		t.Errorf("after the restore: %+v, incarnation %d", got, again.incarnation)
 	}
 	again.report("web2", time.Minute, 5)
-	if _, err := again.pipeline.Act(t.Context(), before.ID, ticket.Action{Verb: ticket.Ack}, ticket.Actor{Kind: ticket.Person, Name: "ada"}); err != nil {
+	if _, err := again.pipeline.Act(t.Context(), before.ID, ticket.Action{Verb: ticket.Ack}, ticket.By{Actor: ticket.Actor{Kind: ticket.Person, Name: "ada"}}); err != nil {
 		t.Fatal(err)
 	}
 	again.view(func(tx store.Tx) error {

@@ -111,7 +111,9 @@ func New(ctx context.Context, cfg Config, o Options) (*Collector, error) {
 		func() error { return c.openStore(ctx) },
 		func() error { return c.openFleet(ctx, r.directory) },
 		c.openHistory,
-		func() error { return c.wire(ctx, r.groups) },
+		func() error { return c.wire(ctx, r.groups, r.book) },
+		func() error { c.doubtMade(r.book); c.doubtTerms(cfg, r.book); return nil },
+		func() error { c.consents(ctx, r.book, fleet.Directory{}); return nil },
 	} {
 		if err := step(); err != nil {
 			c.Close()
@@ -127,9 +129,11 @@ type reading struct {
 	// doubts are what should be mended about the rules although they are taken.
 	doubts    []string
 	directory fleet.Directory
+	// book are the policy sets.
+	book *policy.Book
 }
 
-// read reads what the configuration names: rules and fleet. It names every fault at once and changes nothing.
+// read reads what the configuration names: rules, policies and fleet. It names every fault at once and changes nothing.
 func (c *Collector) read(cfg Config) (reading, error) {
 	cfg.Evaluation.Interval = c.cfg.Evaluation.Interval // another takes effect at the next start, for subqueries too
 	groups, found, rulesErr := LoadRules(cfg)
@@ -138,13 +142,26 @@ func (c *Collector) read(cfg Config) (reading, error) {
 	if cfg.Fleet.Directory != "" {
 		r.directory, fleetErr = fleet.LoadDirectory(cfg.Fleet.Directory)
 	}
-	return r, errors.Join(rulesErr, fleetErr)
+	var policyErr error
+	if r.book, policyErr = loadPolicies(cfg.Policies.Directory); policyErr == nil {
+		policyErr = errors.Join(checkContracts(r.book, running(r.directory, c.now()))...)
+	}
+	return r, errors.Join(rulesErr, fleetErr, policyErr)
 }
 
 // doubt logs what should be mended about rules that are in force, once for every load.
 func (c *Collector) doubt(doubts []string) {
 	for _, d := range doubts {
 		c.log.Warn("rules are in force that a check finds fault with or warns of", "found", d)
+	}
+}
+
+// doubtMade says at a start which contracts that commands declared cannot be put into force. It keeps nothing from starting:
+// only a collector that runs takes the command that mends it.
+func (c *Collector) doubtMade(book *policy.Book) {
+	for _, err := range checkMade(book, running(c.fleet.Directory(), c.now())) {
+		c.log.Error("a contract that a command declared cannot hold, and its customer's tickets open as without a contract: "+
+			"put the policies back that it goes by, or declare it anew", "err", err)
 	}
 }
 
@@ -170,12 +187,8 @@ func (c *Collector) listen(ctx context.Context) error {
 const fewAgents = 500
 
 // wire connects the rooms and restores the alerts that stood when the collector stopped.
-func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
+func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy.Book) error {
 	c.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	set, err := policy.Default()
-	if err != nil {
-		return err
-	}
 	c.window = window.New(window.Options{})
 	senders, err := notify.New(c.cfg.Receivers, notifyOptions(c.cfg))
 	if err != nil {
@@ -187,15 +200,18 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group) error {
 		return err
 	}
 	c.pipeline = &pipeline{
-		store: c.store, fleet: c.fleet, policy: set,
-		wake: c.outbox.Wake, metrics: newMetrics(c.reg), log: c.log, now: c.now,
+		store: c.store, fleet: c.fleet, wake: c.outbox.Wake, metrics: newMetrics(c.reg), log: c.log, now: c.now,
 	}
+	if err := c.pipeline.agree(ctx, book); err != nil {
+		return err
+	}
+	c.reg.MustRegister(&clockGauges{store: c.store, now: func() time.Time { return c.now() }}, &tallyGauges{c.store})
 	if c.restored {
 		c.pipeline.line = strconv.FormatInt(c.restore.At.Unix(), 36)
 	}
 	c.pipeline.tell(c.cfg)
 	c.pipeline.evidence = gatherer{
-		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store,
+		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store, zones: c.pipeline.zones,
 		failing: c.failing, standing: c.standing,
 	}
 	c.watchOver()
@@ -286,17 +302,6 @@ func (c *Collector) openIngest(ctx context.Context) error {
 	}
 	c.ingest = in
 	return in.Load(ctx)
-}
-
-func (c *Collector) openAPI() {
-	c.api = api.New(api.Options{
-		Store: c.store, Desk: c.pipeline, Fleet: c.fleet, Rules: c.evaluator, Window: c.window,
-		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake,
-		Backup: c.backups.Download,
-		Build:  api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
-		Loopback: isLoopback(c.web.Addr()), Logger: c.log.With("part", "api"),
-	})
-	c.reg.MustRegister(c.api.Collector())
 }
 
 // Run serves, evaluates, delivers and watches until ctx ends; it returns when all of that has stopped.

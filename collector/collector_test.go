@@ -265,7 +265,7 @@ func TestOneTicketThroughItsLife(t *testing.T) {
 		t.Errorf("%s, reopened %d times", got.State, got.Reopened)
 	}
 	s.report("web1", time.Minute, 50)
-	if _, err := s.pipeline.Act(context.Background(), "WB-1001", ticket.Action{Verb: ticket.Close}, ticket.Actor{Kind: ticket.Person, Name: "anna"}); err != nil {
+	if _, err := s.pipeline.Act(context.Background(), "WB-1001", ticket.Action{Verb: ticket.Close}, ticket.By{Actor: ticket.Actor{Kind: ticket.Person, Name: "anna"}}); err != nil {
 		t.Fatal(err)
 	}
 	s.report("web1", time.Minute, 5)

@@ -226,10 +226,15 @@ func (p *pipeline) writeAll(batch []*commit) {
 // write is one transaction. culprit is the index of the commit that made it fail, -1 when it did not fail or it was none's
 // fault.
 func (p *pipeline) write(batch []*commit) (culprit int, err error) {
+	n := 0
+	for _, c := range batch {
+		n += len(c.changes)
+	}
 	for {
 		var did outcome
 		err = p.store.Update(context.Background(), "", func(tx store.Tx) (err error) {
-			did = outcome{together: true} // the closure may run more than once
+			// The closure may run more than once. A change is large: of thousands the list does not grow by copying.
+			did = outcome{together: true, changes: make([]ticket.Change, 0, n)}
 			culprit, err = p.apply(tx, batch, &did)
 			return err
 		})

@@ -29,7 +29,7 @@ var noonOf = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 // newPipeline is a pipeline on a store, without anything around it.
 func newPipeline(t testing.TB, s store.Store, assets int) *pipeline {
 	t.Helper()
-	set, err := policy.Default()
+	book, err := policy.Shipped()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,11 +38,14 @@ func newPipeline(t testing.TB, s store.Store, assets int) *pipeline {
 		t.Fatal(err)
 	}
 	p := &pipeline{
-		store: s, fleet: registry, policy: set, wake: func() {}, metrics: newMetrics(prometheus.NewRegistry()),
+		store: s, fleet: registry, wake: func() {}, metrics: newMetrics(prometheus.NewRegistry()),
 		log: slog.New(slog.DiscardHandler), now: func() time.Time { return noonOf },
 	}
+	if err := p.agree(context.Background(), book); err != nil {
+		t.Fatal(err)
+	}
 	p.evidence = gatherer{
-		facts: newFacts(), fleet: registry, store: s, failing: func(string) []failing { return nil },
+		facts: newFacts(), fleet: registry, store: s, zones: p.zones, failing: func(string) []failing { return nil },
 		standing: func() []rules.Transition { return nil },
 	}
 	cfg := DefaultConfig()

@@ -56,6 +56,10 @@ type Config struct {
 		// Directory of YAML with customers, sites and assets.
 		Directory string `yaml:"directory"`
 	} `yaml:"fleet"`
+	Policies struct {
+		// Directory of policy sets, beside the shipped ones or in their place; the shipped ones alone when empty.
+		Directory string `yaml:"directory"`
+	} `yaml:"policies"`
 	Rules struct {
 		// Packs loads the shipped rules.
 		Packs bool     `yaml:"packs"`
@@ -149,7 +153,7 @@ func LoadConfig(file string) (Config, error) {
 // resolve makes relative paths relative to dir, those of receivers too. The Prometheus web configuration does so itself with
 // the paths that are in it.
 func (c *Config) resolve(dir string) {
-	paths := []*string{&c.Storage.Path, &c.Backup.Path, &c.Web.ConfigFile, &c.Fleet.Directory}
+	paths := []*string{&c.Storage.Path, &c.Backup.Path, &c.Web.ConfigFile, &c.Fleet.Directory, &c.Policies.Directory}
 	for i := range c.Rules.Files {
 		paths = append(paths, &c.Rules.Files[i])
 	}

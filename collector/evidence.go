@@ -34,6 +34,7 @@ type gatherer struct {
 	facts   *facts
 	fleet   *fleet.Registry
 	history *history.History
+	zones   *zones
 	store   store.Store
 	// failing are the samplers of an asset that cannot look, with their reasons.
 	failing func(asset string) []failing
@@ -92,12 +93,8 @@ func (g gatherer) when(a incident.Alert, now time.Time) ticket.Evidence {
 
 // clock says a time in UTC and in the customer's zone.
 func (g gatherer) clock(customer string) func(time.Time) string {
-	zone := time.UTC
-	if c, ok := g.fleet.Customer(customer); ok && c.Zone != "" {
-		if z, err := time.LoadLocation(c.Zone); err == nil {
-			zone = z
-		}
-	}
+	c, _ := g.fleet.Customer(customer)
+	zone := g.zones.of(c.Zone)
 	return func(t time.Time) string {
 		s := t.UTC().Format("2006-01-02 15:04:05 UTC")
 		if zone != time.UTC {

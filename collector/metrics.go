@@ -22,6 +22,10 @@ type metrics struct {
 	reloadGood       prometheus.Gauge
 	reloadGoodAt     prometheus.Gauge
 	pings            *prometheus.CounterVec
+	desk             *deskMetrics
+
+	// putOff is what was due and could not be done.
+	putOff *prometheus.CounterVec
 }
 
 // What a ping came to. One that was left out had no time left, for so many were asked.
@@ -70,9 +74,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		reloadGoodAt: prometheus.NewGauge(prometheus.GaugeOpts{Name: "watchbill_config_last_reload_success_timestamp_seconds",
 			Help: "When configuration, rules and fleet were last loaded with success."}),
 		pings: newPings(),
+		desk:  newDeskMetrics(reg),
 	}
 	reg.MustRegister(m.opened, m.resolved, m.acknowledge, m.resolve, m.sampleToCommit, m.commit, m.together, m.apart, m.storms,
 		m.reloadGood, m.reloadGoodAt, m.pings)
+	m.putOff = newPutOff(reg)
 	return m
 }
 
@@ -88,6 +94,7 @@ func (m *metrics) reloaded(err error, now time.Time) {
 
 // ticket counts one committed change.
 func (m *metrics) ticket(c ticket.Change) {
+	m.desk.count(c)
 	t := c.Ticket
 	for _, e := range c.Events {
 		switch e.Kind {

@@ -1,17 +1,17 @@
 package collector
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/incident"
-	"github.com/watchbill/watchbill/collector/policy"
+	"github.com/watchbill/watchbill/collector/route"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
 	"github.com/watchbill/watchbill/rules"
@@ -23,10 +23,22 @@ import (
 //
 // It saves before it sends, and whoever waits for it is told only after the commit.
 type pipeline struct {
-	store    store.Store
-	fleet    *fleet.Registry
-	policy   policy.Set
-	evidence gatherer
+	store store.Store
+	fleet *fleet.Registry
+	// agreements are the terms of tickets, directory and oncall who can be told.
+	agreements *agreements
+	directory  directory
+	oncall     *oncall
+	zones      *zones
+	evidence   gatherer
+	// pages are when people were told last.
+	paging sync.Mutex
+	pages  route.Pages
+	// planned is how far what comes again was planned; linedUp says that every open ticket has a place in the queue.
+	planned planning
+	linedUp bool
+	// behind is since when more deadlines are due than one look takes; zero when none are left over.
+	behind time.Time
 	// commits are those that wait to be written together; thin is the evidence that was left out while many came.
 	commits committer
 	thin    thin
@@ -62,6 +74,21 @@ type outcome struct {
 	changed map[string]bool
 	// begun are the IDs of those that began.
 	begun []string
+	// pages are when people were told last, with what this transaction tells; nil when it tells nobody.
+	pages route.Pages
+	// looking: it is time alone that brings what is told, and all of one look is told together at its end.
+	looking bool
+	// said are the notices it makes, by channel and outcome.
+	said map[[2]string]int
+	// unread are faults of held notices that were put off.
+	unread []error
+}
+
+func (d *outcome) says(channel, outcome string) {
+	if d.said == nil {
+		d.said = map[[2]string]int{}
+	}
+	d.said[[2]string{channel, outcome}]++
 }
 
 // newest is an incident's open ticket, or its last when none is open; ok is false when it never had one.
@@ -72,6 +99,9 @@ type newest struct {
 
 func (p *pipeline) done(did outcome) {
 	now := p.now()
+	p.agreements.committed(did.changes)
+	p.paged(did)
+	p.metrics.desk.said(did.said)
 	for _, c := range did.changes {
 		p.metrics.ticket(c)
 		for _, n := range c.Notices {
@@ -114,7 +144,7 @@ func (p *pipeline) transition(tx store.Tx, t change, now time.Time, did *outcome
 	return nil
 }
 
-// fire brings a firing alert to the ticket of its incident.
+// fire brings a firing alert to the ticket of its incident, or to the one that took that over.
 func (p *pipeline) fire(tx store.Tx, a incident.Alert, ev []ticket.Evidence, now time.Time, did *outcome) error {
 	if explained, err := p.explained(tx, a); explained || err != nil {
 		return err
@@ -124,10 +154,16 @@ func (p *pipeline) fire(tx store.Tx, a incident.Alert, ev []ticket.Evidence, now
 	if err != nil {
 		return err
 	}
+	into, merged, err := p.mergedInto(tx, last.Ticket)
+	if err != nil {
+		return err
+	}
+	if merged && into.State.Open() {
+		return p.attach(tx, into, a, ev, now, did)
+	}
 	switch incident.Judge(lastOf(last.Ticket, last.ok), now) {
 	case incident.Attach:
-		c, err := last.Fire(a, p.terms(), ev, now)
-		return p.append(tx, c, err, did)
+		return p.attach(tx, last.Ticket, a, ev, now, did)
 	case incident.Reopen:
 		first, err := did.rebind(last.Ticket, now)
 		if err != nil {
@@ -137,13 +173,41 @@ func (p *pipeline) fire(tx store.Tx, a incident.Alert, ev []ticket.Evidence, now
 		if !first.Empty() {
 			t = first.Ticket
 		}
-		c, err := t.Fire(a, p.terms(), ev, now)
+		ts, err := p.agreements.of(tx, t)
+		if err != nil {
+			return err
+		}
+		c, err := t.Fire(a, ts.Ticket, ev, now)
 		return p.append(tx, first.Then(c), err, did)
 	case incident.Recur:
 		return p.open(tx, a, ev, &last.Ticket, now, did)
 	default:
 		return p.open(tx, a, ev, nil, now, did)
 	}
+}
+
+func (p *pipeline) attach(tx store.Tx, t ticket.Ticket, a incident.Alert, ev []ticket.Evidence, now time.Time, did *outcome) error {
+	ts, err := p.agreements.of(tx, t)
+	if err != nil {
+		return err
+	}
+	c, err := t.Fire(a, ts.Ticket, ev, now)
+	return p.append(tx, c, err, did)
+}
+
+// maxMerged bounds how many tickets one was merged into, one after the other.
+const maxMerged = 32
+
+// mergedInto is the ticket that took another over, and the one that took that over, and so on; false when none did.
+func (p *pipeline) mergedInto(tx store.Tx, t ticket.Ticket) (into ticket.Ticket, merged bool, err error) {
+	into = t
+	for n := 0; into.Merged != nil && n < maxMerged; n++ {
+		if into, err = tx.Ticket(into.Merged.Ticket); err != nil {
+			return t, false, err
+		}
+		merged = true
+	}
+	return into, merged, nil
 }
 
 // newest is the open ticket of an incident, else its last one.
@@ -185,50 +249,20 @@ func lastOf(t ticket.Ticket, ok bool) *incident.Last {
 	}
 }
 
-func (p *pipeline) open(tx store.Tx, a incident.Alert, ev []ticket.Evidence, recurs *ticket.Ticket, now time.Time, did *outcome) error {
-	n, err := tx.NextNumber()
-	if err != nil {
-		return err
-	}
-	key := incident.KeyOf(a).String()
-	var past []ticket.Ticket
-	if last, err := did.newest(tx, key); err != nil {
-		return err
-	} else if last.ok {
-		if past, err = tx.TicketsByKey(key, maxPast); err != nil {
-			return err
-		}
-	}
-	c, err := ticket.Open(ticket.Birth{
-		ID: ticketID(key, n), Number: fmt.Sprintf("WB-%d", n), Title: a.Title(), Alert: a,
-		Terms: p.terms(), Evidence: withHistory(ev, past), Recurs: recurs, Quiet: incident.Quiet(a), Storm: did.into[key],
-	}, now)
-	if err != nil {
-		return err
-	}
-	if err := tx.CreateTicket(c.Ticket, c.Events); err != nil {
-		return err
-	}
-	if err := p.follow(tx, c, did); err != nil {
-		return err
-	}
-	if recurs == nil {
-		return nil
-	}
-	old, err := recurs.Recurred(c.Ticket, now)
-	return p.append(tx, old, err, did)
-}
-
 // end tells the ticket that holds an alert that it ended.
 func (p *pipeline) end(tx store.Tx, a incident.Alert, now time.Time, did *outcome) error {
 	t, err := did.newest(tx, incident.KeyOf(a).String())
 	if err != nil || !t.ok {
 		return err
 	}
-	if a.End == incident.Superseded {
-		return p.supersede(tx, t.Ticket, a, now, did)
+	into, _, err := p.mergedInto(tx, t.Ticket)
+	if err != nil {
+		return err
 	}
-	c, err := t.End(a, now)
+	if a.End == incident.Superseded {
+		return p.supersede(tx, into, a, now, did)
+	}
+	c, err := into.End(a, now)
 	return p.append(tx, c, err, did)
 }
 
@@ -237,20 +271,31 @@ func (p *pipeline) append(tx store.Tx, c ticket.Change, err error, did *outcome)
 	if err != nil || c.Empty() {
 		return err
 	}
+	if err := tallyChange(tx, c); err != nil {
+		return err
+	}
 	if err := tx.AppendTicket(c.Before, c.Ticket, c.Events); err != nil {
 		return err
 	}
 	return p.follow(tx, c, did)
 }
 
-// follow writes what a change brings with it: evidence bodies, the next deadline, its part in a storm, messages.
+// follow writes what a change brings with it: its terms, evidence bodies, the next deadline, its place in the queue, its
+// part in a storm, messages, and the tickets that change or open because of it.
 func (p *pipeline) follow(tx store.Tx, c ticket.Change, did *outcome) error {
+	ts, err := p.agreements.of(tx, c.Ticket)
+	if err != nil {
+		return err
+	}
+	if err := p.agreements.keep(tx, c.Ticket, ts); err != nil {
+		return err
+	}
 	for seq, body := range c.Bodies {
 		if err := tx.PutEvidence(c.Ticket.ID, seq, body); err != nil {
 			return err
 		}
 	}
-	if err := tx.PutDeadline(c.Ticket.ID, c.Ticket.Deadline()); err != nil {
+	if err := p.schedule(tx, c.Ticket, ts); err != nil {
 		return err
 	}
 	did.changes = append(did.changes, c)
@@ -258,57 +303,38 @@ func (p *pipeline) follow(tx store.Tx, c ticket.Change, did *outcome) error {
 		did.last[c.Ticket.Key] = newest{c.Ticket, true}
 	}
 	folded, err := p.inStorm(tx, c, did)
-	if err != nil || folded {
-		return err
-	}
-	msgs, err := p.messages(c)
 	if err != nil {
 		return err
 	}
-	for _, m := range msgs {
-		if err := tx.PutMessage(m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *pipeline) terms() ticket.Terms {
-	return ticket.Terms{
-		Policy: p.policy.Name, Version: p.policy.Version, Owner: p.policy.Owner,
-		Priority:   func(s incident.Severity) string { return p.policy.Priority(string(s)) },
-		ReopenFor:  time.Duration(p.policy.ReopenWindow),
-		CloseAfter: time.Duration(p.policy.CloseAfter),
-		Flapping:   p.audience.Load().flapping,
-	}
-}
-
-// Act does what a person asks of a ticket; ref is its ID or number.
-func (p *pipeline) Act(ctx context.Context, ref string, a ticket.Action, by ticket.Actor) (ticket.Ticket, error) {
-	now := p.now()
-	var did outcome
-	var after ticket.Ticket
-	err := p.store.Update(ctx, "", func(tx store.Tx) error {
-		did = outcome{}
-		t, err := FindTicket(tx, ref)
+	if !folded {
+		drafts, err := p.notices(tx, c, ts, c.Ticket.UpdatedAt, did)
 		if err != nil {
 			return err
 		}
-		c, err := t.Act(a, by, now)
-		if err != nil {
+		if err := p.drafted(tx, c.Ticket, drafts, did); err != nil {
 			return err
 		}
-		after = c.Ticket
-		return p.append(tx, c, nil, &did)
-	})
-	if errors.Is(err, store.ErrOpenTwice) {
-		return ticket.Ticket{}, fmt.Errorf("%w: another ticket is open for the same incident; work on that one", ticket.ErrRefused)
 	}
-	if err != nil {
-		return ticket.Ticket{}, err
+	return p.pursue(tx, c, did)
+}
+
+// schedule notes when the ticket next wants looking at, and where it stands in the queue.
+func (p *pipeline) schedule(tx store.Tx, t ticket.Ticket, ts *terms) error {
+	at := t.Deadline()
+	due, next, err := route.Due(t, ts.Route, ts.Ticket.Hours(), t.UpdatedAt)
+	if err != nil { // the rungs that can be placed are told all the same
+		p.log.Error("a ladder has rungs that never come", "number", t.Number, "policy", ts.Ticket.Policy, "err", err)
 	}
-	p.done(did)
-	return after, nil
+	if len(due) > 0 {
+		next = t.UpdatedAt
+	}
+	if !next.IsZero() && (at.IsZero() || next.Before(at)) {
+		at = next
+	}
+	if err := tx.PutDeadline(t.ID, at); err != nil || !t.State.Open() {
+		return err
+	}
+	return tx.PutPlace(t.ID, route.QueueKey(t, ts.Ticket))
 }
 
 // FindTicket finds a ticket by ID or number (WB-1042). store.ErrNotFound when there is none.

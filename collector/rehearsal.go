@@ -37,9 +37,13 @@ func rehearse(ctx context.Context, cfg Config, d fleet.Directory, groups []rules
 	if c.store, err = store.New(store.NewMemory(), store.Options{Now: now}); err != nil {
 		return nil, err
 	}
+	book, err := loadPolicies(cfg.Policies.Directory)
+	if err != nil {
+		return nil, err
+	}
 	for _, step := range []func() error{
 		func() error { return c.openFleet(ctx, d) },
-		func() error { return c.wire(ctx, groups) },
+		func() error { return c.wire(ctx, groups, book) },
 	} {
 		if err := step(); err != nil {
 			c.Close()
@@ -98,7 +102,7 @@ const (
 	lives = iota
 	reports
 	evaluations
-	people
+	deeds
 	looks
 )
 
@@ -155,7 +159,7 @@ func (p *play) moments() []moment {
 	}
 	for i, a := range t.People {
 		out = append(out, moment{
-			at: time.Duration(a.At), rank: people, what: fmt.Sprintf("people[%d]", i), line: t.line("people", i),
+			at: time.Duration(a.At), rank: deeds, what: fmt.Sprintf("people[%d]", i), line: t.line("people", i),
 			do: func(ctx context.Context) error { return p.act(ctx, a) },
 		})
 	}
@@ -294,7 +298,7 @@ func (p *play) act(ctx context.Context, a personAct) error {
 	if i < 0 {
 		return fmt.Errorf("there is no ticket of asset %q and service %q yet: want one to %s", a.Asset, a.Service, a.Verb)
 	}
-	by := ticket.Actor{Kind: ticket.Person, Name: "somebody"}
+	by := ticket.By{Actor: ticket.Actor{Kind: ticket.Person, Name: "somebody"}}
 	_, err = p.c.pipeline.Act(ctx, all[i].ID, ticket.Action{Verb: a.Verb, Text: a.Text}, by)
 	return err
 }

@@ -7,9 +7,11 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"syscall"
 
 	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
 )
@@ -31,10 +33,11 @@ func (c *Collector) reloadOnHangup(ctx context.Context) error {
 	}
 }
 
-// Reload reads the configuration again, with the rules, the fleet and the receivers it names: all of it is right and takes
+// Reload reads the configuration again, with the rules, the policies, the fleet and the receivers it names: all of it is right and takes
 // effect, or nothing changes and the error names every fault. The answer names the keys that differ from what this collector
-// was started with and take effect at its next start, and what should be mended about the rules; both are logged, too.
-func (c *Collector) Reload(context.Context) (out api.Reloaded, err error) {
+// was started with and take effect at its next start, and what should be mended about rules, policies and contracts; both are
+// logged, too. Where files change a contract's operating model or owners a ticket asks the client owner to approve it.
+func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	c.reloading.Lock()
 	defer c.reloading.Unlock()
 	defer func() { c.pipeline.metrics.reloaded(err, c.now()) }()
@@ -49,13 +52,19 @@ func (c *Collector) Reload(context.Context) (out api.Reloaded, err error) {
 	if err := errors.Join(cfg.Validate(), err, r.directory.Validate(), sendersErr); err != nil {
 		return out, err
 	}
-	// All of it is right: nothing that follows can fail for what is in it.
+	// What commands declared has to go with it, too. Fleet and policies take effect together, first: nothing else can fail,
+	// for it was found right.
+	policies, before := c.pipeline.Policies(), c.fleet.Directory()
+	err = c.fleet.SetDirectoryWith(r.directory, func(whole fleet.Directory) error {
+		return errors.Join(checkMade(r.book, running(whole, c.now()))...)
+	}, func(show func()) { c.pipeline.agreements.swap(r.book, show) })
+	if err != nil {
+		return out, err
+	}
 	if err := c.ingest.Configure(boundsOf(cfg)); err != nil {
 		return out, err
 	}
-	if err := c.fleet.SetDirectory(r.directory); err != nil {
-		return out, err
-	}
+	c.pipeline.oncall.stale()
 	c.outbox.Configure(senders)
 	c.pipeline.tell(cfg)
 	c.setPatience(cfg)
@@ -66,7 +75,7 @@ func (c *Collector) Reload(context.Context) (out api.Reloaded, err error) {
 	}
 	c.doubt(r.doubts)
 	c.log.Info("reloaded", "groups", len(r.groups))
-	out.Reloaded, out.Warnings = true, r.doubts
+	out.Reloaded, out.Warnings = true, slices.Concat(r.doubts, c.doubtTerms(cfg, r.book), c.consents(ctx, policies, before))
 	return out, nil
 }
 

@@ -3,9 +3,11 @@ package collector
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -123,7 +125,7 @@ func TestAReloadSaysWhatWaitsForTheNextStart(t *testing.T) {
 // Every key either takes effect with a reload or is said to wait: a new one needs somebody to decide.
 func TestEveryKeyIsReloadedOrSaidToWait(t *testing.T) {
 	live := []string{
-		"web.external_url", "agents.door", "fleet.directory", "rules.packs", "rules.files", "silence.intervals", "silence.least",
+		"web.external_url", "agents.door", "fleet.directory", "policies.directory", "rules.packs", "rules.files", "silence.intervals", "silence.least",
 		"silence.after_goodbye", "silence.after_enrolment", "silence.together", "silence.ping", "flapping.changes",
 		"flapping.window", "flapping.stable", "rules.missing", "quotas", "backlog", "receivers",
 	}
@@ -232,5 +234,53 @@ watchbill_config_last_reload_successful %d
 		} else {
 			tells(0, last)
 		}
+	}
+}
+
+// TestPoliciesAreReloadedWhole: sets, contracts and fleet come into force together; a fault in one of them changes nothing
+// and is told with its place.
+func TestPoliciesAreReloadedWhole(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shipped, err := os.ReadFile("../rules/policies/default/policy.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := strings.Replace(string(shipped), "version: 1", "version: 7", 1)
+	const customers = "customers:\n- {id: acme, sites: [{id: hq, assets: [{name: web1}]}]%s}\n"
+	write("sets/default.yml", set)
+	write("fleet/fleet.yml", fmt.Sprintf(customers, ""))
+	s, _ := reloaded(t, func(c *Config) {
+		c.Policies.Directory, c.Fleet.Directory = filepath.Join(dir, "sets"), filepath.Join(dir, "fleet")
+	})
+	version := func() string {
+		res, err := s.pipeline.Terms("acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.Ticket.Policy + " " + res.Ticket.Version
+	}
+	if _, err := s.Reload(t.Context()); err != nil || version() != "default 7" {
+		t.Fatalf("%v, %s", err, version())
+	}
+	write("sets/default.yml", strings.Replace(set, "reopen_window: 24h", "reopen_windows: 24h", 1))
+	write("fleet/fleet.yml", fmt.Sprintf(customers, ", contracts: [{id: k, sets: [erp-partner]}]"))
+	if _, err := s.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "default.yml:") || version() != "default 7" {
+		t.Errorf("a set with a fault: %v, %s in force", err, version())
+	}
+	write("sets/default.yml", set)
+	write("fleet/fleet.yml", fmt.Sprintf(customers, ",\n   contracts: [{id: k, sets: [erp-partners]}]"))
+	if _, err := s.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "erp-partners") || !strings.Contains(err.Error(), "fleet.yml:") || version() != "default 7" {
+		t.Errorf("a contract of no set: %v, %s in force", err, version())
+	}
+	write("fleet/fleet.yml", fmt.Sprintf(customers, ", contracts: [{id: k, sets: [erp-partner]}]"))
+	if _, err := s.Reload(t.Context()); err != nil || version() != "erp-partner 1" {
+		t.Errorf("%v, %s in force", err, version())
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,25 +81,8 @@ const mostTold = 100
 
 // doubts is what a load of rules tells: faults first, the words they want once, and how many more there are.
 func doubts(found []rules.Finding) []string {
-	found = slices.Clone(found)
-	slices.SortStableFunc(found, func(a, b rules.Finding) int {
-		switch {
-		case a.Fault == b.Fault:
-			return 0
-		case a.Fault:
-			return -1
-		}
-		return 1
-	})
-	told := found[:min(mostTold, len(found))]
-	var out []string
-	for _, f := range told {
-		out = append(out, f.String())
-	}
-	if more := len(found) - len(told); more > 0 {
-		out = append(out, fmt.Sprintf("and %d more: `watchbill check config FILE` names them all", more))
-	}
-	return append(out, rules.Words(told)...)
+	told, words := mostOf(found, func(f rules.Finding) bool { return f.Fault }, rules.Finding.String)
+	return append(words, rules.Words(told)...)
 }
 
 // assetOf finds an instance in the fleet.

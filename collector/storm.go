@@ -195,7 +195,11 @@ func (p *pipeline) step(tx store.Tx, id string, now time.Time, did *outcome) err
 		if err != nil {
 			return err
 		}
-		c, err := head.Spread(s.Text(), s.Severity, p.terms(), p.stormEvidence(*s, now), now)
+		ts, err := p.agreements.of(tx, head)
+		if err != nil {
+			return err
+		}
+		c, err := head.Spread(s.Text(), s.Severity, ts.Ticket, p.stormEvidence(*s, now), now)
 		s.Tell(now)
 		return p.append(tx, c, err, did)
 	case incident.Release:

@@ -144,24 +144,17 @@ func (p *pipeline) begin(tx store.Tx, b incident.Begun, now time.Time, did *outc
 func (p *pipeline) openHead(tx store.Tx, s incident.Storm, last newest, again bool, now time.Time, did *outcome) error {
 	a := s.Alert()
 	if again {
-		c, err := last.Fire(a, p.terms(), p.stormEvidence(s, now), now)
-		return p.append(tx, c, err, did)
+		return p.attach(tx, last.Ticket, a, p.stormEvidence(s, now), now, did)
 	}
 	birth := ticket.Birth{
-		ID: s.ID, Number: s.Number, Kind: ticket.KindStorm, Title: s.Title(), Text: s.Text(), Alert: a, Terms: p.terms(),
+		ID: s.ID, Number: s.Number, Kind: ticket.KindStorm, Title: s.Title(), Text: s.Text(), Alert: a,
 		Evidence: p.stormEvidence(s, now),
 	}
 	if last.ok {
 		birth.Recurs = &last.Ticket
 	}
-	c, err := ticket.Open(birth, now)
-	if err != nil {
-		return err
-	}
-	if err := tx.CreateTicket(c.Ticket, c.Events); err != nil {
-		return err
-	}
-	if err := p.follow(tx, c, did); err != nil || !last.ok {
+	c, err := p.bring(tx, birth, "", now, did)
+	if err != nil || !last.ok {
 		return err
 	}
 	old, err := last.Recurred(c.Ticket, now)

@@ -429,7 +429,7 @@ func TestPeopleWorkOnTicketsOfAStorm(t *testing.T) {
 	w.strike(0, 20)
 	w.sent()
 	one := w.members()[0]
-	by := ticket.Actor{Kind: ticket.Person, Name: "ada"}
+	by := ticket.By{Actor: ticket.Actor{Kind: ticket.Person, Name: "ada"}}
 	for _, a := range []ticket.Action{{Verb: ticket.Ack}, {Verb: ticket.Resolve, Text: "disk grown"}} {
 		if _, err := w.pipeline.Act(context.Background(), one.ID, a, by); err != nil {
 			t.Fatal(err)

@@ -223,7 +223,7 @@ func TestTicketTestsThatCannotRun(t *testing.T) {
 		{"two jobs of a source", assets + "  input_series: [{series: 'a{instance=\"web1\"}', values: '1', source: s}, {series: 'b{instance=\"web1\", job=\"snmp\"}', values: '1', source: s}]", `source "s" is of job "node" already`},
 		{"no such event", assets + "  life:\n  - {at: 1m, asset: web1, event: sleeps}", `x_ticket_test.yml:4: tests[0].life[0].event: "sleeps" is nothing that happens: want one of goodbye, silent, back, failed, mended`},
 		{"no such sampler", assets + "  life: [{asset: web1, event: failed, source: cpu}]", `tests[0].life[0].source: "cpu" is no sampler of web1`},
-		{"no such verb", assets + "  people: [{asset: web1, service: s, verb: sigh}]", `tests[0].people[0].verb: "sigh" is nothing a person can do: want one of [ack start`},
+		{"no such verb", assets + "  people: [{asset: web1, service: s, verb: sigh}]", `tests[0].people[0].verb: "sigh" is nothing a person can do: want one of [accept ack`},
 		{"no service to act on", assets + "  people: [{asset: web1, verb: ack}]", `tests[0].people[0].service: is missing`},
 		{"no such state", assets + "  ticket_test:\n  - exp_tickets:\n    - {asset: web1, service: s, state: open}", `x_ticket_test.yml:5: tests[0].ticket_test[0].exp_tickets[0].state: "open" is no state of a ticket: want one of new, acknowledged`},
 		{"no service", assets + "  ticket_test: [{exp_tickets: [{asset: web1, state: new}]}]", `exp_tickets[0].service: is missing`},

@@ -51,15 +51,23 @@ func every(ctx context.Context, d time.Duration, do func()) error {
 	}
 }
 
-// elapse keeps the deadlines that are due.
+// maxLooks bounds how often one tick looks at what is due, some of it at a time: a quarter of a million deadlines. What is
+// left is looked at with the next tick, and whatever else a tick does has its turn.
+const maxLooks = 1024
+
+// elapse keeps the deadlines that are due. What fails is tried again at the next tick and keeps nothing else from being
+// done: whatever else is due goes on now, and what failed is said once.
 func (c *Collector) elapse(ctx context.Context) {
-	for {
+	said := ""
+	for range maxLooks {
 		next, err := c.pipeline.elapse(ctx)
-		if err != nil && ctx.Err() == nil {
-			c.log.Error("deadlines could not be kept; trying again", "err", err)
+		if err != nil && ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			c.log.Error("not all that is due could be done; trying again", "err", err)
 		}
-		if err != nil || next.IsZero() || next.After(c.now()) {
+		if ctx.Err() != nil || next.IsZero() || next.After(c.now()) {
 			return
 		}
 	}
+	c.log.Warn("more is due than one look takes; it goes on with the next", "looks", maxLooks)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,10 +75,17 @@ type TokenRequest struct {
 
 // Operator is a person, or a scraper, without their token.
 type Operator struct {
-	Name      string     `json:"name"`
-	Role      fleet.Role `json:"role"`
-	CreatedAt time.Time  `json:"created_at"`
-	CreatedBy string     `json:"created_by"`
+	Name string `json:"name"`
+	// Role is the mightiest desk role among Roles, empty when there is none.
+	Role string `json:"role"`
+	// Roles are all that the token carries. Department or Customer bound what it shows, empty for everything; Person is the
+	// ID of the declared person that it is of.
+	Roles      []fleet.Role `json:"roles"`
+	Department string       `json:"department"`
+	Customer   string       `json:"customer"`
+	Person     string       `json:"person"`
+	CreatedAt  time.Time    `json:"created_at"`
+	CreatedBy  string       `json:"created_by"`
 }
 
 // OperatorList is everybody who may look.
@@ -88,8 +96,27 @@ type OperatorList struct {
 // OperatorRequest asks for an operator.
 type OperatorRequest struct {
 	Name string `json:"name"`
-	// Role is fleet.Responder ("operator") when empty.
-	Role fleet.Role `json:"role,omitempty"`
+	// Role is one role, Roles are several; fleet.Responder ("operator") when both are left out.
+	Role  fleet.Role   `json:"role,omitempty"`
+	Roles []fleet.Role `json:"roles,omitempty"`
+	// Department or Customer bound what the operator sees; Person is the ID of the declared person that they are.
+	Department string `json:"department,omitempty"`
+	Customer   string `json:"customer,omitempty"`
+	Person     string `json:"person,omitempty"`
+}
+
+// All are the roles that are asked for, none twice; fleet.Responder when none is.
+func (q OperatorRequest) All() []fleet.Role {
+	var out []fleet.Role
+	for _, r := range append([]fleet.Role{q.Role}, q.Roles...) {
+		if r != "" && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	if len(out) == 0 {
+		return []fleet.Role{fleet.Responder}
+	}
+	return out
 }
 
 // NewOperator is an operator just made: the only time their token is seen.
@@ -118,7 +145,7 @@ func CheckAgentAddress(address string) error {
 // CheckRole refuses a role that is none, naming those there are.
 func CheckRole(role fleet.Role) error {
 	var names []string
-	for _, r := range fleet.Roles() {
+	for _, r := range fleet.AllRoles() {
 		if r == role {
 			return nil
 		}
@@ -140,18 +167,23 @@ func tokenRow(t fleet.Token) Token {
 }
 
 func operatorRow(o fleet.Operator) Operator {
-	return Operator{Name: o.Name, Role: o.Role, CreatedAt: o.CreatedAt, CreatedBy: o.CreatedBy}
+	return Operator{Name: o.Name, Role: string(o.Role), Roles: orEmpty(o.Held()), Department: o.Scope.Department, Customer: o.Scope.Customer,
+		Person: o.Person, CreatedAt: o.CreatedAt, CreatedBy: o.CreatedBy}
 }
 
-func (a *API) listAgents(r *http.Request, _ fleet.Operator) (any, error) {
+func (a *API) listAgents(r *http.Request, who fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
-	list := AgentList{Agents: []Agent{}}
+	s := a.sight(who)
+	var list AgentList
 	err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
+		list = AgentList{Agents: []Agent{}}
 		agents, err := tx.Agents()
 		for _, g := range agents {
-			list.Agents = append(list.Agents, agentRow(g))
+			if s.customer(g.Customer) {
+				list.Agents = append(list.Agents, agentRow(g))
+			}
 		}
 		return err
 	})
@@ -226,13 +258,13 @@ func (a *API) addOperator(r *http.Request, who fleet.Operator) (any, error) {
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
-	if in.Role == "" {
-		in.Role = fleet.Responder
+	for _, role := range in.All() {
+		if err := CheckRole(role); err != nil {
+			return nil, badRequest("", "role: %v", err)
+		}
 	}
-	if err := CheckRole(in.Role); err != nil {
-		return nil, badRequest("", "role: %v", err)
-	}
-	token, err := a.o.Fleet.AddOperator(r.Context(), in.Name, in.Role, who.Name)
+	token, err := a.o.Fleet.AddOperatorWith(r.Context(), fleet.NewOperator{Name: in.Name, Roles: in.All(),
+		Scope: fleet.Scope{Department: in.Department, Customer: in.Customer}, Person: in.Person, By: who.Name})
 	if err != nil {
 		return nil, fmt.Errorf("add operator: %w", err)
 	}

@@ -122,11 +122,14 @@ func alertRow(s evaluate.Standing) Alert {
 	}
 }
 
-func (a *API) listRules(r *http.Request, _ fleet.Operator) (any, error) {
+func (a *API) listRules(r *http.Request, who fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
 	out := RuleGroups{Groups: []RuleGroup{}}
+	if s := a.sight(who); !s.all() || !s.inside() {
+		return out, nil // how things are found is the house's
+	}
 	for _, g := range a.o.Rules.Groups() {
 		out.Groups = append(out.Groups, ruleGroup(g))
 	}
@@ -162,7 +165,7 @@ func ruleGroup(g evaluate.GroupStatus) RuleGroup {
 	return row
 }
 
-func (a *API) listAlerts(r *http.Request, _ fleet.Operator) (any, error) {
+func (a *API) listAlerts(r *http.Request, who fleet.Operator) (any, error) {
 	q, err := query(r, "resolved")
 	if err != nil {
 		return nil, err
@@ -173,21 +176,23 @@ func (a *API) listAlerts(r *http.Request, _ fleet.Operator) (any, error) {
 			return nil, badRequest("true adds alerts that ended within the last 15 minutes", "resolved %q: want true or false", s)
 		}
 	}
-	list := AlertList{Alerts: []Alert{}}
+	s := a.sight(who)
+	var list AlertList
 	err = a.o.Store.View(r.Context(), func(tx store.Tx) error {
-		tickets, err := ticketsOfAlerts(tx)
+		list = AlertList{Alerts: []Alert{}}
+		tickets, err := ticketsOfAlerts(tx, s)
 		if err != nil {
 			return err
 		}
 		standing, err := a.standing(tx)
-		for _, s := range standing {
-			row := alertRow(s)
+		for _, al := range standing {
+			row := alertRow(al)
 			row.Ticket = tickets[row.ID]
-			list.Alerts = append(list.Alerts, row)
+			list.add(s, row)
 		}
 		if resolved {
-			for _, s := range a.o.Rules.Resolved() {
-				list.Alerts = append(list.Alerts, alertRow(s))
+			for _, al := range a.o.Rules.Resolved() {
+				list.add(s, alertRow(al))
 			}
 		}
 		return err
@@ -202,6 +207,18 @@ func (a *API) listAlerts(r *http.Request, _ fleet.Operator) (any, error) {
 	return list, nil
 }
 
+// add adds an alert that exists for the operator, without the rule's words for who is not of the house.
+func (l *AlertList) add(s sight, row Alert) {
+	if !s.customer(row.Customer) {
+		return
+	}
+	if !s.inside() {
+		row.ID, row.Name, row.Group, row.Expr, row.Unknown = "", "", "", "", ""
+		row.Labels, row.Annotations = map[string]string{}, map[string]string{}
+	}
+	l.Alerts = append(l.Alerts, row)
+}
+
 // rank is the order of states in lists: what fires first, what is over last.
 func rank(s rules.State) int {
 	return slices.Index([]rules.State{rules.Firing, rules.Pending, rules.Inactive}, s)
@@ -209,9 +226,10 @@ func rank(s rules.State) int {
 
 // ticketsOfAlerts is the ticket of every alert that has one, by alert ID: the open one, otherwise the newest that was
 // resolved while the alert fired on.
-func ticketsOfAlerts(tx store.Tx) (map[string]*TicketRef, error) {
+func ticketsOfAlerts(tx store.Tx, s sight) (map[string]*TicketRef, error) {
 	out := map[string]*TicketRef{}
-	for _, f := range []store.TicketFilter{{OpenOnly: true, Limit: countLimit}, {State: ticket.Done, Limit: countLimit}} {
+	for _, f := range []store.TicketFilter{
+		{OpenOnly: true, Scope: s.scope(), Limit: countLimit}, {State: ticket.Done, Scope: s.scope(), Limit: countLimit}} {
 		found, err := tx.Tickets(f)
 		if err != nil {
 			return nil, err

@@ -31,8 +31,13 @@ type Error struct {
 	// Message says what happened, Hint what to do about it.
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
-	// Details lists every single fault where there can be several.
+	// Details lists every single fault where there can be several; where a field is wrong it begins with its name and a colon.
 	Details []string `json:"details,omitempty"`
+	// Gate and Missing are there when a gate refused: which one, and everything that it misses. Further gates that refused
+	// the same attempt are in Also.
+	Gate    string             `json:"gate,omitempty"`
+	Missing []string           `json:"missing,omitempty"`
+	Also    []ticket.GateError `json:"also,omitempty"`
 }
 
 // Error is the message and the hint in one line.
@@ -69,7 +74,7 @@ func (a *API) endpoint(e endpoint) http.Handler {
 		// Not every ResponseWriter has deadlines (tests' recorders do not); the server's own still hold.
 		_ = rc.SetReadDeadline(time.Now().Add(readTimeout))
 		_ = rc.SetWriteDeadline(time.Now().Add(timeout + readTimeout))
-		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
+		r.Body = http.MaxBytesReader(w, r.Body, e.limit())
 		out, err := e.serve(a, r.WithContext(ctx), who)
 		if err != nil {
 			a.fail(w, r, err)
@@ -85,6 +90,14 @@ func (a *API) endpoint(e endpoint) http.Handler {
 		}
 		a.write(w, status, out)
 	})
+}
+
+// limit bounds what is read of a request, in bytes.
+func (e endpoint) limit() int64 {
+	if strings.HasPrefix(e.pattern, http.MethodPut) {
+		return directoryLimit
+	}
+	return bodyLimit
 }
 
 // write answers with v as JSON. Encoding goes to memory first, so that half an answer never travels as a whole one.
@@ -111,7 +124,18 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="watchbill"`)
 	}
+	if e.Gate != "" {
+		a.write(w, e.Status, Refused{Error: *e, Gate: e.Gate, Missing: e.Missing})
+		return
+	}
 	a.write(w, e.Status, map[string]*Error{"error": e})
+}
+
+// Refused is the answer of a gate: what is missing stands beside the error too.
+type Refused struct {
+	Error   Error    `json:"error"`
+	Gate    string   `json:"gate"`
+	Missing []string `json:"missing"`
 }
 
 // explain turns the errors of other rooms into answers.
@@ -119,6 +143,8 @@ func explain(err error) *Error {
 	var e *Error
 	var big *http.MaxBytesError
 	var no *fleet.Refusal
+	var gate *ticket.GateError
+	var birth *ticket.BirthError
 	switch {
 	case errors.As(err, &e):
 		return e
@@ -127,6 +153,10 @@ func explain(err error) *Error {
 	case errors.As(err, &big):
 		return refusal(http.StatusRequestEntityTooLarge, "too_large", "shorten it",
 			"the request has more than %d bytes", big.Limit)
+	case errors.As(err, &gate):
+		return gateRefusal(gate)
+	case errors.As(err, &birth):
+		return birthRefusal(birth)
 	case errors.Is(err, ticket.ErrRefused):
 		return refusal(http.StatusConflict, "refused", "", "%v", err)
 	case errors.Is(err, ticket.ErrChain):
@@ -149,6 +179,22 @@ func explain(err error) *Error {
 		return refusal(http.StatusServiceUnavailable, "stopping", "try again", "the collector is stopping")
 	}
 	return refusal(http.StatusInternalServerError, "internal", "see the collector's log", "the collector failed at this")
+}
+
+// gateRefusal is the refusal of a gate, whose words are for people and whose list is for programs.
+func gateRefusal(g *ticket.GateError) *Error {
+	e := refusal(http.StatusConflict, "gate", "give what is missing and try again", "%v", g)
+	e.Gate, e.Missing, e.Also = g.Gate, g.Missing, g.Also
+	return e
+}
+
+// birthRefusal names the field of each thing that a new ticket lacks, as they are named in the request.
+func birthRefusal(b *ticket.BirthError) *Error {
+	e := refusal(http.StatusConflict, "refused", "", "%v", b)
+	for _, l := range b.Lacks {
+		e.Details = append(e.Details, l.Field+": "+l.Text)
+	}
+	return e
 }
 
 // fleetRefusal gives a refusal of the fleet, whose text is written for the person, the status of its kind.
@@ -181,6 +227,19 @@ func decode(r *http.Request, v any) error {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return badRequest("send one JSON object", "body: something follows the first JSON value")
 	}
+	return nil
+}
+
+// decodeNamed reads the body of what the path names by its id. A body that names itself says the same name.
+func decodeNamed(r *http.Request, v any, id *string) error {
+	if err := decode(r, v); err != nil {
+		return err
+	}
+	path := r.PathValue("id")
+	if *id != "" && *id != path {
+		return badRequest("leave id out, or say the one of the path", "id: the path says %q, the body %q", path, *id)
+	}
+	*id = path
 	return nil
 }
 
@@ -272,4 +331,10 @@ type promLog struct{ *slog.Logger }
 func (l promLog) Println(v ...any) { l.Error("metrics", "err", strings.TrimSpace(fmt.Sprintln(v...))) }
 
 // actor is an operator as the author of an event.
-func actor(who fleet.Operator) ticket.Actor { return ticket.Actor{Kind: ticket.Person, Name: who.Name} }
+func actor(who fleet.Operator) ticket.By {
+	by := ticket.By{Actor: ticket.Actor{Kind: ticket.Person, Name: who.Name}, Person: who.Person, Department: who.Scope.Department, Customer: who.Scope.Customer}
+	for _, r := range who.Held() {
+		by.Roles = append(by.Roles, string(r))
+	}
+	return by
+}

@@ -1,9 +1,9 @@
 // Package api is how operators, scrapers and the console look into a collector and act on it: the JSON API under
-// /api/watchbill/v1/, health, /metrics and /federate. It decides nothing: it authenticates, asks the rooms that know,
+// /api/watchbill/v1/, health, /metrics, /federate and the form of a rating. It decides nothing: it authenticates, asks the rooms that know,
 // and writes their answers in one stable form, the read models of this package.
 //
 // Everything under /api/watchbill/v1/ wants a person's token as "Authorization: Bearer TOKEN". /-/healthy and /-/ready
-// are open. /metrics and /federate are open where the listener is bound to loopback and the request is for a loopback
+// are open, and so is /rate/ for whoever has the link that was sent when a ticket closed. /metrics and /federate are open where the listener is bound to loopback and the request is for a loopback
 // name, so that a page in a browser cannot read them through a name of its own; elsewhere they want a token, as bearer
 // or as the password of basic authentication.
 package api
@@ -30,15 +30,27 @@ const Root = "/api/watchbill/v1"
 type Desk interface {
 	// Act does a to the ticket with this ID or number. What the ticket does not allow wraps ticket.ErrRefused, with a
 	// text for the person; an unknown ticket wraps store.ErrNotFound.
-	Act(ctx context.Context, ref string, a ticket.Action, by ticket.Actor) (ticket.Ticket, error)
+	// A refusal by a gate is kept as an attempt and is a *ticket.GateError. Of a.Other only ID or Number needs to be set.
+	Act(ctx context.Context, ref string, a ticket.Action, by ticket.By) (ticket.Ticket, error)
+	// Open opens what a person reports or asks for. What cannot be opened wraps ticket.ErrRefused.
+	Open(ctx context.Context, b ticket.Birth, by ticket.By) (ticket.Ticket, error)
+	// StandsFor are the parties that somebody stands for on a ticket, by roles, as a contact or by a rota. Act fills them in
+	// by itself.
+	StandsFor(tx store.Tx, t ticket.Ticket, by ticket.By) ([]string, error)
+	// RateByLink takes the answer of whoever has the link that was sent at a ticket's close, once; a link that was used and
+	// one that never was wrap ticket.ErrRefused alike.
+	RateByLink(ctx context.Context, ref, token string, score int, text string) error
+	Intakes
 }
 
 // Options is what an API looks at and acts through. All fields are required unless they say otherwise.
 type Options struct {
-	Store store.Store
-	Desk  Desk
-	Fleet Fleet
-	Rules Rules
+	Store  store.Store
+	Desk   Desk
+	Terms  Terms
+	OnCall OnCall
+	Fleet  Fleet
+	Rules  Rules
 	// Window tells what assets last reported and serves their samples to /federate.
 	Window Window
 	// Gatherer is what /metrics shows.
@@ -99,10 +111,12 @@ const (
 	IdleTimeout       = 2 * time.Minute
 	MaxHeaderBytes    = 32 << 10
 
-	bodyLimit     = 64 << 10
-	readTimeout   = 10 * time.Second
-	answerTimeout = 30 * time.Second
-	streamTimeout = 2 * time.Minute
+	bodyLimit = 64 << 10
+	// directoryLimit is for what is put, whole: a customer may have thousands of assets.
+	directoryLimit = 8 << 20
+	readTimeout    = 10 * time.Second
+	answerTimeout  = 30 * time.Second
+	streamTimeout  = 2 * time.Minute
 	// backupTimeout bounds making a backup; handing it out goes on while the client takes a chunk in chunkTimeout.
 	backupTimeout = 30 * time.Minute
 	chunkTimeout  = time.Minute
@@ -123,10 +137,40 @@ type endpoint struct {
 func endpoints() []endpoint {
 	return []endpoint{
 		{"GET /{$}", "this list", fleet.MayRead, (*API).index, 0},
-		{"GET /tickets", "tickets, newest first; ?open= state= customer= asset= priority= limit=", fleet.MayRead, (*API).listTickets, 0},
+		{"GET /tickets", "tickets, open ones in the queue's order; ?open= state= customer= asset= priority= order= …", fleet.MayRead, (*API).listTickets, 0},
+		{"POST /tickets", "open a ticket: what a person reports or asks for", fleet.MayOpen, (*API).openTicket, 0},
 		{"GET /tickets/{ref}", "one ticket whole, by number or ID", fleet.MayRead, (*API).showTicket, 0},
 		{"GET /tickets/{ref}/chain", "whether its timeline and evidence are what was written", fleet.MayRead, (*API).verifyTicket, 0},
-		{"POST /tickets/{ref}/{verb}", "act on it: ack, start, note, action, resolve, close, reopen; {\"text\": …}", fleet.MayWork, (*API).actOnTicket, 0},
+		{"GET /tickets/{ref}/clocks", "its clocks, explained interval by interval", fleet.MayRead, (*API).explainClocks, 0},
+		// Which right a verb wants stands with the verb, and is asked when it is known that the ticket exists for who acts.
+		{"POST /tickets/{ref}/{verb}", "act on it: ack, start, note, handoff, resolve … ; {\"text\": …}", fleet.MayRead, (*API).actOnTicket, 0},
+		{"GET /rebase", "open tickets that newer policies or calendars would move; ?customer=", fleet.MayRebase, (*API).listRebases, 0},
+		{"GET /policies", "the policy sets in force", fleet.MayRead, (*API).listPolicies, 0},
+		{"GET /customers", "customers with contracts, contacts, sites and assets", fleet.MayRead, (*API).listCustomers, 0},
+		{"GET /customers/{id}", "one customer", fleet.MayRead, (*API).showCustomer, 0},
+		{"PUT /customers/{id}", "declare a customer, whole", fleet.MayEditCustomers, (*API).putCustomer, 0},
+		{"DELETE /customers/{id}", "take back a customer that was declared by command", fleet.MayEditCustomers, (*API).removeCustomer, 0},
+		{"GET /departments", "departments that own customers", fleet.MayRead, (*API).listDepartments, 0},
+		{"GET /departments/{id}", "one department", fleet.MayRead, (*API).showDepartment, 0},
+		{"PUT /departments/{id}", "declare a department, whole", fleet.MayEditCustomers, (*API).putDepartment, 0},
+		{"DELETE /departments/{id}", "take back a department that was declared by command", fleet.MayEditCustomers, (*API).removeDepartment, 0},
+		{"GET /people", "who is named in the directory", fleet.MayRead, (*API).listPeople, 0},
+		{"PUT /people/{id}", "declare a person, whole", fleet.MayEditCustomers, (*API).putPerson, 0},
+		{"DELETE /people/{id}", "take back a person that was declared by command", fleet.MayEditCustomers, (*API).removePerson, 0},
+		{"GET /contacts", "the operator's own contacts, by role", fleet.MayRead, (*API).listContacts, 0},
+		{"PUT /contacts", "declare the operator's own contacts, all of them", fleet.MayAdminister, (*API).putContacts, 0},
+		{"GET /approved-software", "software, applications and connections that are approved", fleet.MayRead, (*API).listSoftware, 0},
+		{"PUT /approved-software", "declare the approved software, all of it", fleet.MayAdminister, (*API).putSoftware, 0},
+		{"GET /contracts", "contracts with the targets that hold; ?customer=", fleet.MayRead, (*API).listContracts, 0},
+		{"GET /contracts/{id}", "one contract", fleet.MayRead, (*API).showContract, 0},
+		{"GET /export", "what is declared, as the directory's YAML; ?customer=", fleet.MayRead, (*API).exportDirectory, 0},
+		{"GET /oncall", "who is on call now and next; ?at= until=", fleet.MayRead, (*API).showOnCall, 0},
+		{"GET /oncall/overrides", "overrides of on-call rotas", fleet.MayRead, (*API).listOverrides, 0},
+		{"POST /oncall/overrides", "put somebody else on call for a while", fleet.MayOverrideRota, (*API).addOverride, 0},
+		{"DELETE /oncall/overrides/{id}", "take an override back", fleet.MayOverrideRota, (*API).dropOverride, 0},
+		{"GET /intakes", "what has to be read beside the desk, and since when it was not", fleet.MayRead, (*API).listIntakes, 0},
+		{"POST /intakes/{name}/read", "confirm that an intake was read", fleet.MayWork, (*API).readIntake, 0},
+		{"GET /reports/{report}", "sla, first-to-know, nps, lifecycle, availability or compliance; ?from= until= customer= department= format=csv", fleet.MayReport, (*API).showReport, 0},
 		{"GET /assets", "what is watched, and whether it reports", fleet.MayRead, (*API).listAssets, 0},
 		{"GET /assets/{name}", "one asset with its samplers and open tickets", fleet.MayRead, (*API).showAsset, 0},
 		{"GET /alerts", "alerts that are pending or firing (?resolved=true: and those that ended within 15 minutes)", fleet.MayRead, (*API).listAlerts, 0},
@@ -194,6 +238,8 @@ func (a *API) Handler() http.Handler {
 	})
 	mux.Handle("GET /metrics", a.scrape(metrics))
 	mux.Handle("GET /federate", a.scrape(http.HandlerFunc(a.federate)))
+	mux.HandleFunc("GET /rate/{ref}/{token}", a.askRate)
+	mux.HandleFunc("POST /rate/{ref}/{token}", a.takeRate)
 	mux.HandleFunc("GET /-/healthy", a.healthy)
 	mux.HandleFunc("GET /-/ready", a.ready)
 	mux.Handle("POST /-/reload", a.endpoint(endpoint{"POST /-/reload", "read rules and fleet again", fleet.MayAdminister, (*API).reload, 0}))

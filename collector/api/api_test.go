@@ -104,7 +104,7 @@ func TestErrors(t *testing.T) {
 		{"unknown customer", "POST", Root + "/tokens", `{"customer":"x","site":"y"}`, 404, "fleet directory"},
 		{"token that lasts", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","ttl_seconds":1e12}`, 400, "ttl_seconds"},
 		{"operator twice", "POST", Root + "/operators", `{"name":"the-viewer"}`, 409, "operator remove"},
-		{"role", "POST", Root + "/operators", `{"name":"x","role":"king"}`, 400, `want admin, operator, viewer or scrape, got "king"`},
+		{"role", "POST", Root + "/operators", `{"name":"x","role":"king"}`, 400, `want admin, operator, viewer, scrape, technical`},
 		{"address without a port", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","address":"foo"}`, 400, `want HOST:PORT, got "foo"`},
 		{"address with port 0", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","address":"foo:0"}`, 400, "from 1 to 65535"},
 		{"too little of a message's ID", "POST", Root + "/outbox/nobod/resend", "", 404, "at least its first 6 letters"},
@@ -341,7 +341,7 @@ func TestGauges(t *testing.T) {
 # TYPE watchbill_api_requests_total counter
 %s# HELP watchbill_assets Assets of the fleet, by whether they report (reporting, silent, never).
 # TYPE watchbill_assets gauge
-watchbill_assets{state="never"} 2
+watchbill_assets{state="never"} 3
 watchbill_assets{state="reporting"} 1
 watchbill_assets{state="silent"} 0
 # HELP watchbill_build_info Always 1; the labels say which program this is.

@@ -33,6 +33,14 @@ type Asset struct {
 	Role         string          `json:"role"`
 	// Users is the declared number of people who depend on it, 0 when nobody declared one.
 	Users int `json:"users"`
+	// Criticality, Environment, Supplied and Responsible are as declared, empty when nobody said.
+	Criticality string `json:"criticality"`
+	Environment string `json:"environment"`
+	Supplied    string `json:"supplied"`
+	Responsible string `json:"responsible"`
+	// SupportEnds is the last day of its maker's support, empty when nobody said. Versions are of what runs on it.
+	SupportEnds fleet.Date        `json:"support_ends"`
+	Versions    map[string]string `json:"versions"`
 	// Declared is false for an asset that only enrolment made.
 	Declared bool `json:"declared"`
 
@@ -71,15 +79,15 @@ type AssetDetail struct {
 	Tickets []TicketRow `json:"tickets"`
 }
 
-func (a *API) listAssets(r *http.Request, _ fleet.Operator) (any, error) {
+func (a *API) listAssets(r *http.Request, who fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
-	return AssetList{Assets: a.assets()}, nil
+	return AssetList{Assets: a.assets(a.sight(who))}, nil
 }
 
-// assets is the fleet as it reports now, by name.
-func (a *API) assets() []Asset {
+// assets is as much of the fleet as the operator sees, as it reports now, by name.
+func (a *API) assets(s sight) []Asset {
 	reports := map[string]window.AssetStatus{}
 	for _, r := range a.o.Window.Assets() {
 		reports[r.Name] = r
@@ -87,6 +95,9 @@ func (a *API) assets() []Asset {
 	list := []Asset{}
 	mute := a.mute()
 	for _, f := range a.o.Fleet.Assets() {
+		if !s.customer(f.Customer) {
+			continue
+		}
 		list = append(list, a.asset(f, reports[f.Name], mute))
 	}
 	return list
@@ -123,7 +134,11 @@ func (m mute) of(f fleet.Asset) bool {
 func (a *API) asset(f fleet.Asset, rep window.AssetStatus, mute mute) Asset {
 	row := Asset{Name: f.Name, Customer: f.Customer, Site: f.Site, Kind: f.Kind, Role: f.Role, Users: f.Users,
 		Declared: f.Declared, State: Reporting, LastReportAt: orNull(rep.Received), IntervalSeconds: rep.Interval.Seconds(),
-		Failed: []Source{}}
+		Failed: []Source{}, Criticality: string(f.Criticality), Environment: string(f.Environment), Supplied: string(f.Supplied), Responsible: f.Responsible,
+		SupportEnds: f.SupportEnds, Versions: f.Versions}
+	if row.Versions == nil {
+		row.Versions = map[string]string{}
+	}
 	if c, ok := a.o.Fleet.Customer(f.Customer); ok {
 		row.CustomerName = c.Name
 	}
@@ -156,28 +171,36 @@ func sources(rep window.AssetStatus) []Source {
 	return out
 }
 
-func (a *API) showAsset(r *http.Request, _ fleet.Operator) (any, error) {
+func (a *API) showAsset(r *http.Request, who fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
-	name := r.PathValue("name")
+	name, s := r.PathValue("name"), a.sight(who)
 	for _, f := range a.o.Fleet.Assets() {
-		if f.Name != name {
+		if f.Name != name || !s.customer(f.Customer) {
 			continue
 		}
 		rep, _ := a.o.Window.Asset(name)
 		out := AssetDetail{Asset: a.asset(f, rep, a.mute()), Sources: sources(rep), Tickets: []TicketRow{}}
 		err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
-			open, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Asset: name, Limit: defaultTickets})
-			for _, t := range open {
-				out.Tickets = append(out.Tickets, ticketRow(t))
+			open, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Asset: name, Scope: s.scope(), Order: store.InQueue, Limit: defaultTickets})
+			if err != nil {
+				return err
 			}
-			return err
+			out.Tickets = []TicketRow{}
+			for _, t := range open {
+				row, err := a.row(tx, s, t)
+				if err != nil {
+					return err
+				}
+				out.Tickets = append(out.Tickets, row)
+			}
+			return nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("show asset %s: %w", name, err)
 		}
 		return out, nil
 	}
-	return nil, refusal(http.StatusNotFound, "not_found", "`watchbill asset list` lists them", "there is no asset %q", name)
+	return nil, noAsset(name)
 }

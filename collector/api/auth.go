@@ -31,9 +31,8 @@ func (a *API) authenticate(r *http.Request, right fleet.Right) (fleet.Operator, 
 			"an administrator makes a new one with `watchbill operator add NAME`",
 			"this collector does not know the token that was sent")
 	}
-	if !fleet.Allows(who.Role, right) {
-		return fleet.Operator{}, refusal(http.StatusForbidden, "forbidden",
-			"ask an administrator for a role that may", "%s has the role %s, which may not %s", who.Name, who.Role, right)
+	if !who.May(right) {
+		return fleet.Operator{}, forbidden(who, right)
 	}
 	return who, nil
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,9 @@ type Download struct {
 	Name string
 	// Size in bytes.
 	Size int64
-	Body io.ReadCloser
+	// Media is its media type; MediaBackup when empty.
+	Media string
+	Body  io.ReadCloser
 }
 
 // MediaBackup is the media type of a backup.
@@ -42,7 +45,7 @@ const chunk = 1 << 20
 // Content-Length, which every client notices, and lacks its trailer.
 func (a *API) stream(w http.ResponseWriter, r *http.Request, d Download) {
 	h := w.Header()
-	h.Set("Content-Type", MediaBackup)
+	h.Set("Content-Type", cmp.Or(d.Media, MediaBackup))
 	h.Set("Content-Length", strconv.FormatInt(d.Size, 10))
 	h.Set("Content-Disposition", `attachment; filename="`+d.Name+`"`)
 	w.WriteHeader(http.StatusOK)

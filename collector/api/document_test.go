@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/policy"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
 
@@ -50,21 +51,65 @@ func number(most int) map[string]any {
 // operations is every operation of the operators' listener, by method and path as in endpoints and in Handler.
 var operations = map[string]operation{
 	"GET /{$}": {summary: "List the endpoints of this API", answer: Index{}},
-	"GET /tickets": {summary: "List tickets, newest first", answer: TicketList{}, query: []parameter{
+	"GET /tickets": {summary: "List tickets, open ones in the queue's order", answer: TicketList{}, query: []parameter{
 		{"open", "true leaves out resolved and closed tickets", boolean},
 		{"state", "only tickets in this state; _ or - may stand for a space", text},
+		{"order", "queue, which open tickets alone have and is theirs when left out, or newest", map[string]any{"type": "string", "enum": []string{"queue", "newest"}}},
+		{"after", "number or ID of the ticket that the page before ended with", text},
 		{"customer", "only this customer's", text}, {"asset", "only about this asset", text},
+		{"department", "only of customers that this department owned as the ticket was opened", text},
+		{"contract", "only under this contract", text}, {"owner", "only owned by this party", text},
+		{"assignee", "only this person's", text}, {"kind", "only of this kind", text}, {"type", "only of this type", text},
+		{"parent", "only those opened because of this ticket", text},
+		{"at_risk", "true: only with a clock that is at risk", boolean}, {"breached", "true: only with a clock that was breached", boolean},
 		{"priority", "only of this priority", text},
 		{"storm", "only those that are part of this storm: number or ID of its ticket", text},
 		{"fold", "true leaves out those that are part of a storm; its own ticket stands for them", boolean},
 		{"limit", "at most this many; 100 when not given", number(maxTickets)}}},
+	"POST /tickets":              {summary: "Open a ticket: what a person reports or asks for", body: OpenRequest{}, answer: Ticket{}, created: true},
 	"GET /tickets/{ref}":         {summary: "Show a ticket whole: row, record and timeline; ref is its number or id", answer: Ticket{}},
 	"GET /tickets/{ref}/chain":   {summary: "Verify a ticket's timeline and evidence against their hashes", answer: Chain{}},
-	"POST /tickets/{ref}/{verb}": {summary: "Work on a ticket; answers it as it is afterwards", body: ActionRequest{}, answer: Ticket{}},
-	"GET /assets":                {summary: "List the fleet, by name", answer: AssetList{}},
-	"GET /assets/{name}":         {summary: "Show one asset with its samplers and open tickets", answer: AssetDetail{}},
-	"GET /alerts":                {summary: "List alerts that are pending or firing", answer: AlertList{}},
-	"GET /rules":                 {summary: "List rule groups as they run", answer: RuleGroups{}},
+	"GET /tickets/{ref}/clocks":  {summary: "Explain a ticket's clocks interval by interval", answer: ClockList{}},
+	"POST /tickets/{ref}/{verb}": {summary: "Work on a ticket; answers it as it is afterwards. A gate answers 409 with gate and missing", body: ActionRequest{}, answer: Ticket{}},
+	"GET /rebase": {summary: "List open tickets that newer policies or calendars would move", answer: RebaseList{}, query: []parameter{
+		{"customer", "only this customer's", text}}},
+	"GET /policies":            {summary: "List the policy sets in force", answer: PolicyList{}, query: []parameter{{"set", "only the set of this name", text}}},
+	"GET /customers":           {summary: "List customers", answer: CustomerList{}},
+	"GET /customers/{id}":      {summary: "Show one customer", answer: Customer{}},
+	"PUT /customers/{id}":      {summary: "Declare a customer, whole", body: CustomerRequest{}, answer: CustomerPut{}},
+	"DELETE /customers/{id}":   {summary: "Take back a customer that was declared by command", answer: Removed{}},
+	"GET /departments":         {summary: "List departments", answer: DepartmentList{}},
+	"GET /departments/{id}":    {summary: "Show one department", answer: Department{}},
+	"PUT /departments/{id}":    {summary: "Declare a department, whole", body: fleet.Department{}, answer: DepartmentPut{}},
+	"DELETE /departments/{id}": {summary: "Take back a department that was declared by command", answer: Removed{}},
+	"GET /people":              {summary: "List people of the directory", answer: PersonList{}},
+	"PUT /people/{id}":         {summary: "Declare a person, whole", body: fleet.Person{}, answer: PersonPut{}},
+	"DELETE /people/{id}":      {summary: "Take back a person that was declared by command", answer: Removed{}},
+	"GET /contacts":            {summary: "List the operator's own contacts", answer: ContactList{}},
+	"PUT /contacts":            {summary: "Declare the operator's own contacts, all of them", body: ContactRequest{}, answer: ContactPut{}},
+	"GET /approved-software":   {summary: "List the approved software, applications and connections", answer: SoftwareList{}},
+	"PUT /approved-software":   {summary: "Declare the approved software, all of it", body: SoftwareRequest{}, answer: SoftwarePut{}},
+	"GET /contracts":           {summary: "List contracts with the targets that hold", answer: ContractList{}, query: []parameter{{"customer", "only this customer's", text}}},
+	"GET /contracts/{id}":      {summary: "Show one contract", answer: Contract{}},
+	"GET /export":              {summary: "What is declared, as YAML that the fleet directory reads back", media: MediaYAML, query: []parameter{{"customer", "only this customer, with what it refers to", text}}},
+	"GET /oncall": {summary: "Who is on call, and who comes then", answer: OnCallList{}, query: []parameter{
+		{"at", "from this time on; now when not given", text}, {"until", "up to this time; two weeks when not given", text}}},
+	"GET /oncall/overrides":         {summary: "List overrides of on-call rotas, newest first", answer: OverrideList{}},
+	"POST /oncall/overrides":        {summary: "Put somebody else on call for a while", body: OverrideRequest{}, answer: Override{}, created: true},
+	"DELETE /oncall/overrides/{id}": {summary: "Take an override back", answer: Removed{}},
+	"GET /intakes":                  {summary: "What comes in beside the desk and has to be read, and when it was read last", answer: IntakeList{}},
+	"POST /intakes/{name}/read":     {summary: "Confirm that an intake was read now; the ticket about it is resolved", answer: policy.IntakeState{}},
+	"GET /reports/{report}": {summary: "A report: sla, first-to-know, nps, lifecycle, availability or compliance", answer: Report{}, query: []parameter{
+		{"from", "a day or a time; the month's first when not given, for lifecycle the year's", text},
+		{"until", "a day or a time, not included; now when not given, for lifecycle the end of the budget year that begins at the next budget date of the customer's sets", text},
+		{"customer", "only this customer", text}, {"department", "only customers that this department owns", text},
+		{"zone", "the zone in which days and months begin; UTC when not given", text},
+		{"due", "lifecycle: the day before which decisions are due", text},
+		{"format", "csv answers the tables as CSV", map[string]any{"type": "string", "enum": []string{"json", "csv"}}}}},
+	"GET /assets":        {summary: "List the fleet, by name", answer: AssetList{}},
+	"GET /assets/{name}": {summary: "Show one asset with its samplers and open tickets", answer: AssetDetail{}},
+	"GET /alerts":        {summary: "List alerts that are pending or firing", answer: AlertList{}},
+	"GET /rules":         {summary: "List rule groups as they run", answer: RuleGroups{}},
 	"GET /outbox": {summary: "List messages that are not delivered, oldest first", answer: MessageList{}, query: []parameter{
 		{"state", "only messages in this state", map[string]any{"type": "string", "enum": []string{"queued", "buried", "parked"}}},
 		{"limit", "at most this many; 100 when not given", number(maxMessages)}}},
@@ -84,10 +129,12 @@ var operations = map[string]operation{
 	"GET /backup":                            {summary: "A verified copy of the store as a file; it holds private keys", media: MediaBackup},
 	"GET /openapi.json":                      {summary: "This document", media: "application/json"},
 
-	"POST /-/reload": {summary: "Read configuration, rules, fleet and receivers again: all of it, or nothing", body: struct{}{}, answer: Reloaded{}},
-	"GET /-/healthy": {summary: "200 as long as the process answers", media: "text/plain", open: true},
-	"GET /-/ready":   {summary: "200 when the collector can be asked, else 503 with the reasons", media: "text/plain", open: true},
-	"GET /metrics":   {summary: "The collector's own metrics, in Prometheus' formats; open on loopback", media: "text/plain"},
+	"POST /-/reload":           {summary: "Read configuration, rules, fleet and receivers again: all of it, or nothing", body: struct{}{}, answer: Reloaded{}},
+	"GET /rate/{ref}/{token}":  {summary: "The form of a rating, for whoever has the link", media: "text/html", open: true},
+	"POST /rate/{ref}/{token}": {summary: "Keep a rating, once: form fields score and text", media: "text/html", open: true},
+	"GET /-/healthy":           {summary: "200 as long as the process answers", media: "text/plain", open: true},
+	"GET /-/ready":             {summary: "200 when the collector can be asked, else 503 with the reasons", media: "text/plain", open: true},
+	"GET /metrics":             {summary: "The collector's own metrics, in Prometheus' formats; open on loopback", media: "text/plain"},
 	"GET /federate": {summary: "The last value of the fleet's series, in Prometheus' text format; open on loopback", media: "text/plain",
 		query: []parameter{{"match[]", "series selectors, repeatable; every series when there is none", text}}},
 }
@@ -110,7 +157,7 @@ func rightOf(pattern string) fleet.Right {
 
 // pathOf is where an operation stands.
 func pathOf(path string) string {
-	if strings.HasPrefix(path, "/-/") || path == "/metrics" || path == "/federate" {
+	if strings.HasPrefix(path, "/-/") || strings.HasPrefix(path, "/rate/") || path == "/metrics" || path == "/federate" {
 		return path
 	}
 	return Root + strings.TrimSuffix(path, "{$}") // {$} is Go's for: this path alone
@@ -130,6 +177,7 @@ func describe(t *testing.T) []byte {
 		paths[at][strings.ToLower(method)] = describeOperation(s, pattern, path, o)
 	}
 	s.of(errorAnswer{})
+	s.of(Refused{})
 	doc := map[string]any{
 		"openapi": "3.1.0",
 		"info": map[string]any{"title": "Watchbill", "version": "v1", "license": map[string]any{"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -160,12 +208,15 @@ func describeOperation(s *schemas, pattern, path string, o operation) map[string
 	out := map[string]any{"summary": o.summary, "operationId": operationID(pattern)}
 	if right := rightOf(pattern); right != "" {
 		var roles []string
-		for _, r := range fleet.Roles() {
+		for _, r := range fleet.AllRoles() {
 			if fleet.Allows(r, right) {
 				roles = append(roles, string(r))
 			}
 		}
 		out["description"] = fmt.Sprintf("Needs the right to %s; these roles have it: %s.", right, strings.Join(roles, ", "))
+		if strings.HasSuffix(pattern, "{verb}") {
+			out["description"] = out["description"].(string) + " " + verbRights()
+		}
 	}
 	if o.open {
 		out["security"] = []any{}
@@ -180,6 +231,9 @@ func describeOperation(s *schemas, pattern, path string, o operation) map[string
 		schema := text
 		if name == "verb" {
 			schema = map[string]any{"type": "string", "enum": ticket.Verbs}
+		}
+		if name == "report" {
+			schema = map[string]any{"type": "string", "enum": Reports()}
 		}
 		params = append(params, map[string]any{"name": name, "in": "path", "required": true, "schema": schema})
 	}
@@ -203,10 +257,21 @@ func describeOperation(s *schemas, pattern, path string, o operation) map[string
 		status:    map[string]any{"description": "done", "content": answer},
 		"default": map[string]any{"description": "why not, and what to do", "content": content("application/json", s.of(errorAnswer{}))},
 	}
-	if strings.HasPrefix(path, "/-/") && o.media != "" {
+	if o.open && o.media != "" {
 		out["responses"].(map[string]any)["default"] = map[string]any{"description": "why not", "content": answer}
 	}
 	return out
+}
+
+// verbRights says which right each verb wants beside, and which fields it takes.
+func verbRights() string {
+	var out []string
+	for _, v := range ticket.Verbs {
+		use := verbUses[v]
+		out = append(out, fmt.Sprintf("%s: %s (%s)", v, use.Right, strings.Join(append([]string{"text", "break_glass"}, use.Fields...), ", ")))
+	}
+	return "Each verb wants a right of its own and takes its own fields. " + strings.Join(out, "; ") + ". People of the customer or the department " +
+		"whose ticket it is may note, too, with the right to " + string(fleet.MayReply) + ": such a note is an answer that all who see the ticket read."
 }
 
 func content(media string, schema map[string]any) map[string]any {
@@ -265,7 +330,7 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 	for path, methods := range doc.Paths {
 		for method := range methods {
 			n++
-			at := strings.NewReplacer("{ref}", "WB-1", "{verb}", "note", "{id}", "x", "{name}", "x").Replace(path)
+			at := strings.NewReplacer("{ref}", "WB-1", "{verb}", "note", "{id}", "x", "{name}", "x", "{report}", "sla").Replace(path)
 			body := h.do(fleet.Admin, strings.ToUpper(method), at, "").Body.String()
 			if strings.Contains(body, "there is nothing at") {
 				t.Errorf("%s %s is described and is no route", method, path)

@@ -23,6 +23,8 @@ import (
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/outbox"
+	"github.com/watchbill/watchbill/collector/policy"
+	"github.com/watchbill/watchbill/collector/route"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/store/bolt"
 	"github.com/watchbill/watchbill/collector/ticket"
@@ -34,7 +36,7 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // house is a collector's rooms around an API: a real store, registry and window, a desk over the store, scripted rules.
 type house struct {
-	t       *testing.T
+	t       testing.TB
 	store   store.Store
 	fleet   *fleet.Registry
 	window  *window.Window
@@ -62,7 +64,7 @@ func (s *scriptedRules) Resolved() []evaluate.Standing  { return s.resolved }
 func (s *scriptedRules) Groups() []evaluate.GroupStatus { return s.groups }
 
 // newHouse is a house with one customer, two sites, three assets, an operator per role and nothing else.
-func newHouse(t *testing.T, change ...func(*Options)) *house {
+func newHouse(t testing.TB, change ...func(*Options)) *house {
 	t.Helper()
 	s, err := bolt.Open(filepath.Join(t.TempDir(), "store"), bolt.Options{Now: func() time.Time { return noon }})
 	if err != nil {
@@ -75,21 +77,19 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	if err := h.fleet.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.fleet.SetDirectory(fleet.Directory{Customers: []fleet.Customer{{ID: "acme", Name: "Acme Ltd", Sites: []fleet.Site{
+	if err := h.fleet.SetDirectory(fleet.Directory{People: []fleet.Person{{ID: "ann", Name: "Ann", Receivers: []string{"ann-phone"}},
+		{ID: "bob", Name: "Bob", Receivers: []string{"bob-phone"}}}, Customers: []fleet.Customer{{ID: "acme", Name: "Acme Ltd", Sites: []fleet.Site{
 		{ID: "berlin", Assets: []fleet.Asset{{Name: "web1", Role: "web server of the shop", Users: 40}, {Name: "db1"}}},
 		{ID: "paris", Assets: []fleet.Asset{{Name: "web2"}}},
-	}}}}); err != nil {
+	}}, shop()}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, role := range fleet.Roles() {
-		token, err := h.fleet.AddOperator(t.Context(), "the-"+string(role), role, "test")
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.tokens[role] = token
+		h.add(fleet.NewOperator{Name: "the-" + string(role), Roles: []fleet.Role{role}, By: "test"})
 	}
+	d := newDesk(t, s, h.fleet)
 	h.opts = Options{
-		Store: s, Desk: desk{s}, Fleet: h.fleet, Rules: h.rules, Window: h.window, Gatherer: prometheus.NewRegistry(),
+		Store: s, Desk: d, Terms: d, OnCall: d, Fleet: h.fleet, Rules: h.rules, Window: h.window, Gatherer: prometheus.NewRegistry(),
 		Ready: func() []string { return h.ready },
 		Reload: func(context.Context) (Reloaded, error) {
 			return Reloaded{Reloaded: h.reload == nil, NextStart: h.nextStart, Warnings: h.warnings}, h.reload
@@ -106,6 +106,40 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	h.api = New(h.opts)
 	h.handler = h.api.Handler()
 	return h
+}
+
+// add adds an operator, whose token is filed under the name.
+func (h *house) add(n fleet.NewOperator) fleet.Role {
+	h.t.Helper()
+	token, err := h.fleet.AddOperatorWith(h.t.Context(), n)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	key := fleet.Role(strings.TrimPrefix(n.Name, "the-"))
+	h.tokens[key] = token
+	return key
+}
+
+// everyRole adds an operator of each contact role; those who see nothing without a scope get that of acme.
+func (h *house) everyRole() {
+	h.t.Helper()
+	for _, role := range fleet.ContactRoles() {
+		n := fleet.NewOperator{Name: "the-" + string(role), Roles: []fleet.Role{role}, By: "test"}
+		switch role {
+		case fleet.DepartmentMember, fleet.ClientOwnerUser, fleet.ITProviderUser, fleet.Administrator:
+			n.Scope.Customer = "acme"
+		}
+		h.add(n)
+	}
+}
+
+// shop is a customer with a contract, whose server runs out of support.
+func shop() fleet.Customer {
+	return fleet.Customer{ID: "shop", Name: "The Shop", Zone: "Europe/London",
+		Contracts:    []fleet.Contract{{ID: "shop-2026", Sets: []string{"nights"}, Entitled: "2026-01-01"}},
+		Applications: []fleet.Application{{Name: "Ledger", Version: "9", SupportEnds: "2025-12-31", Responsible: "ann"}},
+		Sites: []fleet.Site{{ID: "leeds", Assets: []fleet.Asset{{Name: "erp1", Environment: fleet.Production, SupportEnds: "2026-12-31", Responsible: "bob",
+			Versions: map[string]string{"os": "Windows Server 2016"}}}}}}
 }
 
 // do sends a request with a role's token; an empty role sends none.
@@ -130,26 +164,230 @@ func (h *house) want(status int, method, path, body string) string {
 	return w.Body.String()
 }
 
-// desk does what the collector's pipeline does with a person's action, without messages.
-type desk struct{ store store.Store }
+// desk does what the collector's pipeline does with a person's action, without messages, under the shipped policies.
+type desk struct {
+	store store.Store
+	fleet *fleet.Registry
+	book  *policy.Book
+	// overrides are those of a test's making; rotas those of the book with them.
+	overrides *[]route.Override
+}
 
-func (d desk) Act(ctx context.Context, ref string, a ticket.Action, by ticket.Actor) (ticket.Ticket, error) {
-	var out ticket.Ticket
-	err := d.store.Update(ctx, "", func(tx store.Tx) error {
-		t, err := tx.TicketByNumber(strings.ToUpper(ref))
-		if errors.Is(err, store.ErrNotFound) {
-			t, err = tx.Ticket(ref)
+func newDesk(t testing.TB, s store.Store, f *fleet.Registry) desk {
+	t.Helper()
+	book, err := policy.Shipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Parse("nights.yml", []byte(nightRota))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return desk{s, f, book.With(set), &[]route.Override{}}
+}
+
+// nightRota is a policy set of these tests alone, so that their answers do not change with the sets that ship.
+const nightRota = `
+name: nights
+version: "1"
+description: a counter with somebody on call at night
+calendar:
+  zone: Europe/London
+  hours: {mon-fri: "09:00-17:30"}
+  region: GB-ENG
+agreement: standard
+priorities: [P1, P2]
+classify:
+  - {when: {impact: business}, priority: P1, because: the whole business}
+  - {priority: P2, because: nothing else applies}
+clocks:
+  response: {met_by: [ack, callback, resolve], not_needed: true}
+  resolution: {met_by: [resolve]}
+targets:
+  - {priority: P1, clock: response, within: "1h,elapsed"}
+  - {priority: P2, clock: response, within: "8h,business"}
+  - {priority: P2, clock: resolution, within: "2,business-days"}
+at_risk: 80%
+types:
+  question: {kind: request, title: Question}
+  deviation: {kind: task, title: Deviation, asks: [policy]}
+compliance:
+  patches: {title: Patches are in place, systems: [patching]}
+owner: first level
+parties:
+  first level: {role: technical-operation}
+notices:
+  - {name: everybody, on: ["*"], to: [{receiver: all}]}
+rotas:
+  nights:
+    zone: Europe/London
+    people: [ann, bob]
+    start: 2026-11-16T09:00:00Z
+    every: 1w
+reopen_window: 24h
+close_after: 24h
+`
+
+func (d desk) Policies() *policy.Book { return d.book }
+
+func (d desk) Terms(customer string) (policy.Resolved, error) {
+	c, _ := d.fleet.Customer(customer)
+	q := policy.Request{Customer: c, At: noon}
+	if k, ok := d.fleet.ContractAt(customer, noon); ok {
+		q.Contract = &k
+	}
+	res, err := d.book.Resolve(q)
+	if err != nil {
+		return res, err
+	}
+	if res.Ticket.Digest, _, err = res.Document(); err != nil {
+		return res, err
+	}
+	res.Ticket, err = res.Ticket.Ready()
+	return res, err
+}
+
+func (d desk) TermsOf(_ store.Tx, t ticket.Ticket) (policy.Resolved, error) {
+	return d.Terms(t.Customer)
+}
+
+func (d desk) Moves(ctx context.Context, f store.TicketFilter) (out []ticket.Move, err error) {
+	f.Order = store.InQueue
+	err = d.store.View(ctx, func(tx store.Tx) error {
+		all, err := tx.Tickets(f)
+		for _, t := range all {
+			res, err := d.Terms(t.Customer)
+			if err != nil {
+				return err
+			}
+			if m, moves := t.Moved(res.Ticket, noon); moves {
+				out = append(out, m)
+			}
 		}
+		return err
+	})
+	return out, err
+}
+
+// people is the fleet as routing asks it.
+type people struct{ fleet *fleet.Registry }
+
+func (p people) Contacts(string, string) []route.Person { return nil }
+
+// Side implements route.Directory: all of the fixture are of the house.
+func (people) Side(route.Person) route.Side { return route.House }
+
+func (p people) Person(id string) (route.Person, bool) {
+	one, ok := p.fleet.Person(id)
+	return route.Person{ID: one.ID, Name: one.Name, Receivers: one.Receivers}, ok
+}
+
+func (d desk) Rotas() route.Rotas {
+	rotas, err := route.NewRotas(d.book.Rotas(), *d.overrides, people{d.fleet})
+	if err != nil {
+		panic(err)
+	}
+	return rotas
+}
+
+func (d desk) Overrides() []route.Override { return *d.overrides }
+
+func (d desk) Override(_ context.Context, o route.Override, by ticket.By) (route.Override, error) {
+	o.ID, o.By, o.At = "20261121t120000.000-abcdef", by.Name, noon
+	if err := o.Validate(); err != nil {
+		return o, fmt.Errorf("%w: %w", ticket.ErrRefused, err)
+	}
+	*d.overrides = append(*d.overrides, o)
+	return o, nil
+}
+
+func (d desk) DropOverride(_ context.Context, id string) error {
+	n := len(*d.overrides)
+	*d.overrides = slices.DeleteFunc(*d.overrides, func(o route.Override) bool { return o.ID == id })
+	if len(*d.overrides) == n {
+		return store.ErrNotFound
+	}
+	return nil
+}
+
+func (d desk) Intakes(context.Context) ([]policy.IntakeState, error) {
+	return []policy.IntakeState{{Name: "post", Set: "nights", Within: "1,business-days", Type: "question", ReadAt: &noon, By: "ann",
+		Due: noon.AddDate(0, 0, 3)}}, nil
+}
+
+func (d desk) ReadIntake(ctx context.Context, name string, by ticket.By) (policy.IntakeState, error) {
+	all, err := d.Intakes(ctx)
+	if name != "post" {
+		return policy.IntakeState{}, fmt.Errorf("intake %q: %w", name, store.ErrNotFound)
+	}
+	all[0].By = by.Name
+	return all[0], err
+}
+
+func (d desk) StandsFor(tx store.Tx, t ticket.Ticket, by ticket.By) ([]string, error) {
+	res, err := d.TermsOf(tx, t)
+	return route.Audience{Terms: res.Route, Directory: people{d.fleet}, Rotas: d.Rotas()}.StandsFor(t, by.Person, by.Roles, noon), err
+}
+
+func (d desk) RateByLink(context.Context, string, string, int, string) error {
+	return ticket.ErrRefused
+}
+
+func (d desk) Open(ctx context.Context, b ticket.Birth, by ticket.By) (ticket.Ticket, error) {
+	var out ticket.Ticket
+	if b.Report.By == "" {
+		b.Report.By = by.Name
+	}
+	res, err := d.Terms(b.Report.Customer)
+	if err != nil {
+		return out, err
+	}
+	err = d.store.Update(ctx, "", func(tx store.Tx) error {
+		n, err := tx.NextNumber()
 		if err != nil {
 			return err
 		}
-		c, err := t.Act(a, by, noon.Add(time.Minute))
+		b.ID, b.Number, b.Terms, b.Owner = fmt.Sprintf("t-%d", n+1000), fmt.Sprintf("WB-%d", n+1000), res.Ticket, "first-level"
+		b = b.SaidBy(by)
+		b.Facts = policy.KnownOf(d.fleet, b.Report.Customer, b.Report.Asset, b.Facts, noon)
+		c, err := ticket.Open(b, noon)
 		if err != nil {
 			return err
 		}
 		out = c.Ticket
 		return keep(tx, c)
 	})
+	return out, err
+}
+
+func (d desk) Act(ctx context.Context, ref string, a ticket.Action, by ticket.By) (ticket.Ticket, error) {
+	var out ticket.Ticket
+	var gate *ticket.GateError
+	err := d.store.Update(ctx, "", func(tx store.Tx) error {
+		t, err := findTicket(tx, ref)
+		if err != nil {
+			return err
+		}
+		res, err := d.Terms(t.Customer)
+		if err != nil {
+			return err
+		}
+		c, err := t.Act(a, by, res.Ticket, noon.Add(time.Minute))
+		if err != nil && !errors.As(err, &gate) {
+			return err
+		}
+		out = c.Ticket
+		if err := keep(tx, c); err != nil {
+			return err
+		}
+		if c.Other != nil {
+			return keep(tx, *c.Other)
+		}
+		return nil
+	})
+	if err == nil && gate != nil {
+		return out, gate
+	}
 	return out, err
 }
 
@@ -196,8 +434,8 @@ func (h *house) openTicketFor(n int, asset, alertID string) ticket.Ticket {
 	}
 	c, err := ticket.Open(ticket.Birth{
 		ID: "t-" + asset, Number: number, Title: "File system / of " + asset + " is full", Alert: alert,
-		Terms: ticket.Terms{Policy: "default", Version: "1", Owner: "first level", ReopenFor: 24 * time.Hour, CloseAfter: 24 * time.Hour,
-			Priority: func(incident.Severity) string { return "P1" }},
+		Owner: "first level", Terms: ticket.Terms{Policy: "default", Version: "1", ReopenFor: 24 * time.Hour, CloseAfter: 24 * time.Hour,
+			Priorities: []string{"P1"}},
 		Evidence: []ticket.Evidence{
 			{Part: ticket.PartTime, Salt: "s1", Entries: entry("first bad sample 2026-11-21T11:59:40Z")},
 			{Part: ticket.PartSymptoms, Salt: "s2", Entries: []ticket.Entry{{

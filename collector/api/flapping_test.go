@@ -16,8 +16,8 @@ import (
 func (h *house) flap(number, asset string, n int, rest time.Duration) ticket.Ticket {
 	h.t.Helper()
 	a := fileSystemAlert(asset)
-	terms := ticket.Terms{Policy: "default", Version: "1", Owner: "first level", ReopenFor: time.Hour, CloseAfter: time.Hour,
-		Priority: func(incident.Severity) string { return "P1" }, Flapping: incident.DefaultFlapping}
+	terms := ticket.Terms{Policy: "default", Version: "1", ReopenFor: time.Hour, CloseAfter: time.Hour,
+		Priorities: []string{"P1"}, Flapping: incident.DefaultFlapping}
 	var t ticket.Ticket
 	do := func(c ticket.Change, err error) {
 		h.t.Helper()
@@ -29,7 +29,7 @@ func (h *house) flap(number, asset string, n int, rest time.Duration) ticket.Tic
 		}
 		t = c.Ticket
 	}
-	do(ticket.Open(ticket.Birth{ID: "f-" + asset, Number: number, Title: a.Annotations["summary"], Alert: a, Terms: terms}, noon))
+	do(ticket.Open(ticket.Birth{ID: "f-" + asset, Number: number, Title: a.Annotations["summary"], Alert: a, Owner: "first level", Terms: terms}, noon))
 	now := noon
 	for i := range n {
 		now = now.Add(time.Minute)
@@ -42,7 +42,7 @@ func (h *house) flap(number, asset string, n int, rest time.Duration) ticket.Tic
 		}
 	}
 	for end := now.Add(rest); !t.Deadline().IsZero() && !t.Deadline().After(end); {
-		do(t.Elapse(t.Deadline()))
+		do(t.Elapse(terms, t.Deadline()))
 	}
 	return t
 }

@@ -51,7 +51,7 @@ func messageRow(m outbox.Message) Message {
 	return row
 }
 
-func (a *API) listMessages(r *http.Request, _ fleet.Operator) (any, error) {
+func (a *API) listMessages(r *http.Request, who fleet.Operator) (any, error) {
 	q, err := query(r, "state", "limit")
 	if err != nil {
 		return nil, err
@@ -64,9 +64,11 @@ func (a *API) listMessages(r *http.Request, _ fleet.Operator) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := MessageList{Messages: []Message{}}
+	s := a.sight(who)
+	var list MessageList
 	err = a.o.Store.View(r.Context(), func(tx store.Tx) error {
-		found, err := tx.Messages(state, limit+1)
+		list = MessageList{Messages: []Message{}}
+		found, err := s.messages(tx, state, limit+1)
 		for i, m := range found {
 			if i == limit {
 				list.Truncated = true
@@ -80,6 +82,36 @@ func (a *API) listMessages(r *http.Request, _ fleet.Operator) (any, error) {
 		return nil, fmt.Errorf("list messages: %w", err)
 	}
 	return list, nil
+}
+
+// messages are those about tickets that exist for the operator: what is internal only to who sees that.
+func (s sight) messages(tx store.Tx, state outbox.MessageState, limit int) ([]outbox.Message, error) {
+	if s.all() && s.inside() {
+		return tx.Messages(state, limit)
+	}
+	if !s.inside() {
+		return nil, nil // what waits here is told inside; what goes to the client stands on the ticket
+	}
+	all, err := tx.Messages(state, countLimit)
+	if err != nil {
+		return nil, err
+	}
+	out := []outbox.Message{}
+	for _, m := range all {
+		if len(out) == limit {
+			break
+		}
+		ok := false
+		if m.Ticket != "" {
+			if ok, err = s.seesTicket(tx, m.Ticket); err != nil {
+				return nil, err
+			}
+		}
+		if ok {
+			out = append(out, m)
+		}
+	}
+	return out, nil
 }
 
 // minPrefix is how much of a message's ID must be given at least.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/sla"
 	"github.com/watchbill/watchbill/rules"
 )
 
@@ -32,7 +33,7 @@ var openWords = map[string]bool{"incident.Severity": true}
 func newSchemas(t *testing.T) *schemas {
 	t.Helper()
 	s := &schemas{t: t, made: map[string]any{}, comments: map[string]string{}, words: map[string][]string{}}
-	for _, dir := range []string{".", "../ticket", "../incident", "../fleet", "../outbox", "../../rules"} {
+	for _, dir := range []string{".", "../ticket", "../incident", "../fleet", "../outbox", "../sla", "../policy", "../route", "../../rules"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no source in %s (%v)", dir, err)
@@ -99,11 +100,14 @@ var (
 	timeType     = reflect.TypeFor[time.Time]()
 	durationType = reflect.TypeFor[time.Duration]()
 	rawType      = reflect.TypeFor[json.RawMessage]()
+	targetType   = reflect.TypeFor[sla.Target]()
 	valueType    = reflect.TypeFor[rules.Value]()
 )
 
 func (s *schemas) schema(t reflect.Type) map[string]any {
 	switch t {
+	case targetType:
+		return map[string]any{"type": "object", "description": "a target: clock, mode, within or days, inform", "additionalProperties": true}
 	case timeType:
 		return map[string]any{"type": "string", "format": "date-time"}
 	case durationType:

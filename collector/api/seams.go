@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/prometheus/prometheus/storage"
 
@@ -16,6 +17,21 @@ type Fleet interface {
 	// Authenticate tells whose token it is, in constant time.
 	Authenticate(token string) (fleet.Operator, bool)
 	Customer(id string) (fleet.Customer, bool)
+	Customers() []fleet.Customer
+	Departments() []fleet.Department
+	People() []fleet.Person
+	Person(id string) (fleet.Person, bool)
+	// ContractAt is what a customer is under at a time; Entitled when a contract's support begins.
+	ContractAt(customer string, at time.Time) (fleet.Contract, bool)
+	Entitled(c fleet.Contract) (at time.Time, known bool)
+	// Directory is everything that files and commands declare.
+	Directory() fleet.Directory
+	PutCustomer(ctx context.Context, c fleet.Customer, by string, o ...fleet.PutOption) error
+	PutDepartment(ctx context.Context, d fleet.Department, by string, o ...fleet.PutOption) error
+	PutPerson(ctx context.Context, p fleet.Person, by string, o ...fleet.PutOption) error
+	PutContacts(ctx context.Context, all []fleet.Contact, by string, o ...fleet.PutOption) error
+	PutApprovedSoftware(ctx context.Context, all []fleet.Software, by string, o ...fleet.PutOption) error
+	RemoveDeclared(ctx context.Context, kind fleet.DeclaredKind, id string) error
 	Assets() []fleet.Asset
 	// Seen is how the agent of an asset was last seen, as far as it is kept over a restart.
 	Seen(asset string) (fleet.Seen, bool)
@@ -26,8 +42,8 @@ type Fleet interface {
 	Authorities() []fleet.AuthorityStatus
 	RotateAuthority(ctx context.Context, by string) (fleet.AuthorityStatus, error)
 	RetireAuthority(ctx context.Context, fingerprint string, force bool, by string) error
-	// AddOperator answers the token, which is nowhere else.
-	AddOperator(ctx context.Context, name string, role fleet.Role, by string) (string, error)
+	// AddOperatorWith answers the token, which is nowhere else.
+	AddOperatorWith(ctx context.Context, n fleet.NewOperator) (string, error)
 	RemoveOperator(ctx context.Context, name string) error
 	Operators() []fleet.Operator
 }

@@ -2,10 +2,13 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/rules"
 )
 
 // Status is the collector at a glance.
@@ -34,20 +37,58 @@ type Counts struct {
 	ParkedMessages int `json:"parked_messages"`
 }
 
-func (a *API) showStatus(r *http.Request, _ fleet.Operator) (any, error) {
+func (a *API) showStatus(r *http.Request, who fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
+	}
+	now := a.o.Now()
+	if s := a.sight(who); !s.all() {
+		counts, err := a.countsOf(r, s)
+		if err != nil {
+			return nil, fmt.Errorf("count: %w", err)
+		}
+		return Status{Build: Build{Version: a.o.Build.Version}, StartedAt: a.started, UptimeSeconds: now.Sub(a.started).Seconds(),
+			NotReady: orEmpty(a.o.Ready()), Counts: counts}, nil
 	}
 	c, err := a.gauges.read(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	now := a.o.Now()
 	return Status{
 		Build: a.o.Build, Incarnation: a.o.Incarnation, StartedAt: a.started,
 		UptimeSeconds: now.Sub(a.started).Seconds(), StoragePath: a.o.StoragePath, AgentAddress: a.o.AgentAddress,
 		NotReady: orEmpty(a.o.Ready()), Counts: c.counts(),
 	}, nil
+}
+
+// countsOf counts what exists for an operator who does not see all.
+func (a *API) countsOf(r *http.Request, s sight) (Counts, error) {
+	c := Counts{Assets: map[AssetState]int{Reporting: 0, Silent: 0, Never: 0}}
+	for _, as := range a.assets(s) {
+		c.Assets[as.State]++
+	}
+	err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
+		c.OpenTickets, c.PendingAlerts, c.FiringAlerts = 0, 0, 0
+		open, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Scope: s.scope(), Limit: countLimit})
+		if err != nil {
+			return err
+		}
+		c.OpenTickets = len(open)
+		standing, err := a.standing(tx)
+		for _, al := range standing {
+			if !s.customer(al.Alert.Labels.Get("customer")) {
+				continue
+			}
+			switch al.Alert.State {
+			case rules.Pending:
+				c.PendingAlerts++
+			case rules.Firing:
+				c.FiringAlerts++
+			}
+		}
+		return err
+	})
+	return c, err
 }
 
 // healthy answers as long as the process does.
@@ -76,8 +117,8 @@ type Reloaded struct {
 	Reloaded bool `json:"reloaded"`
 	// NextStart are the keys of the configuration that differ from what runs and take effect at the next start.
 	NextStart []string `json:"next_start"`
-	// Warnings are what should be mended about rules that are in force now, each with file and line: those that a check
-	// finds fault with first, a hundred at most.
+	// Warnings are what should be mended about rules, policies and contracts that are in force now, each with file and line:
+	// of each those that a check finds fault with first, a hundred at most; and what the client owner has yet to approve.
 	Warnings []string `json:"warnings"`
 }
 

@@ -41,8 +41,8 @@ type StormMember struct {
 const maxMembers = 50
 
 // gatheringRow is a ticket's row, with what it stands for when it is a storm's.
-func gatheringRow(tx store.Tx, t ticket.Ticket) (TicketRow, error) {
-	row := ticketRow(t)
+func gatheringRow(tx store.Tx, t ticket.Ticket, now time.Time) (TicketRow, error) {
+	row := ticketRow(t, now)
 	if t.Kind != ticket.KindStorm {
 		return row, nil
 	}
@@ -65,8 +65,8 @@ func orNone(m map[string]int) map[string]int {
 	return m
 }
 
-// membersOf are some tickets of the storm whose ticket t is.
-func membersOf(tx store.Tx, t ticket.Ticket) ([]StormMember, error) {
+// membersOf are some tickets of the storm whose ticket t is, as far as the operator sees them.
+func membersOf(tx store.Tx, t ticket.Ticket, s sight) ([]StormMember, error) {
 	out := []StormMember{}
 	if t.Kind != ticket.KindStorm {
 		return out, nil
@@ -80,17 +80,20 @@ func membersOf(tx store.Tx, t ticket.Ticket) ([]StormMember, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ticket of the storm %s: %w", t.Number, err)
 		}
+		if !s.sees(m) {
+			continue
+		}
 		out = append(out, StormMember{Number: m.Number, State: m.State, Asset: m.Asset, Title: m.Title})
 	}
 	return out, nil
 }
 
 // stormID is the ID of a storm's ticket by what people call it; empty stays empty.
-func stormID(tx store.Tx, ref string) (string, error) {
+func (s sight) stormID(tx store.Tx, ref string) (string, error) {
 	if ref == "" {
 		return "", nil
 	}
-	t, err := findTicket(tx, ref)
+	t, err := s.ticket(tx, ref)
 	if err == nil && t.Kind != ticket.KindStorm {
 		err = badRequest("the field storm of a ticket names the one that it is part of", "storm: %s is not the ticket of a storm", t.Number)
 	}

@@ -18,8 +18,8 @@ func (h *house) storm(n int) {
 	h.t.Helper()
 	b := incident.Begun{Reach: incident.Reach{Customer: "acme"}, Service: "filesystem"}
 	s := b.Begin("storm1", "WB-2000", 3000, noon)
-	terms := ticket.Terms{Policy: "default", Version: "1", Owner: "first level", ReopenFor: time.Hour, CloseAfter: time.Hour,
-		Priority: func(incident.Severity) string { return "P1" }}
+	terms := ticket.Terms{Policy: "default", Version: "1", ReopenFor: time.Hour, CloseAfter: time.Hour,
+		Priorities: []string{"P1"}}
 	err := h.store.Update(h.t.Context(), "", func(tx store.Tx) error {
 		for i := range n {
 			a := fileSystemAlert(fmt.Sprintf("node%03d", i))
@@ -27,7 +27,7 @@ func (h *house) storm(n int) {
 			s.Join(f)
 			s.Bind(1, false, true)
 			c, err := ticket.Open(ticket.Birth{ID: "m-" + a.Asset, Number: fmt.Sprintf("WB-%d", 2001+i), Title: a.Annotations["summary"],
-				Alert: a, Terms: terms, Storm: ticket.PartOf(s.ID, s.Number)}, noon)
+				Alert: a, Owner: "first level", Terms: terms, Storm: ticket.PartOf(s.ID, s.Number)}, noon)
 			if err == nil {
 				err = keep(tx, c)
 			}
@@ -39,7 +39,7 @@ func (h *house) storm(n int) {
 			}
 		}
 		s.Tell(noon)
-		c, err := ticket.Open(ticket.Birth{ID: s.ID, Number: s.Number, Kind: ticket.KindStorm, Title: s.Title(), Alert: s.Alert(), Terms: terms}, noon.Add(time.Second))
+		c, err := ticket.Open(ticket.Birth{ID: s.ID, Number: s.Number, Kind: ticket.KindStorm, Title: s.Title(), Alert: s.Alert(), Owner: "first level", Terms: terms}, noon.Add(time.Second))
 		if err == nil {
 			err = keep(tx, c)
 		}

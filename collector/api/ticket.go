@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +28,20 @@ type TicketRow struct {
 	Service  string            `json:"service"`
 	System   string            `json:"system"`
 	Title    string            `json:"title"`
-	Owner    string            `json:"owner"`
+	// Type is one of the policy's types, or empty.
+	Type string `json:"type"`
+	// Owner is the party that owns it, empty while nobody does; Department the one that owned the customer as the ticket was
+	// opened, empty for none.
+	Owner      string `json:"owner"`
+	Department string `json:"department"`
+	// Channel is how it came: telephone, email, on-call, page, detected. Reporter is who reported it, empty for what was detected.
+	Channel  string `json:"channel"`
+	Reporter string `json:"reporter"`
+	// ReceivedAt is when its clocks start.
+	ReceivedAt time.Time `json:"received_at"`
+	// PolicySet and PolicyVersion are what it goes by now.
+	PolicySet     string `json:"policy_set"`
+	PolicyVersion string `json:"policy_version"`
 	// Key names the incident; at most one ticket is open under it.
 	Key    string `json:"key"`
 	Policy Policy `json:"policy"`
@@ -55,13 +66,53 @@ type TicketRow struct {
 	Flap *Flap `json:"flap"`
 
 	// Storm is the number of the storm's ticket that this one is part of, empty when it is part of none.
-	Storm string `json:"storm"`
+	Storm   string `json:"storm"`
+	StormID string `json:"-"`
 	// Gathers is what a storm's own ticket stands for; null for any other.
 	Gathers *Storm `json:"gathers"`
+
+	TicketWork
 
 	// Seq and Head are number and hash of the newest event of the timeline.
 	Seq  int    `json:"seq"`
 	Head string `json:"head"`
+}
+
+// TicketWork is what people and the policy did with a ticket.
+type TicketWork struct {
+	// Facts are what is known of it, by name; Because is why its priority is what it is.
+	Facts   ticket.Facts `json:"facts"`
+	Because string       `json:"because"`
+	// Assignee is who works on it; Handoff an offer to another party that nobody has accepted; Returned counts those that
+	// came back.
+	Assignee string          `json:"assignee"`
+	Handoff  *ticket.Handoff `json:"handoff"`
+	Returned int             `json:"returned"`
+	// Waits is what it waits for, null when it does not.
+	Waits      *ticket.Wait      `json:"waits"`
+	Verified   *ticket.Signature `json:"verified"`
+	Approvals  []ticket.Approval `json:"approvals"`
+	Chargeable string            `json:"chargeable"`
+	Estimate   *ticket.Quote     `json:"estimate"`
+	Quote      *ticket.Quote     `json:"quote"`
+	Order      string            `json:"order"`
+	// Promises are the dates that were agreed with the client, the last one holds.
+	Promises []ticket.Promise `json:"promises"`
+	// Slips counts how often such a date was put off.
+	Slips    int             `json:"slips"`
+	Waivers  []ticket.Waiver `json:"waivers"`
+	Drafts   []ticket.Draft  `json:"drafts"`
+	Parent   *ticket.Link    `json:"parent"`
+	Merged   *ticket.Link    `json:"merged"`
+	Children []ticket.Child  `json:"children"`
+	// Told are the steps of the ladder that were told.
+	Told  []ticket.Told `json:"told"`
+	Major bool          `json:"major"`
+	// Unsupported says why it is outside of support, empty when it is not.
+	Unsupported string         `json:"unsupported"`
+	Rating      *ticket.Rating `json:"rating"`
+	// Refusals counts what gates refused.
+	Refusals int `json:"refusals"`
 }
 
 // TicketAlert is an alert on a ticket.
@@ -82,10 +133,6 @@ type Policy struct {
 	CloseAfterSeconds float64 `json:"close_after_seconds"`
 }
 
-// Clock is one SLA target running on a ticket. No policy of this release sets a target, so no ticket has one and a
-// clock has no fields yet.
-type Clock struct{}
-
 // Ticket is a ticket whole.
 type Ticket struct {
 	TicketRow
@@ -93,11 +140,31 @@ type Ticket struct {
 	// filter storm of the list of tickets has the others. Empty for any other ticket.
 	Members []StormMember `json:"members"`
 	Record  ticket.Record `json:"record"`
-	// Timeline is every event as it was sealed: hashing it again gives Head.
+	// Timeline is every event as it was sealed: hashing it again gives Head, unless some of it was kept back (Abridged) from
+	// who may not see what is internal, or another customer's.
 	Timeline []ticket.Event `json:"timeline"`
+	Abridged bool           `json:"abridged"`
+	// EntitledFrom is when the customer's support begins, where the ticket came before that and so has no targets; null
+	// otherwise, and while that is not known.
+	EntitledFrom *time.Time `json:"entitled_from"`
+	// Steps are those of its type, Checklists those that apply to it, each with who ticked what and when; empty for who does
+	// not work on it.
+	Steps      []ticket.Item        `json:"steps"`
+	Checklists []ticket.CheckedList `json:"checklists"`
+	// Next are the gates that would refuse what comes next, for who asks.
+	Next []Gate `json:"next"`
 }
 
-// TicketList is a page of tickets, newest first.
+// Gate is one that stands before a verb, with what is missing.
+type Gate struct {
+	Verb    ticket.Verb `json:"verb"`
+	Gate    string      `json:"gate"`
+	Missing []string    `json:"missing"`
+	// Source is the policy set that demands it.
+	Source string `json:"source"`
+}
+
+// TicketList is a page of tickets: open ones in the queue's order, others newest first, unless order said otherwise.
 type TicketList struct {
 	Tickets []TicketRow `json:"tickets"`
 	// Truncated tells that there are more than the limit.
@@ -113,7 +180,7 @@ type Chain struct {
 	Error string `json:"error"`
 }
 
-func ticketRow(t ticket.Ticket) TicketRow {
+func ticketRow(t ticket.Ticket, now time.Time) TicketRow {
 	row := TicketRow{
 		ID: t.ID, Number: t.Number, Kind: t.Kind, State: t.State, Severity: t.Severity, Priority: t.Priority,
 		Customer: t.Customer, Site: t.Site, Asset: t.Asset, Service: t.Service, System: t.System, Title: t.Title,
@@ -123,8 +190,13 @@ func ticketRow(t ticket.Ticket) TicketRow {
 		OpenedAt: t.OpenedAt, UpdatedAt: t.UpdatedAt,
 		AcknowledgedAt: orNull(t.AcknowledgedAt), AcknowledgedBy: t.AcknowledgedBy,
 		ResolvedAt: orNull(t.ResolvedAt), Resolution: t.Resolution, ClosedAt: orNull(t.ClosedAt), Reopened: t.Reopened,
-		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: []Clock{}, Links: orEmpty(t.Links),
-		Flap: flapOf(t), Storm: t.Storm.Number, Seq: t.Seq, Head: t.Head,
+		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: clockRows(t, now), Links: orEmpty(t.Links),
+		Flap: flapOf(t), Storm: t.Storm.Number, StormID: t.Storm.Ticket, Seq: t.Seq, Head: t.Head,
+		Type: t.Type, Department: t.Facts[ticket.FactDepartment], Channel: t.Channel, Reporter: t.Reporter, ReceivedAt: t.Received(),
+		PolicySet: t.Policy, PolicyVersion: t.PolicyVersion, TicketWork: workOf(t),
+	}
+	if row.Channel == "" {
+		row.Channel = t.Facts[ticket.FactChannel]
 	}
 	for i, al := range t.Alerts {
 		row.Alerts[i].Alert = al
@@ -133,6 +205,20 @@ func ticketRow(t ticket.Ticket) TicketRow {
 		row.ResolvedBy = &t.ResolvedBy
 	}
 	return row
+}
+
+// workOf is what people and the policy did with a ticket.
+func workOf(t ticket.Ticket) TicketWork {
+	w := t.Work
+	facts := w.Facts
+	if facts == nil {
+		facts = ticket.Facts{}
+	}
+	return TicketWork{Facts: facts, Because: w.Because, Assignee: w.Assignee, Handoff: w.Handoff, Returned: w.Returned,
+		Waits: w.Wait, Verified: w.Verified, Approvals: orEmpty(w.Approvals), Chargeable: w.Chargeable, Estimate: w.Estimate,
+		Quote: w.Quote, Order: w.Order, Promises: orEmpty(w.Promises), Slips: t.Slips(), Waivers: orEmpty(w.Waivers), Drafts: orEmpty(w.Drafts),
+		Parent: w.Parent, Merged: w.Merged, Children: orEmpty(w.Children), Told: orEmpty(w.Told), Major: w.Major,
+		Unsupported: w.Unsupported, Rating: w.Rating, Refusals: w.Refusals}
 }
 
 // orNull makes the zero time null: a time that has not come yet is not the year 1.
@@ -156,84 +242,6 @@ const (
 	maxTickets     = 10000
 )
 
-func (a *API) listTickets(r *http.Request, _ fleet.Operator) (any, error) {
-	f, err := ticketFilter(r)
-	if err != nil {
-		return nil, err
-	}
-	limit := f.Limit
-	f.Limit++ // one more tells whether there is more
-	var list TicketList
-	err = a.o.Store.View(r.Context(), func(tx store.Tx) error {
-		if f.Storm, err = stormID(tx, f.Storm); err != nil {
-			return err
-		}
-		found, err := tx.Tickets(f)
-		list = TicketList{Tickets: make([]TicketRow, 0, min(limit, len(found))), Truncated: len(found) > limit}
-		for _, t := range found[:min(limit, len(found))] {
-			row, err := gatheringRow(tx, t)
-			if err != nil {
-				return err
-			}
-			list.Tickets = append(list.Tickets, row)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list tickets: %w", err)
-	}
-	return list, nil
-}
-
-// ticketFilter reads state, open, customer, asset, priority, storm, fold and limit.
-func ticketFilter(r *http.Request) (store.TicketFilter, error) {
-	q, err := query(r, "state", "open", "customer", "asset", "priority", "storm", "fold", "limit")
-	if err != nil {
-		return store.TicketFilter{}, err
-	}
-	f := store.TicketFilter{Customer: q.Get("customer"), Asset: q.Get("asset"), Priority: q.Get("priority"), Storm: q.Get("storm")}
-	if f.State, err = ticketState(q.Get("state")); err != nil {
-		return f, err
-	}
-	if s := q.Get("open"); s != "" {
-		if f.OpenOnly, err = strconv.ParseBool(s); err != nil {
-			return f, badRequest("say open=true for tickets that want work", "open: %q is neither true nor false", s)
-		}
-	}
-	if s := q.Get("fold"); s != "" {
-		if f.Folded, err = strconv.ParseBool(s); err != nil {
-			return f, badRequest("say fold=true to leave out the tickets that are part of a storm", "fold: %q is neither true nor false", s)
-		}
-	}
-	f.Limit, err = limitOf(q.Get("limit"), defaultTickets, maxTickets)
-	return f, err
-}
-
-// ticketState reads a state as people write it in a query: in_progress and in-progress are "in progress".
-func ticketState(s string) (ticket.State, error) {
-	all := []ticket.State{ticket.New, ticket.Acked, ticket.InProgress, ticket.Waiting, ticket.Done, ticket.Shut, ticket.Again}
-	state := ticket.State(strings.NewReplacer("_", " ", "-", " ").Replace(s))
-	if s != "" && !slices.Contains(all, state) {
-		names := make([]string, len(all))
-		for i, known := range all {
-			names[i] = string(known)
-		}
-		return "", badRequest("states are: "+strings.Join(names, ", "), "state: no ticket is ever %q", s)
-	}
-	return state, nil
-}
-
-func limitOf(s string, fallback, most int) (int, error) {
-	if s == "" {
-		return fallback, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > most {
-		return 0, badRequest(fmt.Sprintf("give a number from 1 to %d", most), "limit: got %q", s)
-	}
-	return n, nil
-}
-
 // findTicket finds by ID or by what people say: WB-1042, wb-1042, 1042.
 func findTicket(tx store.Tx, ref string) (ticket.Ticket, error) {
 	t, err := tx.Ticket(ref)
@@ -245,50 +253,67 @@ func findTicket(tx store.Tx, ref string) (ticket.Ticket, error) {
 		t, err = tx.TicketByNumber(number)
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		return t, refusal(http.StatusNotFound, "not_found", "`watchbill ticket list --all` lists them",
-			"there is no ticket %q", ref)
+		return t, noTicket(ref)
 	}
 	return t, err
 }
 
-func (a *API) showTicket(r *http.Request, _ fleet.Operator) (any, error) {
+func (a *API) showTicket(r *http.Request, who fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
-	out, err := a.wholeTicket(r, r.PathValue("ref"))
+	out, err := a.wholeTicket(r, a.sight(who), r.PathValue("ref"))
 	if err != nil {
 		return nil, fmt.Errorf("show ticket %s: %w", r.PathValue("ref"), err)
 	}
 	return out, nil
 }
 
-// wholeTicket reads row, timeline and record on one state of the store.
-func (a *API) wholeTicket(r *http.Request, ref string) (Ticket, error) {
+// wholeTicket reads row, timeline and record on one state of the store, as an operator sees them.
+func (a *API) wholeTicket(r *http.Request, s sight, ref string) (Ticket, error) {
 	var out Ticket
 	err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
-		t, err := findTicket(tx, ref)
+		out = Ticket{}
+		t, err := s.ticket(tx, ref)
 		if err != nil {
 			return err
 		}
-		if out.TicketRow, err = gatheringRow(tx, t); err != nil {
+		if out.TicketRow, err = a.row(tx, s, t); err != nil {
 			return err
 		}
-		if out.Members, err = membersOf(tx, t); err != nil {
+		if out.Members, err = membersOf(tx, t, s); err != nil {
 			return err
 		}
-		if err := a.freeze(tx, out.Alerts); err != nil {
-			return err
+		if s.inside() {
+			if err := a.freeze(tx, out.Alerts); err != nil {
+				return err
+			}
 		}
-		if out.Timeline, err = tx.Timeline(t.ID); err != nil {
-			return err
-		}
-		out.Timeline = orEmpty(out.Timeline)
-		out.Record, err = ticket.AssembleRecord(out.Timeline, func(seq int) ([]byte, bool, error) {
-			return tx.Evidence(t.ID, seq)
-		})
-		return err
+		a.byTerms(tx, s, t, &out)
+		return s.story(tx, t, &out)
 	})
 	return out, err
+}
+
+// story reads timeline and record.
+func (s sight) story(tx store.Tx, t ticket.Ticket, out *Ticket) error {
+	events, err := tx.Timeline(t.ID)
+	if err != nil {
+		return err
+	}
+	if out.Timeline, out.Abridged, err = s.timeline(tx, events); err != nil {
+		return err
+	}
+	out.Record, err = ticket.AssembleRecord(events, func(seq int) ([]byte, bool, error) { return tx.Evidence(t.ID, seq) })
+	switch {
+	case err != nil:
+		return err
+	case !s.record():
+		out.Record = recordOutside()
+	case !s.inside():
+		out.Record = recordWithoutNotes(out.Record)
+	}
+	return nil
 }
 
 // freeze says of the alerts that fire whether they are frozen, and why.
@@ -311,13 +336,13 @@ func (a *API) freeze(tx store.Tx, alerts []TicketAlert) error {
 	return nil
 }
 
-func (a *API) verifyTicket(r *http.Request, _ fleet.Operator) (any, error) {
+func (a *API) verifyTicket(r *http.Request, who fleet.Operator) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
 	var out Chain
 	err := a.o.Store.View(r.Context(), func(tx store.Tx) error {
-		t, err := findTicket(tx, r.PathValue("ref"))
+		t, err := a.sight(who).ticket(tx, r.PathValue("ref"))
 		if err != nil {
 			return err
 		}
@@ -337,47 +362,6 @@ func (a *API) verifyTicket(r *http.Request, _ fleet.Operator) (any, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("verify ticket %s: %w", r.PathValue("ref"), err)
-	}
-	return out, nil
-}
-
-// ActionRequest is what a person says to an action on a ticket.
-type ActionRequest struct {
-	// Text is the note, the resolution or the reason; some actions need none.
-	Text string `json:"text,omitempty"`
-}
-
-func (a *API) actOnTicket(r *http.Request, who fleet.Operator) (any, error) {
-	verb := ticket.Verb(r.PathValue("verb"))
-	if !slices.Contains(ticket.Verbs, verb) {
-		return nil, refusal(http.StatusNotFound, "not_found", "", "a ticket knows no %q", verb)
-	}
-	if _, err := query(r); err != nil {
-		return nil, err
-	}
-	var in ActionRequest
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	ref := r.PathValue("ref")
-	var t ticket.Ticket
-	err := a.o.Store.View(r.Context(), func(tx store.Tx) (err error) {
-		t, err = findTicket(tx, ref)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s ticket %s: %w", verb, ref, err)
-	}
-	t, err = a.o.Desk.Act(r.Context(), t.ID, ticket.Action{Verb: verb, Text: in.Text}, actor(who))
-	if errors.Is(err, ticket.ErrRefused) {
-		return nil, err // its text is for the person and stands by itself
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s ticket %s: %w", verb, ref, err)
-	}
-	out, err := a.wholeTicket(r, t.ID)
-	if err != nil {
-		return nil, fmt.Errorf("show ticket %s after %s: %w", ref, verb, err)
 	}
 	return out, nil
 }

@@ -17,24 +17,27 @@ import (
 )
 
 func newCheckCmd() *cobra.Command {
-	return group("check", "Check configuration and rule files before they are used",
+	return group("check", "Check configuration, rules and policies before they are used",
 		"Checks files as the collector would read them, and names every fault at once. Exits with 1 when there is one.",
 		`  watchbill check config /etc/watchbill/watchbill.yml
-  watchbill check rules rules/*.yml`, newCheckConfigCmd(), newCheckRulesCmd())
+  watchbill check rules rules/*.yml
+  watchbill check policies`, newCheckConfigCmd(), newCheckRulesCmd(), newCheckPoliciesCmd())
 }
 
 func newCheckConfigCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "config FILE", Short: "Check a collector's configuration and the files it names",
-		Long: `Checks a configuration file: every key, every value, and what it names: the fleet directory, rule files, and the
-receivers' certificates and secrets.
+		Long: `Checks a configuration file: every key, every value, and what it names: the fleet directory, rule files, policy sets with
+the contracts that are under them, and the receivers' certificates and secrets, and that each receiver which somebody is to be
+told by is there.
 Nothing is started and nothing is written.`,
 		Example: "  watchbill check config /etc/watchbill/watchbill.yml",
 		Args:    takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			found, err := checkConfig(args[0])
-			if faults := tellFindings(cmd, found, false); err != nil {
-				return say(cmd, err)
+			found, terms, err := checkConfig(args[0])
+			faults := tellFindings(cmd, found, false) + tellTerms(cmd, terms)
+			if err != nil {
+				return sayFindings(cmd, err)
 			} else if faults > 0 {
 				return errSaid
 			}
@@ -45,24 +48,55 @@ Nothing is started and nothing is written.`,
 }
 
 // checkConfig names every fault of a configuration and of the files it names at once. A file that cannot be read as a
-// configuration names no files that could be looked for. What is found about rules that a collector would take stands apart.
-func checkConfig(file string) ([]rules.Finding, error) {
+// configuration names no files that could be looked for. What is found about rules that a collector would take, and about
+// policies and contracts, stands apart.
+func checkConfig(file string) ([]rules.Finding, []policy.Finding, error) {
 	c, err := collector.LoadConfig(file)
 	errs := []error{err}
 	if err != nil && !readable(file) {
-		return nil, err
+		return nil, nil, err
 	}
-	if c.Fleet.Directory != "" {
-		_, err := fleet.LoadDirectory(c.Fleet.Directory)
-		errs = append(errs, err)
-	}
+	terms, err := checkTerms(c)
+	errs = append(errs, err)
 	_, found, err := collector.LoadRules(c)
 	errs = append(errs, err)
 	if notify.Validate(c.Receivers) == nil { // LoadConfig named those faults
 		_, err := notify.New(c.Receivers, notify.Options{})
 		errs = append(errs, err)
 	}
-	return found, errors.Join(errs...)
+	return found, terms, errors.Join(errs...)
+}
+
+// checkTerms checks the policy sets that a configuration puts into force, the contracts of its fleet with them, and by what
+// people are told. It finds nothing where either cannot be read, which the error says.
+func checkTerms(c collector.Config) ([]policy.Finding, error) {
+	var d fleet.Directory
+	var fleetErr, policyErr error
+	if c.Fleet.Directory != "" {
+		d, fleetErr = fleet.LoadDirectory(c.Fleet.Directory)
+	}
+	load := policy.Shipped
+	if dir := c.Policies.Directory; dir != "" {
+		load = func() (*policy.Book, error) { return policy.Load(dir) }
+	}
+	book, policyErr := load()
+	if err := errors.Join(fleetErr, policyErr); err != nil {
+		return nil, err
+	}
+	return collector.CheckTerms(c, book, d, time.Now()), nil
+}
+
+// tellTerms prints what was found about policies and contracts, and counts the faults.
+func tellTerms(cmd *cobra.Command, found []policy.Finding) (faults int) {
+	for _, f := range found {
+		word := "warning: "
+		if f.Fault {
+			word = ""
+			faults++
+		}
+		fmt.Fprintln(safeWriter{cmd.ErrOrStderr()}, word+f.String())
+	}
+	return faults
 }
 
 // tellFindings prints what was found about rules, and once the words that it asks for, and counts the faults.

@@ -108,6 +108,9 @@ func (c *connection) send(ctx context.Context, method, path string, q url.Values
 		return nil, as, err
 	}
 	target := strings.TrimSuffix(base.String(), "/") + api.Root + path
+	if strings.HasPrefix(path, "/-/") { // what Prometheus has there, too, stands beside the API
+		target = strings.TrimSuffix(base.String(), "/") + path
+	}
 	if len(q) > 0 {
 		target += "?" + q.Encode()
 	}
@@ -221,7 +224,7 @@ func (c *connection) ask(cmd *cobra.Command, method, path string, q url.Values, 
 	}
 	raw, err := c.call(cmd.Context(), method, path, q, in)
 	if err != nil {
-		return false, err
+		return false, c.gate(cmd, err)
 	}
 	if c.output == "json" {
 		return true, printJSON(cmd.OutOrStdout(), raw)
@@ -231,6 +234,36 @@ func (c *connection) ask(cmd *cobra.Command, method, path string, q url.Values, 
 			"release on both sides", c.url, err)
 	}
 	return false, nil
+}
+
+// gate prints the refusal of a gate as JSON where that was asked for; run prints it for people.
+func (c *connection) gate(cmd *cobra.Command, err error) error {
+	var e *api.Error
+	if c.output != "json" || !errors.As(err, &e) || e.Gate == "" {
+		return err
+	}
+	raw, err := json.Marshal(api.Refused{Error: *e, Gate: e.Gate, Missing: e.Missing})
+	if err != nil {
+		return fmt.Errorf("encode the refusal: %w", err)
+	}
+	return errors.Join(errSaid, printJSON(cmd.OutOrStdout(), raw))
+}
+
+// sayGate names a gate that refused and everything that is missing, one by line.
+func sayGate(w io.Writer, e *api.Error) {
+	fmt.Fprintf(w, "watchbill: refused: gate %s is missing:\n", clean(e.Gate))
+	for _, m := range e.Missing {
+		fmt.Fprintf(w, "  %s\n", clean(m))
+	}
+	for _, also := range e.Also {
+		fmt.Fprintf(w, "gate %s is missing:\n", clean(also.Gate))
+		for _, m := range also.Missing {
+			fmt.Fprintf(w, "  %s\n", clean(m))
+		}
+	}
+	if e.Code == "refused" { // not of a ticket, whose verbs say what to do
+		fmt.Fprintf(w, "%s\n", clean(e.Hint))
+	}
 }
 
 // printJSON prints a JSON value indented, in letters that do nothing to a terminal.

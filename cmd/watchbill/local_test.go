@@ -18,11 +18,11 @@ func TestFirstAdministrator(t *testing.T) {
 	nobody := errUnreachable
 	dir := filepath.Join(t.TempDir(), "state")
 	first, err := addLocally(t.Context(), dir, api.OperatorRequest{Name: "alice"}, nobody)
-	if err != nil || first.Role != fleet.Admin {
+	if err != nil || first.Role != string(fleet.Admin) {
 		t.Fatalf("first is %+v, %v; want an administrator", first, err)
 	}
 	second, err := addLocally(t.Context(), dir, api.OperatorRequest{Name: "bob"}, nobody)
-	if err != nil || second.Role != fleet.Responder {
+	if err != nil || second.Role != string(fleet.Responder) {
 		t.Fatalf("second is %+v, %v; want an operator", second, err)
 	}
 	if _, err := addLocally(t.Context(), dir, api.OperatorRequest{Name: "bob"}, nobody); err == nil || !strings.Contains(err.Error(), "exists already") {

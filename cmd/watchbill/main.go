@@ -49,6 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = unknownWord(cmd)
 	}
 	var usage usageError
+	var gate *api.Error
 	switch {
 	case err == nil:
 		return exitOK
@@ -57,6 +58,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(safeWriter{stderr}, "watchbill: %v\nSee `%s --help`.\n", err, cmd.CommandPath())
 		return exitUsage
+	case errors.As(err, &gate) && gate.Gate != "":
+		sayGate(safeWriter{stderr}, gate)
+		return exitFailed
 	}
 	fmt.Fprintf(safeWriter{stderr}, "watchbill: %v\n", err)
 	return exitFailed
@@ -88,9 +92,10 @@ configuration). The other commands talk to a running collector.`,
 	root.AddCommand(
 		newUpCmd(), newServeCmd(),
 		newTicketCmd(), newAlertCmd(), newAssetCmd(),
+		newCustomerCmd(), newContractCmd(), newDepartmentCmd(), newPersonCmd(), newContactCmd(), newSoftwareCmd(), newOnCallCmd(), newIntakeCmd(), newReportCmd(),
 		newAgentCmd(), newCACmd(), newTokenCmd(), newOperatorCmd(), newOutboxCmd(),
 		newBackupCmd(), newRestoreCmd(),
-		newCheckCmd(), newTestCmd(), newVersionCmd(),
+		newReloadCmd(), newCheckCmd(), newTestCmd(), newPoliciesCmd(), newSLACmd(), newVersionCmd(),
 	)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(newHelpCmd())

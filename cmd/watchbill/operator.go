@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,9 +30,15 @@ func newOperatorCmd() *cobra.Command {
   viewer    read, scrape
   scrape    /metrics and /federate, nothing else: for a Prometheus server
 
+A token may also carry what the person is (engineer, general-manager, it-ops-manager, department-member …): several
+--role sum up, and gates ask for them. --department and --customer bound what the token shows to what is theirs: nothing
+else exists for it.
+
 The first administrator is made on the collector's own host, before it first runs: with no collector running,
 "operator add" writes to the storage itself.`,
 		`  watchbill operator add alice --role operator
+  watchbill operator add dana --role it-ops-manager --role general-manager
+  watchbill operator add pat --role client-owner-user --customer acme
   watchbill operator add prometheus --role scrape
   watchbill operator remove alice`)
 	cmd.Aliases = []string{"operators"}
@@ -54,13 +61,36 @@ func newOperatorListCmd(c *connection) *cobra.Command {
 			s := screenOf(cmd)
 			rows := make([][]string, len(list.Operators))
 			for i, o := range list.Operators {
-				rows[i] = []string{o.Name, string(o.Role), s.stamp(o.CreatedAt), o.CreatedBy}
+				rows[i] = []string{o.Name, roleNames(o), scopeName(o), s.stamp(o.CreatedAt), o.CreatedBy}
 			}
-			table(s.w, s.width, []column{{title: "NAME", stretch: true}, {title: "ROLE"}, {title: "ADDED"},
+			table(s.w, s.width, []column{{title: "NAME", stretch: true}, {title: "ROLE", stretch: true}, {title: "SEES"}, {title: "ADDED"},
 				{title: "ADDED BY", stretch: true}}, rows)
 			return nil
 		},
 	}
+}
+
+// roleNames are an operator's roles in one line.
+func roleNames(o api.Operator) string {
+	names := make([]string, len(o.Roles))
+	for i, r := range o.Roles {
+		names[i] = string(r)
+	}
+	if len(names) == 0 {
+		return o.Role
+	}
+	return strings.Join(names, ", ")
+}
+
+// scopeName is what an operator sees.
+func scopeName(o api.Operator) string {
+	switch {
+	case o.Customer != "":
+		return "customer " + o.Customer
+	case o.Department != "":
+		return "department " + o.Department
+	}
+	return "all"
 }
 
 func newOperatorRemoveCmd(c *connection) *cobra.Command {
@@ -82,7 +112,8 @@ func newOperatorRemoveCmd(c *connection) *cobra.Command {
 }
 
 func newOperatorAddCmd(c *connection) *cobra.Command {
-	var role string
+	var roles []string
+	var in api.OperatorRequest
 	cmd := &cobra.Command{
 		Use: "add NAME", Short: "Add an operator and print their token",
 		Long: `Adds an operator and prints their token, once. Give it to them as you would a password; they keep it in
@@ -91,12 +122,19 @@ func newOperatorAddCmd(c *connection) *cobra.Command {
 With a collector running this needs an administrator's token. With none running at the default --url it writes to the
 storage at --storage.path itself: that is how the first administrator is made, by whoever may write there.`,
 		Example: `  watchbill operator add alice --role operator
+  watchbill operator add pat --role client-owner-user --customer acme
   watchbill operator add root-admin --role admin --storage.path /var/lib/watchbill   # collector stopped`,
 		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := api.OperatorRequest{Name: args[0], Role: fleet.Role(role)}
-			if err := api.CheckRole(in.Role); role != "" && err != nil {
-				return usagef("--role: %w", err)
+			in.Name = args[0]
+			for _, role := range roles {
+				if err := api.CheckRole(fleet.Role(role)); err != nil {
+					return usagef("--role: %w", err)
+				}
+				in.Roles = append(in.Roles, fleet.Role(role))
+			}
+			if len(in.Roles) == 1 { // as releases that know one role only ask
+				in.Role, in.Roles = in.Roles[0], nil
 			}
 			var made api.NewOperator
 			printed, err := c.ask(cmd, http.MethodPost, "/operators", nil, in, &made)
@@ -110,17 +148,25 @@ storage at --storage.path itself: that is how the first administrator is made, b
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&role, "role", "", "admin, operator, viewer or scrape; operator when empty, admin for the first one")
-	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"admin", "operator", "viewer", "scrape"},
-		cobra.ShellCompDirectiveNoFileComp))
+	all := make([]string, 0, len(fleet.AllRoles()))
+	for _, r := range fleet.AllRoles() {
+		all = append(all, string(r))
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&roles, "role", nil, "admin, operator, viewer, scrape, or what the person is, like engineer; repeatable; operator when left out, admin for the first one")
+	f.StringVar(&in.Department, "department", "", "see only what is this department's")
+	f.StringVar(&in.Customer, "customer", "", "see only what is this customer's")
+	f.StringVar(&in.Person, "person", "", "ID of the declared person that they are")
+	cmd.MarkFlagsMutuallyExclusive("department", "customer")
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 // sayAdded prints a token with where it belongs.
 func sayAdded(s screen, made api.NewOperator) {
 	fmt.Fprintf(s.w, "Added %s as %s. Their token, shown this once:\n\n  %s\n\n",
-		clean(made.Name), clean(string(made.Role)), clean(made.Token))
-	if made.Role == fleet.Scrape {
+		clean(made.Name), clean(roleNames(made.Operator)), clean(made.Token))
+	if made.Role == string(fleet.Scrape) {
 		s.para("", "", "Put it into a file that the Prometheus server alone can read, and name that in its scrape configuration: "+
 			"authorization: {credentials_file: FILE}.")
 		return
@@ -160,19 +206,20 @@ func addToStore(ctx context.Context, s store.Store, in api.OperatorRequest) (api
 	if err := reg.Load(ctx); err != nil {
 		return api.NewOperator{}, fmt.Errorf("load the fleet: %w", err)
 	}
-	if in.Role == "" {
-		in.Role = fleet.Responder
-		if len(reg.Operators()) == 0 {
-			in.Role = fleet.Admin
-		}
+	roles := in.All()
+	if in.Role == "" && len(in.Roles) == 0 && len(reg.Operators()) == 0 {
+		roles = []fleet.Role{fleet.Admin}
 	}
 	by := "local command line"
 	if u, err := user.Current(); err == nil {
 		by = u.Username + " on the command line"
 	}
-	token, err := reg.AddOperator(ctx, in.Name, in.Role, by)
+	n := fleet.NewOperator{Name: in.Name, Roles: roles, Scope: fleet.Scope{Department: in.Department, Customer: in.Customer}, Person: in.Person, By: by}
+	token, err := reg.AddOperatorWith(ctx, n)
 	if err != nil {
 		return api.NewOperator{}, err
 	}
-	return api.NewOperator{Operator: api.Operator{Name: in.Name, Role: in.Role, CreatedBy: by}, Token: token}, nil
+	o, _ := reg.Authenticate(token)
+	return api.NewOperator{Operator: api.Operator{Name: in.Name, Role: string(o.Role), Roles: o.Held(), Department: in.Department,
+		Customer: in.Customer, Person: in.Person, CreatedBy: by}, Token: token}, nil
 }

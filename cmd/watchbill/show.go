@@ -21,6 +21,20 @@ func showTicket(s screen, t api.Ticket) {
 	for _, f := range facts(s, t) {
 		s.para("  "+pad(f[0], 14), "  "+pad("", 14), f[1])
 	}
+	if len(t.Clocks) > 0 {
+		s.title("CLOCKS")
+		s.clocks(t.Clocks)
+	}
+	showLists(s, t)
+	if len(t.Next) > 0 {
+		showGates(s, t.Next)
+	}
+	if len(t.Children) > 0 {
+		showChildren(s, t.Children)
+	}
+	if len(t.Drafts) > 0 {
+		showDrafts(s, t.Drafts)
+	}
 	if len(t.Alerts) > 0 {
 		showAlerts(s, t)
 	}
@@ -38,7 +52,11 @@ func showTicket(s screen, t api.Ticket) {
 		s.title(p.title)
 		s.part(p.part)
 	}
-	s.title(fmt.Sprintf("TIMELINE (%d events)", len(t.Timeline)))
+	kept := ""
+	if t.Abridged {
+		kept = ", what is internal is left out"
+	}
+	s.title(fmt.Sprintf("TIMELINE (%d events%s)", len(t.Timeline), kept))
 	s.timeline(t.Timeline)
 }
 
@@ -58,7 +76,10 @@ func facts(s screen, t api.Ticket) [][2]string {
 	if t.Storm != "" {
 		add("Storm", "part of "+t.Storm+", which tells of it")
 	}
-	add("Owner", t.Owner)
+	add("Owner", joined(or(t.Owner, nobody), "assigned to", t.Assignee))
+	for _, f := range work(s, t) {
+		add(f[0], f[1])
+	}
 	add("Opened", s.ago(t.OpenedAt))
 	switch {
 	case t.AcknowledgedAt != nil:
@@ -82,7 +103,7 @@ func facts(s screen, t api.Ticket) [][2]string {
 	for _, l := range t.Links {
 		add("Related", l.Relation+" "+l.Number)
 	}
-	add("Policy", joined(t.Policy.Name, "version", t.Policy.Version))
+	add("Policy", joined(or(t.PolicySet, t.Policy.Name), "version", or(t.PolicyVersion, t.Policy.Version)))
 	add("Times", "local, UTC"+s.now.In(s.zone).Format("-07:00")+" now, unless a line says otherwise")
 	return out
 }
@@ -303,9 +324,13 @@ func eventText(e ticket.Event) string {
 		add(partName(e.Evidence.Part) + ": " + e.Evidence.Summary)
 	}
 	if e.Kind == ticket.PriorityChanged {
-		add("now " + e.Priority + " (" + string(e.Severity) + ")")
+		now := "now " + e.Priority
+		if e.Severity != "" {
+			now += " (" + string(e.Severity) + ")"
+		}
+		add(now)
 	}
-	if e.Link != nil {
+	if e.Link != nil && !strings.Contains(e.Text, e.Link.Number) {
 		add(e.Link.Relation + " " + e.Link.Number)
 	}
 	return strings.Join(parts, "; ")

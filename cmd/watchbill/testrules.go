@@ -17,8 +17,8 @@ import (
 )
 
 func newTestCmd() *cobra.Command {
-	return group("test", "Run unit tests of rules", "Runs unit tests. Exits with 1 when one fails.",
-		"  watchbill test rules rules/packs/*_test.yml", newTestRulesCmd())
+	return group("test", "Run unit tests of rules and scenarios of policy sets", "Runs tests. Exits with 1 when one fails.",
+		"  watchbill test rules rules/packs/*_test.yml\n  watchbill test policies", newTestRulesCmd(), newTestPoliciesCmd())
 }
 
 func newTestRulesCmd() *cobra.Command {
@@ -50,15 +50,7 @@ runs the collector's own evaluation, where rules with long ranges are evaluated 
 				verdicts.add(file, report, err)
 				good = t.tell(cmd, file, report, err) && good
 			}
-			if junit != "" {
-				if err := verdicts.write(junit); err != nil {
-					return err
-				}
-			}
-			if !good {
-				return errSaid
-			}
-			return nil
+			return verdicts.close(junit, good)
 		},
 	}
 	cmd.Flags().StringArrayVar(&only, "run", nil, "run only tests whose name matches this regular expression; can be given several times")
@@ -165,6 +157,19 @@ func (j *junitFile) add(file string, report rules.TestReport, err error) {
 		s.Errors, s.Cases = 1, append(s.Cases, junitCase{Name: "the file", Error: err.Error()})
 	}
 	j.Suites = append(j.Suites, s)
+}
+
+// close writes the verdicts to a file, if one is named, and says by errSaid when they are not good.
+func (j *junitFile) close(file string, good bool) error {
+	if file != "" {
+		if err := j.write(file); err != nil {
+			return err
+		}
+	}
+	if !good {
+		return errSaid
+	}
+	return nil
 }
 
 func (j *junitFile) write(file string) error {

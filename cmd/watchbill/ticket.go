@@ -19,10 +19,13 @@ import (
 
 func newTicketCmd() *cobra.Command {
 	cmd := group("ticket", "List, read and work on tickets",
-		`Tickets are opened by the collector when an alert fires. A ticket is named by its number (WB-1042, wb-1042 or 1042) or its ID.
+		`Tickets are opened by the collector when an alert fires, and by people. A ticket is named by its number (WB-1042, wb-1042 or 1042) or its ID.
 
 A ticket is new, then acknowledged (somebody has it), in progress, resolved (with what resolved it) and closed. When
-every alert on it has recovered the collector resolves it; when one returns soon after, it is reopened.`,
+every alert on it has recovered the collector resolves it; when one returns soon after, it is reopened.
+
+What its policy wants before something is done stands before it as a gate: the command then exits with 1 and names the
+gate and everything that is missing, one by line.`,
 		`  watchbill ticket list
   watchbill ticket show WB-1042
   watchbill ticket ack WB-1042
@@ -30,21 +33,33 @@ every alert on it has recovered the collector resolves it; when one returns soon
   watchbill ticket resolve WB-1042 -m "old logs deleted, rotation turned on"`)
 	cmd.Aliases = []string{"tickets"}
 	c := connect(cmd)
-	cmd.AddCommand(newTicketListCmd(c), newTicketShowCmd(c), newTicketChainCmd(c))
+	cmd.AddCommand(newTicketListCmd(c), newTicketShowCmd(c), newTicketChainCmd(c), newTicketOpenCmd(c), newTicketClocksCmd(c),
+		newTicketRebaseCmd(c))
 	for _, v := range verbs() {
 		cmd.AddCommand(newVerbCmd(c, v))
 	}
 	return cmd
 }
 
+// listFilters are the filters that are words, listUsages what they select.
+var (
+	listFilters = []string{"state", "customer", "asset", "priority", "storm", "order", "department", "owner", "assignee", "kind", "type"}
+	listUsages  = []string{"only those in this state: new, acknowledged, in-progress, waiting, resolved, closed, reopened", "only this customer's",
+		"only those about this asset", "only those of this priority, like P1", "only those that are part of this storm, by the number of its ticket",
+		"queue (open ones, as the policy orders them) or newest", "only of customers of this department", "only those owned by this party",
+		"only this person's", "only of this kind", "only of this type"}
+)
+
 func newTicketListCmd(c *connection) *cobra.Command {
 	var all bool
 	var members bool
-	var state, customer, asset, priority, storm string
+	var breached, atRisk bool
+	var filter [11]string
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List tickets, open ones unless told otherwise",
-		Long: `Lists tickets, newest first: those that want work, unless --state or --all says otherwise.
+		Long: `Lists tickets: those that want work, in the order of the queue, unless --state, --all or --order says otherwise.
+CLOCK is the target that is due next, with what is left until then.
 
 When many assets flip at the same time, the storm has a ticket that stands for all of theirs: they are left out, unless
 --storm, --asset or --members asks for them.`,
@@ -56,9 +71,15 @@ When many assets flip at the same time, the storm has a ticket that stands for a
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := url.Values{}
-			for name, v := range map[string]string{"state": state, "customer": customer, "asset": asset, "priority": priority, "storm": storm} {
-				if v != "" {
-					q.Set(name, v)
+			for i, name := range listFilters {
+				if filter[i] != "" {
+					q.Set(name, filter[i])
+				}
+			}
+			state, asset, storm := q.Get("state"), q.Get("asset"), q.Get("storm")
+			for name, set := range map[string]bool{"breached": breached, "at_risk": atRisk} {
+				if set {
+					q.Set(name, "true")
 				}
 			}
 			if state == "" && !all {
@@ -78,11 +99,11 @@ When many assets flip at the same time, the storm has a ticket that stands for a
 	}
 	f := cmd.Flags()
 	f.BoolVar(&all, "all", false, "resolved and closed ones too")
-	f.StringVar(&state, "state", "", "only those in this state: new, acknowledged, in-progress, waiting, resolved, closed, reopened")
-	f.StringVar(&customer, "customer", "", "only this customer's")
-	f.StringVar(&asset, "asset", "", "only those about this asset")
-	f.StringVar(&priority, "priority", "", "only those of this priority, like P1")
-	f.StringVar(&storm, "storm", "", "only those that are part of this storm, by the number of its ticket")
+	for i, name := range listFilters {
+		f.StringVar(&filter[i], name, "", listUsages[i])
+	}
+	f.BoolVar(&breached, "breached", false, "only those with a target that was missed")
+	f.BoolVar(&atRisk, "at-risk", false, "only those with a target that is at risk")
 	f.BoolVar(&members, "members", false, "those that are part of a storm too")
 	f.IntVar(&limit, "limit", 100, "at most so many")
 	cmd.MarkFlagsMutuallyExclusive("all", "state")
@@ -100,9 +121,9 @@ func printTickets(s screen, list api.TicketList, openOnly bool) {
 	}
 	rows := make([][]string, len(list.Tickets))
 	for i, t := range list.Tickets {
-		rows[i] = []string{t.Number, t.Priority, stateOf(t), age(s.now.Sub(t.OpenedAt)), t.Customer, about(t), t.Title, t.Owner}
+		rows[i] = []string{t.Number, t.Priority, stateOf(t), nearest(t.Clocks, s.now), age(s.now.Sub(t.OpenedAt)), t.Customer, about(t), t.Title, or(t.Owner, nobody)}
 	}
-	table(s.w, s.width, []column{{title: "NUMBER"}, {title: "PRIO"}, {title: "STATE"}, {title: "AGE"},
+	table(s.w, s.width, []column{{title: "NUMBER"}, {title: "PRIO"}, {title: "STATE"}, {title: "CLOCK"}, {title: "AGE"},
 		{title: "CUSTOMER", stretch: true}, {title: "ASSET", stretch: true}, {title: "TITLE", stretch: true},
 		{title: "OWNER", stretch: true}}, rows)
 	if list.Truncated {
@@ -187,53 +208,6 @@ was gathered: each event is sealed to all before it by its hash. Exits with 1 wh
 	}
 }
 
-// verb is one thing a person does to a ticket, as a command.
-type verb struct {
-	verb           ticket.Verb
-	short, example string
-	// wants says what the message must tell; empty when there need be none.
-	wants string
-}
-
-func verbs() []verb {
-	return []verb{
-		{ticket.Ack, "Acknowledge a ticket: you have seen it and take it", `watchbill ticket ack WB-1042`, ""},
-		{ticket.Start, "Say that work on a ticket has begun", `watchbill ticket start WB-1042`, ""},
-		{ticket.Note, "Write something down on a ticket", `watchbill ticket note WB-1042 -m "customer called"`, "what to write down"},
-		{ticket.Did, "Record what you did; it becomes part of the record", `watchbill ticket action WB-1042 -m "restarted nginx"`, "what was done"},
-		{ticket.Resolve, "Resolve a ticket, saying what resolved it", `watchbill ticket resolve WB-1042 -m "disk grown to 40 GiB"`, "what resolved it"},
-		{ticket.Close, "Close a resolved ticket", `watchbill ticket close WB-1042`, ""},
-		{ticket.Reopen, "Reopen a resolved or closed ticket, saying why", `watchbill ticket reopen WB-1042 -m "still full"`, "why"},
-	}
-}
-
-func newVerbCmd(c *connection, v verb) *cobra.Command {
-	var message string
-	cmd := &cobra.Command{
-		Use: string(v.verb) + " TICKET", Short: v.short, Long: v.short + ".\n\nThe timeline keeps it with your name and the time.",
-		Example: "  " + v.example, Args: takes("TICKET"), ValidArgsFunction: c.completeTickets,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if v.wants != "" && strings.TrimSpace(message) == "" {
-				return usagef("say %s: -m \"…\"", v.wants)
-			}
-			var t api.Ticket
-			printed, err := c.ask(cmd, http.MethodPost, "/tickets/"+url.PathEscape(args[0])+"/"+string(v.verb), nil,
-				map[string]string{"text": message}, &t)
-			if err != nil || printed {
-				return err
-			}
-			sayDone(screenOf(cmd), v.verb, t)
-			return nil
-		},
-	}
-	usage := "what to say about it"
-	if v.wants != "" {
-		usage = v.wants + " (required)"
-	}
-	cmd.Flags().StringVarP(&message, "message", "m", "", usage)
-	return cmd
-}
-
 // sayDone says what a verb did to a ticket, and what will come of it.
 func sayDone(s screen, v ticket.Verb, t api.Ticket) {
 	switch v {
@@ -244,10 +218,32 @@ func sayDone(s screen, v ticket.Verb, t api.Ticket) {
 		fmt.Fprintf(s.w, "action written down on %s\n", clean(t.Number))
 		return
 	}
+	if v == ticket.HandOver && t.Handoff != nil {
+		fmt.Fprintf(s.w, "%s is offered to %s; %s owns it until it is accepted\n", clean(t.Number), clean(t.Handoff.To), clean(or(t.Owner, nobody)))
+		return
+	}
+	if did := lastDone(t); did != "" && !slices.Contains(moving, v) {
+		s.para("", "  ", fmt.Sprintf("%s, %s: %s", t.Number, t.State, did))
+		return
+	}
 	fmt.Fprintf(s.w, "%s is %s: %s\n", clean(t.Number), clean(string(t.State)), clean(t.Title))
 	if v == ticket.Resolve && t.ResolvedAt != nil {
 		warnStillFiring(s, t)
 	}
+}
+
+// moving are the verbs that are seen by the state in which they leave a ticket.
+var moving = []ticket.Verb{ticket.Ack, ticket.Start, ticket.Resolve, ticket.Close, ticket.Reopen, ticket.Decline, ticket.Resume, ticket.Merge}
+
+// lastDone is what a person did to a ticket last, in the words of its timeline.
+func lastDone(t api.Ticket) string {
+	for _, e := range slices.Backward(t.Timeline) {
+		if e.Actor.Kind != ticket.Person {
+			continue
+		}
+		return strings.TrimSuffix(kindName(e.Kind)+": "+eventText(e), ": ")
+	}
+	return ""
 }
 
 // warnStillFiring says when a ticket that was resolved although alerts on it fire is reopened.

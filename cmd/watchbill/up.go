@@ -122,6 +122,9 @@ func runBoth(ctx context.Context, c *collector.Collector, agent func(context.Con
 func ownAgent(c collector.Config, o upOptions) agent.Config {
 	cfg := agent.DefaultConfig()
 	cfg.DataDir = filepath.Join(c.Storage.Path, "agent")
+	if whole, err := filepath.Abs(cfg.DataDir); err == nil { // a configuration may name its storage from where it lies
+		cfg.DataDir = whole
+	}
 	cfg.Interval = time.Duration(o.interval)
 	for _, w := range o.watch {
 		cfg.Samplers.Watch = append(cfg.Samplers.Watch, sample.Watch{Name: w, Cmdline: "^([^ ]*/)?" + regexp.QuoteMeta(w) + "( |$)"})

@@ -62,6 +62,9 @@ var messageVerbs = map[Verb]doing{
 		case d.by.Customer == "" && (strings.TrimSpace(a.To) == "" || strings.EqualFold(strings.TrimSpace(a.To), strings.TrimSpace(d.by.Name))):
 			return d.t.refuse("is rated by the client, by the link that they were sent or a token of the customer: to record an answer that "+
 				"they gave otherwise, say who of the client gave it (rate, by whom); %s", areRoles(d.by))
+		case d.by.Customer == "" && d.t.Rating.own():
+			return d.t.refuse("was rated %d of 10 by the client (%s, %s): what they are said to have told does not replace what they answered "+
+				"themselves; if they think otherwise now, let them answer anew with a token of the customer", d.t.Rating.Score, d.t.Rating.By, clock(d.t.Rating.At))
 		}
 		return d.t.ratable(a.Score)
 	}, do: func(d *draft, a Action) {
@@ -122,6 +125,10 @@ const (
 	byCustomer = "customer"
 	byDesk     = "desk"
 )
+
+// own tells an answer that the client gave themselves, by link or token. One that was kept before it was noted how it came
+// is taken for their own, so that nobody of the house can write over it.
+func (r *Rating) own() bool { return r != nil && r.How != byDesk }
 
 // ratable refuses a score that is none, and a ticket whose work is not done.
 func (t Ticket) ratable(score int) error {

@@ -441,10 +441,6 @@ func TestRating(t *testing.T) {
 	if _, err := l.try(Action{Verb: Rate, Score: 10}, bob); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "is rated by the client") {
 		t.Errorf("rated by the desk itself: %v", err)
 	}
-	l.act(Action{Verb: Rate, Score: 7, To: "ursula"}, bob)
-	if r := l.ticket.Rating; r.Score != 7 || r.By != "ursula" || r.RecordedBy != "bob" || r.How != "desk" || r.Person != "" {
-		t.Errorf("what the client told the desk: %+v", r)
-	}
 	ursula := token("ursula", "u1")
 	ursula.Customer = "acme"
 	l.act(Action{Verb: Rate, Score: 9}, ursula)
@@ -457,6 +453,57 @@ func TestRating(t *testing.T) {
 	}
 	if d := cmp.Diff(l.ticket, folded); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestWhatWasToldIsNoAnswer: an answer that the desk was told stands until the next one, and never in the place of one that
+// the client gave themselves.
+func TestWhatWasToldIsNoAnswer(t *testing.T) {
+	told := Action{Verb: Rate, Score: 10, To: "ursula"}
+	ursula := token("ursula", "u1")
+	ursula.Customer = "acme"
+	for name, answer := range map[string]func(t *testing.T, l *bench){
+		"by link": func(t *testing.T, l *bench) {
+			c, err := l.ticket.RateByLink("secret", 3, "slow", l.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.take(c)
+		},
+		"by token": func(_ *testing.T, l *bench) { l.act(Action{Verb: Rate, Score: 3, Text: "slow"}, ursula) },
+		"before it was noted how": func(_ *testing.T, l *bench) {
+			old := *l.ticket.Rating
+			old.Score, old.How, old.RecordedBy = 3, "", ""
+			l.ticket.Rating = &old
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := at(t, KindIncident, "", nil, gateTerms())
+			l.terms.Rating = true
+			resolves(l)
+			l.act(Action{Verb: Close}, bob)
+			c, err := l.ticket.AskRating(RatingDigestOf("secret"), l.terms, l.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.take(c)
+			l.act(Action{Verb: Rate, Score: 8, To: "ursula"}, bob)
+			l.act(Action{Verb: Rate, Score: 7, To: "ursula"}, bob)
+			if r := l.ticket.Rating; r.Score != 7 || r.By != "ursula" || r.RecordedBy != "bob" || r.How != "desk" || r.Person != "" {
+				t.Fatalf("what the client told the desk last: %+v", r)
+			}
+			answer(t, l)
+			if _, err := l.try(told, bob); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "does not replace what they answered") {
+				t.Errorf("told after the client answered: %v", err)
+			}
+			if r := l.ticket.Rating; r.Score != 3 || r.How == "desk" {
+				t.Errorf("the client's answer became %+v", r)
+			}
+			l.act(Action{Verb: Rate, Score: 9}, ursula)
+			if r := l.ticket.Rating; r.Score != 9 || r.How != "customer" {
+				t.Errorf("the client's next answer: %+v", r)
+			}
+		})
 	}
 }
 

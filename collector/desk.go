@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/policy"
 	"github.com/watchbill/watchbill/collector/route"
 	"github.com/watchbill/watchbill/collector/store"
@@ -325,6 +326,8 @@ func (p *pipeline) overridable(o route.Override, now time.Time) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("there is no person %q: name one of the fleet's by ID", o.Person)
+	case p.fleet.Side(person.ID, "", "") == fleet.Client:
+		return fmt.Errorf("%s is of a client, and only people of the house are on call: name one of the operator's or of a department's", o.Person)
 	case len(person.Receivers) == 0:
 		return fmt.Errorf("%s has no receivers and could not be told: give them some first", o.Person)
 	case !o.Until.After(now):

@@ -568,6 +568,28 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
+// TestClientsAreNotOnCall: nobody of a client is put into a rota of the house; who is of both is of the house.
+func TestClientsAreNotOnCall(t *testing.T) {
+	declared := strings.NewReplacer("contacts:\n- {role: engineer", "- {id: cleo, name: Cleo Client, receivers: [cleo]}\n"+
+		"- {id: adam, name: Adam Client, receivers: [cleo]}\n- {id: lou, name: Lou, receivers: [desk]}\ncontacts:\n- {role: engineer",
+		"department: sas\n", "department: sas\n  contacts: [{role: client-owner-user, person: cleo}, {role: administrator, person: adam}, "+
+			"{role: client-owner-user, person: tom}]\n").Replace(deskFleet)
+	d := newDeskOf(t, declared)
+	for who, want := range map[string]string{"cleo": "is of a client", "adam": "is of a client", "tom": "", "sue": "", "lou": ""} {
+		made, err := d.Override(t.Context(), route.Override{Rota: "web-host-on-call", Person: who, From: d.at, Until: d.at.Add(time.Hour), Reason: "eve is ill"},
+			person("ann"))
+		switch {
+		case want != "" && (!errors.Is(err, ticket.ErrRefused) || !strings.Contains(err.Error(), who+" "+want)):
+			t.Errorf("%s: %v, want a refusal that says %q", who, err, want)
+		case want == "" && (err != nil || made.ID == ""):
+			t.Errorf("%s: %v", who, err)
+		}
+	}
+	if n := len(d.Overrides()); n != 3 {
+		t.Errorf("%d overrides are kept, want 3", n)
+	}
+}
+
 // TestTicketsOfAnOlderReleaseLineUp: open tickets without a place get theirs after a start.
 func TestTicketsOfAnOlderReleaseLineUp(t *testing.T) {
 	d := newDesk(t)

@@ -34,32 +34,47 @@ func (g *Registry) Outward(receiver string) bool {
 // key tells contacts apart as Side does.
 func (c Contact) key() string { return cmp.Or(c.Person, c.Email, c.Name) }
 
-// takeSides finds where everybody stands. Who is of the house in one role is of the house in all.
-func (p *picture) takeSides() {
-	p.sides, p.outward = map[string]Side{}, map[string]bool{}
+// Side is where a person stands by a directory that is only read, by ID.
+func (d Directory) Side(person string) Side { return d.sides()[person] }
+
+// sides are where everybody stands, by Contact.key. Who is of the house in one role is of the house in all.
+func (d Directory) sides() map[string]Side {
+	sides := map[string]Side{}
 	place := func(list []Contact, client func(Role) bool) {
 		for _, c := range list {
 			switch {
 			case !client(c.Role):
-				p.sides[c.key()] = House
-			case p.sides[c.key()] == Unplaced:
-				p.sides[c.key()] = Client
+				sides[c.key()] = House
+			case sides[c.key()] == Unplaced:
+				sides[c.key()] = Client
 			}
 		}
 	}
 	owner := func(r Role) bool { return r == ClientOwnerUser }
-	all := slices.Clone(p.directory.Contacts)
-	place(p.directory.Contacts, owner)
-	for _, d := range p.directory.Departments {
-		place(d.Contacts, owner)
-		all = append(all, d.Contacts...)
+	place(d.Contacts, owner)
+	members := map[string]bool{} // departments that are customers
+	for _, dep := range d.Departments {
+		place(dep.Contacts, owner)
+		members[dep.ID] = dep.Customer
 	}
-	for _, c := range p.everybody {
+	for _, c := range d.allCustomers() {
 		client := func(r Role) bool { return r == ClientOwnerUser || r == Administrator }
-		if p.departments[c.ID].Customer {
+		if members[c.ID] {
 			client = func(Role) bool { return false }
 		}
 		place(c.Contacts, client)
+	}
+	return sides
+}
+
+// takeSides keeps where everybody stands, and the receivers that reach clients.
+func (p *picture) takeSides() {
+	p.sides, p.outward = p.directory.sides(), map[string]bool{}
+	all := slices.Clone(p.directory.Contacts)
+	for _, d := range p.directory.Departments {
+		all = append(all, d.Contacts...)
+	}
+	for _, c := range p.everybody {
 		all = append(all, c.Contacts...)
 	}
 	p.takeReceivers(all)

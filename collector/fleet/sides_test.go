@@ -51,6 +51,9 @@ customers:
 			if got := s.Side(test.id, test.email, test.says); got != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
+			if got := s.directory.Side(test.id); test.id != "" && got != test.want {
+				t.Errorf("by the directory %v, want %v", got, test.want)
+			}
 		})
 	}
 	for receiver, want := range map[string]bool{"mail-rita": true, "mail-clive": true, "mail-adam": true, "mail-anna": false,

@@ -16,8 +16,8 @@ import (
 const lookAhead = 8 * 7 * 24 * time.Hour
 
 // Check finds what is wrong, ambiguous or worth a look at now, in the order of files and lines: in the sets; in what the
-// contracts of a directory that are in force or to come make of them; owners whom nobody can reach; and times within the
-// next eight weeks in which a rota has nobody. A rota whose people are those of a role is looked at where a contract uses
+// contracts of a directory that are in force or to come make of them; owners whom nobody can reach; people of
+// clients in a rota; and times within the next eight weeks in which a rota has nobody. A rota whose people are those of a role is looked at where a contract uses
 // its set, for only a directory says who they are. Receivers are looked at when WithReceivers tells which there are.
 func (b *Book) Check(d fleet.Directory, now time.Time, options ...CheckOption) []Finding {
 	var with checked
@@ -219,7 +219,7 @@ func (t taken) take(key, kind, name, at string) []Finding {
 	return nil
 }
 
-// rotaGaps finds when nobody is on call that should be.
+// rotaGaps finds when nobody is on call that should be, and who is that should not.
 func (b *Book) rotaGaps(people directory, used map[string]bool, now time.Time) []Finding {
 	var dir route.People = people
 	if people.fleetless {
@@ -229,6 +229,7 @@ func (b *Book) rotaGaps(people directory, used map[string]bool, now time.Time) [
 	for _, s := range b.Sets() {
 		for _, name := range slices.Sorted(maps.Keys(s.Rotas)) {
 			x := s.Rotas[name]
+			found = append(found, people.clientsOf(name, x)...)
 			if x.Role != "" && !used[s.Name] {
 				continue
 			}
@@ -237,6 +238,18 @@ func (b *Book) rotaGaps(people directory, used map[string]bool, now time.Time) [
 				continue // the set's own check said it
 			}
 			found = append(found, gapsOf(x, ready, now)...)
+		}
+	}
+	return found
+}
+
+// clientsOf finds who is named in a rota and is of a client: only people of the house are on call.
+func (d directory) clientsOf(name string, x Rota) []Finding {
+	var found []Finding
+	for _, id := range x.People {
+		if d.Side(id) == fleet.Client {
+			found = append(found, Finding{Where: x.At, Fault: true, Fix: "name one of the operator's or of a department's",
+				Text: fmt.Sprintf("rotas.%s: %s is of a client, and only people of the house are on call", name, id)})
 		}
 	}
 	return found

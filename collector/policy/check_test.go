@@ -327,6 +327,23 @@ func TestRotaGaps(t *testing.T) {
 	}
 }
 
+// A client who is named in a rota of the house is a fault, whoever declared them besides; others may stand there.
+func TestClientsInARota(t *testing.T) {
+	const set = targetsX + routingX + noticesX + "rotas: {nights: {zone: Europe/London, people: [anna, cleo, lou], start: \"2026-01-05T08:00:00Z\", every: 7d}}\n"
+	d := fleet.Directory{People: []fleet.Person{{ID: "anna"}, {ID: "cleo"}, {ID: "lou"}},
+		Contacts:  []fleet.Contact{{Role: fleet.Engineer, Person: "anna"}},
+		Customers: []fleet.Customer{{ID: "acme", Contacts: []fleet.Contact{{Role: fleet.ClientOwnerUser, Person: "cleo"}, {Role: fleet.ClientOwnerUser, Person: "anna"}}}}}
+	var got []string
+	for _, f := range shipped(t).With(own(t, "mine", set)).Check(d, at("2026-11-20T09:00:00Z")) {
+		if strings.Contains(f.Text, "rotas.") {
+			got = append(got, fmt.Sprintf("%v %s", f.Fault, f))
+		}
+	}
+	if len(got) != 1 || !strings.HasPrefix(got[0], "true mine.yml:") || !strings.Contains(got[0], "rotas.nights: cleo is of a client") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestLoad(t *testing.T) {
 	mine := strings.Replace(shippedText(t, "default"), "name: default", "name: mine", 1)
 	write := func(t *testing.T, files map[string]string) string {

@@ -158,13 +158,14 @@ func (a *API) transferred(r *http.Request, who fleet.Operator, c *consent) {
 	}
 }
 
-// fits refuses, for who does not see the whole fleet, a customer that is wrong by itself or bears a name of somebody
-// else's. It goes by what exists for them: a refusal says nothing of anybody else.
+// fits refuses, for who does not see the whole fleet, a customer that is wrong by itself bears a name of somebody
+// else's, or names people for the operator's house. It goes by what exists for them: a refusal says nothing of anybody else.
 func (a *API) fits(s sight, c fleet.Customer) error {
 	if s.all() {
 		return nil
 	}
-	if _, there := a.o.Fleet.Customer(c.ID); there && !s.customer(c.ID) {
+	was, there := a.o.Fleet.Customer(c.ID)
+	if there && !s.customer(c.ID) {
 		return errTaken()
 	}
 	known := fleet.Directory{People: a.people(s), Customers: []fleet.Customer{c}}
@@ -183,7 +184,7 @@ func (a *API) fits(s sight, c fleet.Customer) error {
 	if err := known.Validate(); err != nil {
 		return badRequest("", "customer %q was not changed:\n%v", c.ID, err)
 	}
-	return nil
+	return s.appoints(fmt.Sprintf("customer %q", c.ID), was.Contacts, c.Contacts)
 }
 
 // errTaken is all that somebody learns of a name that is another's.

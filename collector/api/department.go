@@ -127,7 +127,7 @@ func (a *API) putDepartment(r *http.Request, who fleet.Operator) (any, error) {
 	return out, nil
 }
 
-// fitsDepartment is fits for a department.
+// fitsDepartment is fits for a department, whose terms stay as they are.
 func (a *API) fitsDepartment(s sight, d fleet.Department) error {
 	if s.all() {
 		return nil
@@ -139,7 +139,16 @@ func (a *API) fitsDepartment(s sight, d fleet.Department) error {
 	if err := known.Validate(); err != nil {
 		return badRequest("", "department %q was not changed:\n%v", d.ID, err)
 	}
-	return nil
+	var was fleet.Department
+	for _, one := range a.o.Fleet.Departments() {
+		if one.ID == d.ID {
+			was = one
+		}
+	}
+	if err := s.keepsTerms(was, d); err != nil {
+		return err
+	}
+	return s.appoints(fmt.Sprintf("department %q", d.ID), was.Contacts, d.Contacts)
 }
 
 func (a *API) removeDepartment(r *http.Request, who fleet.Operator) (any, error) {

@@ -105,7 +105,7 @@ func TestNamesOfOthers(t *testing.T) {
 		"asset":               {"gamma", `{"name":"G","department":"sales","sites":[{"id":"hq","assets":[{"name":"web1"}]}]}`, "that name is taken: choose another", 409},
 		"somebody else's man": {"gamma", `{"name":"G","department":"sales","contacts":[{"role":"engineer","person":"secret-carl"}]}`, `no person \"secret-carl\" is declared`, 400},
 		"nobody":              {"gamma", `{"name":"G","department":"sales","contacts":[{"role":"engineer","person":"secret-carx"}]}`, `no person \"secret-carx\" is declared`, 400},
-		"inline":              {"gamma", `{"name":"G","department":"sales","contacts":[{"role":"engineer","name":"Gus","email":"gus@gamma.example"}]}`, `"Gus"`, 200},
+		"inline":              {"gamma", `{"name":"G","department":"sales","contacts":[{"role":"client-owner-user","name":"Gus","email":"gus@gamma.example"}]}`, `"Gus"`, 200},
 	} {
 		w := h.do("scoped-seller", "PUT", Root+"/customers/"+tt.path, tt.body)
 		if body := w.Body.String(); w.Code != tt.status || !strings.Contains(body, tt.want) {

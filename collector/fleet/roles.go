@@ -78,7 +78,9 @@ type roleRow struct {
 	does string
 	// own: a token that carries only such roles needs a scope.
 	own bool
-	may []Right
+	// outside roles are had by people of departments, clients and their parties; see OutsideRoles.
+	outside bool
+	may     []Right
 }
 
 // working is what everybody may who works at the operator's desk. To send is for customers that no department owns: the
@@ -113,25 +115,25 @@ var roleTable = []roleRow{
 	{role: ITOps, does: "IT Ops: infrastructure, hosting and internal support", may: and(working, MayRate, MayApprove, MayResend)},
 	{role: GeneralManager, does: "waives a target before it is missed",
 		may: and(working, MayApprove, MayWaive, MayRebase, MayOverrideRota)},
-	{role: ProductOwner, does: "owns a product; is told of incidents that are escalated",
+	{role: ProductOwner, outside: true, does: "owns a product; is told of incidents that are escalated",
 		may: []Right{MayRead, MayOpen, MayReport, MaySeeInternal}},
 	{role: ServiceDirector, does: "last step of the support desk's ladder", may: and(working, MayRebase, MayOverrideRota)},
 	{role: TeamLeader, does: "watches every ticket through to resolution",
 		may: and(working, MayRate, MayOverrideRota, MayResend)},
 	{role: Engineer, does: "does the work", may: and(working, MayResend)},
-	{role: DepartmentMember, own: true, does: "of the department that owns customers; alone sends messages to them",
+	{role: DepartmentMember, own: true, outside: true, does: "of the department that owns customers; alone sends messages to them",
 		may: []Right{MayRead, MayOpen, MayAnswer, MayReply, MayDraft, MaySend, MayRate, MayReport}},
-	{role: ITProviderUser, own: true, does: "the client's IT provider", may: []Right{MayRead, MayOpen, MayWork, MayDraft, MayReport}},
-	{role: ClientOwnerUser, own: true, does: "the client's owner or management; approves transfers of responsibility",
+	{role: ITProviderUser, own: true, outside: true, does: "the client's IT provider", may: []Right{MayRead, MayOpen, MayWork, MayDraft, MayReport}},
+	{role: ClientOwnerUser, own: true, outside: true, does: "the client's owner or management; approves transfers of responsibility",
 		may: []Right{MayRead, MayOpen, MayAnswer, MayReply, MayRate, MayApprove, MayReport}},
-	{role: Administrator, own: true, does: "administers what a department or customer has here",
+	{role: Administrator, own: true, outside: true, does: "administers what a department or customer has here",
 		may: []Right{MayRead, MayOpen, MayReply, MayDraft, MaySend, MayRate, MayEditCustomers, MayReport}},
 	{role: Management, does: "approves what is outside the agreed scope",
 		may: []Right{MayRead, MayApprove, MayReport, MaySeeInternal}},
 	{role: QualityControl, does: "sees why a delivery was rejected; tests again",
 		may: []Right{MayRead, MayOpen, MayVerify, MayReport, MaySeeInternal}},
 	{role: BusinessPartner, does: "second level beside the operator's own", may: []Right{MayRead, MayOpen, MayWork, MayDraft}},
-	{role: Developer, does: "application code, reports, business rules, framework", may: []Right{MayRead, MayOpen, MayWork, MayDraft}},
+	{role: Developer, outside: true, does: "application code, reports, business rules, framework", may: []Right{MayRead, MayOpen, MayWork, MayDraft}},
 }
 
 // byRole finds a row.
@@ -161,6 +163,13 @@ func ContactRoles() []Role { return rolesWhere(func(r roleRow) bool { return !r.
 
 // AllRoles lists every role that a token may carry: the desk roles, then the contact roles.
 func AllRoles() []Role { return rolesWhere(func(roleRow) bool { return true }) }
+
+// OutsideRoles lists the contact roles that people of departments, clients and their parties have: who is bound to a
+// department may say who has them. Of the others, which are the operator's house, only the operator says who has them, for
+// they take the operator's tickets, stand on its ladders and pass its gates. So it is with the business partner, who is the
+// operator's second level, and with management and quality control, whose word gates ask for; a department's product owner
+// is only told, and the developer of what it sells is its own.
+func OutsideRoles() []Role { return rolesWhere(func(r roleRow) bool { return r.outside }) }
 
 // Describe says for people what a role is; empty for an unknown one.
 func (r Role) Describe() string { return byRole[r].does }

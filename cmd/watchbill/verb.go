@@ -200,7 +200,7 @@ func messageVerbs() []verb {
 		{verb: ticket.SendDraft, short: "Send a draft to the client", example: `watchbill ticket send WB-1042 1`, arg: "DRAFT", into: whatField},
 		{verb: ticket.Update, short: "Tell stakeholders how it stands", example: `watchbill ticket update WB-1042 -m "parts come tomorrow" --late workload`, wants: "what stakeholders should know",
 			flags: []verbFlag{{"late", "why it comes late: workload or absence", whatField}}},
-		{verb: ticket.Rate, short: "Keep how likely the client is to recommend the service, 0 to 10, as they told you; the last answer holds", example: `watchbill ticket rate WB-1042 9 --by Pat`, arg: "SCORE", into: scoreField,
+		{verb: ticket.Rate, short: "Keep how likely the client is to recommend the service, 0 to 10, as they told you; refused where they answered themselves", example: `watchbill ticket rate WB-1042 9 --by Pat`, arg: "SCORE", into: scoreField,
 			flags: []verbFlag{{"by", "who of the client said so, you are kept as who recorded it; left out by people of the client: they themselves", toField}}},
 	}
 }

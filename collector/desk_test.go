@@ -395,6 +395,9 @@ func TestBirthsAndParents(t *testing.T) {
 	if child.Parent == nil || child.Parent.Ticket != parent.ID || child.Kind != ticket.KindTask || child.Customer != "acme" {
 		t.Fatalf("child %+v of %+v", child.Opening, child.Parent)
 	}
+	if child.Title != "improve monitoring for WB-1001" {
+		t.Errorf("the title %q, which the customer reads, has to be without the words of the house", child.Title)
+	}
 	if len(parent.Children) != 1 || parent.Children[0].Number != "WB-1002" || parent.Children[0].State != ticket.New {
 		t.Errorf("the parent knows %+v", parent.Children)
 	}

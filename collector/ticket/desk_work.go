@@ -32,19 +32,20 @@ var workVerbs = map[Verb]doing{
 		return d.oneOf(a.What, "what to do about monitoring", "create", "improve")
 	}, do: func(d *draft, a Action) {
 		task := or(a.What, "create") + " monitoring"
-		d.bear(d.typeFor(needMonitoring, TypeMonitoring), task+": "+a.Text, "monitoring for")
+		d.bear(d.typeFor(needMonitoring, TypeMonitoring), task+" for "+d.t.Number, a.Text, "monitoring for")
 		d.says(task+" was asked for: "+a.Text, Facts{factMonitoring: "asked"})
 	}},
 	ExceptVersion: {wants: "why the change cannot wait for a version", allows: allowsException, do: func(d *draft, a Action) {
-		d.bear(TypeDeliverVersion, "deliver a version of the change: "+a.Text, followUpOf)
+		d.bear(TypeDeliverVersion, "deliver a version of the change of "+d.t.Number, a.Text, followUpOf)
 		d.says("the change goes out without a version: "+a.Text, Facts{factException: "yes"})
 		d.tell(FactsChanged, "the change goes out without a version: "+a.Text)
 	}},
 }
 
 // bear opens a ticket because of this one, which Parent is when the change is whole. Its ID, number and owner are given by
-// whoever opens it; see Change.Births.
-func (d *draft) bear(typ, title, relation string) {
+// whoever opens it; see Change.Births. The customer's people read its title, so none of the words that were written for the
+// house are in it: why is its note.
+func (d *draft) bear(typ, title, why, relation string) {
 	kind := KindTask
 	if ty, ok := d.terms.Type(typ); ok {
 		kind = ty.Kind
@@ -53,7 +54,7 @@ func (d *draft) bear(typ, title, relation string) {
 	}
 	d.births = append(d.births, Birth{
 		Title: short(strings.Join(strings.Fields(title), " "), maxTitle), Terms: d.terms, Kind: kind, Type: typ,
-		Relation: relation,
+		Relation: relation, Note: short(d.by.Name+": "+why, MaxText),
 	})
 }
 
@@ -132,7 +133,7 @@ func allowsRejection(d *draft, a Action) error {
 func doRejection(d *draft, a Action) {
 	chosen := chosenFollowUps(a)
 	for _, c := range chosen {
-		d.bear(c, fmt.Sprintf("%s after the rejection of %s: %s", c, or(d.t.Facts[factVersion], d.t.Number), a.Text), followUpOf)
+		d.bear(c, fmt.Sprintf("%s after the rejection of %s", c, or(d.t.Facts[factVersion], d.t.Number)), a.Text, followUpOf)
 	}
 	text := a.Text + ". To follow: " + strings.Join(chosen, ", ")
 	d.add(Event{Kind: Rejected, Actor: d.by.Actor, Text: text, Detail: &Detail{What: d.t.Facts[factVersion]}})

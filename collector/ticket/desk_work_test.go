@@ -238,7 +238,7 @@ func TestRejectedDelivery(t *testing.T) {
 	}
 	var got []string
 	for _, b := range l.births {
-		got = append(got, b.Kind+"/"+b.Type+": "+b.Title)
+		got = append(got, b.Kind+"/"+b.Type+": "+b.Title+" ("+b.Note+")")
 		if b.Parent == nil || b.Parent.ID != "id9" || b.Relation != "follow-up of" || b.Parent.Seq != l.ticket.Seq {
 			t.Errorf("%+v", b)
 		}
@@ -246,7 +246,7 @@ func TestRejectedDelivery(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	want := []string{"task/documentation: documentation after the rejection of 2.4: no release notes", "task/re-test: re-test after the rejection of 2.4: no release notes"}
+	want := []string{"task/documentation: documentation after the rejection of 2.4 (bob: no release notes)", "task/re-test: re-test after the rejection of 2.4 (bob: no release notes)"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -275,7 +275,7 @@ func TestBlockerException(t *testing.T) {
 	c, err = l.try(Action{Verb: Did, Text: "patched live"}, bob)
 	gateRefused(t, l.ticket, c, err, "version: the exception was for blocker, and the priority is P3 now")
 	l.act(Action{Verb: Prioritise, What: "blocker", Text: "it is one"}, bob)
-	if len(l.births) != 1 || l.births[0].Type != TypeDeliverVersion {
+	if len(l.births) != 1 || l.births[0].Type != TypeDeliverVersion || l.births[0].Title != "deliver a version of the change of WB-9" {
 		t.Fatalf("%+v", l.births)
 	}
 	l.act(Action{Verb: Did, Text: "patched live"}, bob)
@@ -329,7 +329,7 @@ func TestMonitoringBeforeClose(t *testing.T) {
 			l.act(Action{Verb: Start}, bob)
 			if tc.ask {
 				l.act(Action{Verb: Monitor, What: "improve", Text: "the queue's length"}, stranger)
-				if b := l.births; len(b) != 1 || b[0].Type != TypeMonitoring || b[0].Title != "improve monitoring: the queue's length" || b[0].Relation != "monitoring for" {
+				if b := l.births; len(b) != 1 || b[0].Type != TypeMonitoring || b[0].Title != "improve monitoring for WB-9" || b[0].Note != stranger.Name+": the queue's length" || b[0].Relation != "monitoring for" {
 					t.Errorf("%+v", b)
 				}
 			}

@@ -97,6 +97,10 @@ func TestFollowUpsAreBorn(t *testing.T) {
 		if k := child.Ticket; k.Kind != KindTask || k.Type != b.Type || k.Customer != "acme" || k.Parent == nil || k.Parent.Ticket != s.ticket.ID {
 			t.Errorf("%+v", k)
 		}
+		noted := slices.ContainsFunc(child.Events, func(e Event) bool { return e.Kind == Noted && e.Text == "anna: no notes" })
+		if !noted || child.Ticket.Title != b.Type+" after the rejection of 2.4" || child.Notices[0].Text != child.Ticket.Title {
+			t.Errorf("%q: the reason is to be its first note, and in nothing that clients read: %+v", child.Ticket.Title, child.Events)
+		}
 		if child.Other == nil {
 			t.Fatal("the parent hears nothing")
 		}

@@ -41,6 +41,8 @@ type Birth struct {
 	// Same is an open ticket of the same incident that has a key of its own: a person reported it before monitoring found
 	// it, or the other way round. The two are linked, never merged by the house, and each knows who was first.
 	Same *Ticket
+	// Note is why the house opens it, in the words of who wants it: its first note, which stays inside. Empty for none.
+	Note string
 	// Storm is the storm that it is part of from the beginning; zero when of none.
 	Storm Link
 	// Recurs is the last ticket of the same incident, when there was one and it is beyond reopening.
@@ -110,6 +112,9 @@ func Open(b Birth, now time.Time) (Change, error) {
 	}
 	others := d.bound(b)
 	d.brought(b)
+	if b.Note != "" {
+		d.add(Event{Kind: Noted, Actor: house, Text: b.Note})
+	}
 	d.evidence(b.Evidence)
 	d.tell(Opened, or(b.Text, b.Title))
 	d.tick()

@@ -132,7 +132,7 @@ func clockVerbs() []verb {
 			arg: "accepted|proposed|none", into: whatField,
 			flags: []verbFlag{{"by", "who of the client accepted or proposed it", toField}, {"at", "when, if not now", atField}}},
 		{verb: ticket.Set, short: "Say facts of a ticket: impact, urgency and what its policy asks; the priority follows",
-			example: `watchbill ticket set WB-1042 impact=business urgency=high -m "the whole shop waits"`, arg: "NAME=WORD…", into: factsField},
+			example: `watchbill ticket set WB-1042 impact=business urgency=time-critical -m "the whole shop waits"`, arg: "NAME=WORD…", into: factsField},
 		{verb: ticket.Prioritise, short: "Set the priority outright, until facts change again", example: `watchbill ticket prioritise WB-1042 P1 -m "the board visits"`,
 			wants: "why the priority is another", arg: "PRIORITY", into: whatField},
 	}

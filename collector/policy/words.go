@@ -37,8 +37,8 @@ type Fact struct {
 func Facts() []Fact {
 	return []Fact{
 		{Name: "severity", Words: []string{"critical", "warning", "info"}, Doc: "of the rule that fired"},
-		{Name: "impact", Words: []string{"business", "team", "person"}, Doc: "who is affected, as reported"},
-		{Name: "urgency", Words: []string{"time-critical", "normal", "low"}, Doc: "whether time presses, as reported"},
+		{Name: "impact", Words: ticket.Scale(ticket.FactImpact), Doc: "who is affected, as reported"},
+		{Name: "urgency", Words: ticket.Scale(ticket.FactUrgency), Doc: "whether time presses, as reported"},
 		{Name: "priority", Doc: "the ticket's; targets, waits, notices and rungs may ask for it"},
 		{Name: "channel", Words: Channels(), Doc: "how it came"},
 		{Name: "kind", Words: append([]string{ticket.KindStorm}, ticket.Kinds...), Doc: "of ticket"},

@@ -135,8 +135,40 @@ func (t Terms) settable(f Facts) error {
 		case word != "" && word != yes && word != no && t.yesNo(n):
 			return fmt.Errorf("%w: %s is yes or no; got %q", ErrRefused, n, word)
 		}
+		if text := t.offScale(n, word); text != "" {
+			return fmt.Errorf("%w: %s", ErrRefused, text)
+		}
 	}
 	return nil
+}
+
+// scales are the words that impact and urgency have under every policy.
+var scales = map[string][]string{
+	FactImpact:  {"business", "team", "person"},
+	FactUrgency: {"time-critical", "normal", "low"},
+}
+
+// Scale are the words of impact and of urgency that every policy has, worst first; nil for other facts. The caller owns them.
+func Scale(fact string) []string { return slices.Clone(scales[fact]) }
+
+// offScale says why a word is none of impact or urgency: a misspelt one would lower the priority, and nobody would see it.
+// Known are the words of the scale and those that conditions of the policy name.
+func (t Terms) offScale(name, word string) string {
+	words := Scale(name)
+	if words == nil || word == "" {
+		return ""
+	}
+	t.looks(func(w When) {
+		for _, word := range w[name] {
+			if word = strings.TrimPrefix(word, "!"); word != "*" && !slices.Contains(words, word) {
+				words = append(words, word)
+			}
+		}
+	})
+	if slices.Contains(words, word) {
+		return ""
+	}
+	return fmt.Sprintf("%s is %q: say one of %s", name, word, strings.Join(words, ", "))
 }
 
 // yesNo tells whether a fact is so or is not: those that are known to be, and those that no condition of the terms asks for

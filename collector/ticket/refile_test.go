@@ -34,7 +34,7 @@ func TestSystemIsCorrected(t *testing.T) {
 	if diff := cmp.Diff(s.timeline[0].Opening.After(s.timeline[1:]), s.ticket.Opening); diff != "" {
 		t.Error(diff)
 	}
-	c, err = s.ticket.Act(Action{Verb: Set, Facts: Facts{FactUrgency: "high"}}, bob, s.terms, s.now)
+	c, err = s.ticket.Act(Action{Verb: Set, Facts: Facts{FactUrgency: "time-critical"}}, bob, s.terms, s.now)
 	if _, ok := c.Refiled(); ok || err != nil {
 		t.Errorf("another fact files it anew: %v", err)
 	}

@@ -131,7 +131,7 @@ func (b Birth) misheard(name string) string {
 	case name == FactLinesBusy && plain(word) == yes && b.Report.Channel != "" && !slices.Contains(spokenChannels, b.Report.Channel):
 		return fmt.Sprintf("lines-busy is of calls, and this came by %s: leave it out, or say the channel %s", b.Report.Channel, spokenChannels[0])
 	}
-	return ""
+	return b.Terms.offScale(name, word)
 }
 
 // spokenChannels are those by which somebody called.

@@ -10,7 +10,7 @@ import (
 func saidTerms() Terms {
 	t := gateTerms()
 	t.Facts = Facts{"phase": "live", "supports-hosting": "true"}
-	t.Classes = append([]Class{{When: When{"oncall": {"true"}, "criticality": {"high"}, "impact": {"business"}}, Priority: "blocker"}}, t.Classes...)
+	t.Classes = append([]Class{{When: When{"oncall": {"true"}, "criticality": {"high"}, "impact": {"business", "everybody"}}, Priority: "blocker"}}, t.Classes...)
 	t.Types = append(t.Types,
 		Type{Name: "care", Kind: KindRequest, When: When{"supports-maintenance": {"true"}}},
 		Type{Name: "help", Kind: KindRequest, When: When{"supports-hosting": {"!true"}}},
@@ -32,6 +32,9 @@ func TestWhatIsSaidAtOpening(t *testing.T) {
 		want   string
 	}{
 		"impact":                        {client, "", Facts{"impact": "business"}, Report{}, ""},
+		"a misspelt impact":             {client, "", Facts{"impact": "buisness"}, Report{}, `impact is "buisness": say one of business, team, person, everybody`},
+		"a misspelt urgency":            {desk, "", Facts{"urgency": "time critical"}, Report{}, `urgency is "time critical": say one of time-critical, normal, low`},
+		"an impact of the policy":       {client, "", Facts{"impact": "everybody", "urgency": "time-critical"}, Report{}, ""},
 		"what a type asks":              {client, "starter", Facts{"role": "cook"}, Report{}, ""},
 		"what the fleet knows of it":    {client, "setup", Facts{"role": "cook", "criticality": "high"}, Report{}, ""},
 		"an asset's":                    {desk, "", Facts{"criticality": "high"}, Report{}, "criticality cannot be said at opening: the fleet knows it of the asset"},
@@ -108,5 +111,20 @@ func TestSetAfterOpening(t *testing.T) {
 			t.Errorf("set %s: %v", n, err)
 		}
 	}
+	for n, want := range map[string]string{"impact": "one of business, team, person, everybody", "urgency": "one of time-critical, normal, low"} {
+		_, err := l.try(Action{Verb: Set, Facts: Facts{n: "zonk2"}}, anna)
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), n+` is "zonk2": say `+want) {
+			t.Errorf("a misspelt %s: %v", n, err)
+		}
+	}
 	l.act(Action{Verb: Set, Facts: Facts{"impact": "business"}}, anna)
+	l.act(Action{Verb: Set, Facts: Facts{"impact": ""}}, anna)
+}
+
+// TestDetectedOffScale: a fault that was detected is never lost for a word.
+func TestDetectedOffScale(t *testing.T) {
+	b := Birth{ID: "d", Number: "WB-4", Title: "disk", Alert: firing("disk", "warning"), Terms: ready(t, saidTerms()), Facts: Facts{"impact": "zonk2"}}
+	if _, err := Open(b.SaidBy(By{Actor: house}), t0); err != nil {
+		t.Error(err)
+	}
 }

@@ -142,7 +142,7 @@ func wellFormed(v Verb, other Ticket, now time.Time) Action {
 	a := Action{Verb: v, Text: "because"}
 	switch v {
 	case Set:
-		a.Facts = Facts{"impact": "one person"}
+		a.Facts = Facts{"impact": "person"}
 	case Workaround:
 		a.What, a.To = Accepted, "carol"
 	case Prioritise:

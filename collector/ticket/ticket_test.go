@@ -351,7 +351,7 @@ func TestOldTimelinesStand(t *testing.T) {
 		t.Errorf("%s with clocks %v; a ticket of before has none until a person says more of it", l.ticket.State, l.ticket.Clocks)
 	}
 	at := l.ticket
-	l.play(l.ticket.Act(Action{Verb: Set, Facts: Facts{"impact": "one-team"}}, anna, desk(t), t0.Add(3*time.Hour)))
+	l.play(l.ticket.Act(Action{Verb: Set, Facts: Facts{"impact": "team"}}, anna, desk(t), t0.Add(3*time.Hour)))
 	if _, has := l.ticket.Clock("response"); !has || l.ticket.Facts["service"] != "filesystem" || l.ticket.Facts["first-to-know"] != "monitoring" {
 		t.Errorf("facts %v, clocks %v", l.ticket.Facts, l.ticket.Clocks)
 	}

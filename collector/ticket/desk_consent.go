@@ -94,7 +94,7 @@ func allowsSecurity(d *draft, a Action) error {
 		return err
 	}
 	if d.t.Facts[factSecurity] == no {
-		roles := d.exceptors()
+		roles, _ := d.terms.exceptors()
 		switch {
 		case a.What != "exception":
 			return d.t.refuse("is not within the security policy: that is overturned by an exception of %s alone, with the reason", anyRole(roles))
@@ -102,8 +102,13 @@ func allowsSecurity(d *draft, a Action) error {
 			return d.t.refuse("is not within the security policy: an exception is made by %s; %s", anyRole(roles), a.actsAs(d.by, roles))
 		}
 	}
-	if a.What == "exception" && strings.TrimSpace(a.To) == "" {
-		return d.t.refuse("wants the name of who makes the exception")
+	if a.What == "exception" {
+		if text := d.terms.unexcepting(a, d.by); text != "" {
+			return d.t.refuse("is not excepted from the security policy: %s", text)
+		}
+		if strings.TrimSpace(a.To) == "" {
+			return d.t.refuse("wants the name of who makes the exception")
+		}
 	}
 	if a.What != "yes" && a.Text == "" {
 		return d.t.refuse("wants the reason: what is against the security policy")
@@ -113,11 +118,27 @@ func allowsSecurity(d *draft, a Action) error {
 
 // exceptors are the roles that may overturn that a request is not within the security policy: those that gates name for
 // exceptions, or who answers for the operation where they name none.
-func (d *draft) exceptors() []string {
+func (t Terms) exceptors() (roles []string, named bool) {
+	d := draft{terms: t}
 	if roles := d.approvers(exceptionApproval); len(roles) > 0 {
-		return roles
+		return roles, true
 	}
-	return []string{quoter, "general-manager", "management"}
+	return []string{quoter, "general-manager", "management"}, false
+}
+
+// unexcepting says why by may not say that a request is excepted from the security policy, and who may; empty where they may.
+// Where gates name roles it is theirs alone. Where they name none any named person may, but nobody of a customer: it would
+// except itself.
+func (t Terms) unexcepting(a Action, by By) string {
+	roles, named := t.exceptors()
+	if a.role(by, roles) != "" || !named && by.Customer == "" {
+		return ""
+	}
+	who := anyRole(roles)
+	if !named {
+		who += " or any other named person who is not of the customer"
+	}
+	return "an exception is made by " + who + "; " + a.actsAs(by, roles)
 }
 
 func doSecurity(d *draft, a Action) {

@@ -31,7 +31,7 @@ var consentNeeds = []NeedKind{
 		Roles: "who approves", NeedsRoles: true, Names: "what is approved: equipment-change, outside-scope …", NeedsNames: true,
 		Gives: Approve, check: lacksApproval},
 	{Kind: needSecurity, Asks: "the statement whether it is within the security policy: yes, or an exception by a named person; no refuses, and the request can only be declined",
-		Roles: "who may make an exception; any named person when empty", Gives: StateSecurity, check: lacksSecurity},
+		Roles: "who may make an exception; any named person who is not of the customer when empty", Gives: StateSecurity, check: lacksSecurity},
 	{Kind: needRole, Asks: "one of the roles does it", Roles: "who may do it", NeedsRoles: true, check: func(q asked) []string {
 		if q.a.role(q.by, q.n.Roles) != "" {
 			return nil

@@ -126,6 +126,10 @@ func (b Birth) reported(kind string) Facts {
 func (b Birth) misheard(name string) string {
 	word := b.Facts[name]
 	switch {
+	case name == factSecurity && word == "exception":
+		if text := b.Terms.unexcepting(Action{Verb: StateSecurity}, *b.By); text != "" {
+			return "security=exception cannot be said at opening: " + text + "; leave it out or say no, and who may says so on the open ticket (security)"
+		}
 	case name == FactWorkaround && word != Accepted && word != Proposed:
 		return fmt.Sprintf("workaround is %q: say %s or %s, by the client", word, Accepted, Proposed)
 	case name == FactLinesBusy && plain(word) == yes && b.Report.Channel != "" && !slices.Contains(spokenChannels, b.Report.Channel):

@@ -63,7 +63,7 @@ func allowsPart(d *draft, a Action) error {
 		return nil
 	}
 	if given, none := gives(a.Text); !given && none {
-		return d.t.refuse("cannot take %q for %s: say why, as in \"none, because …\" or \"unknown, because …\"", a.Text, a.What)
+		return d.t.refuse("cannot take %q for %s: it gives no reason, or too short a one: say why in two words or more, as in \"none, because nobody was there\"", a.Text, a.What)
 	} else if !given {
 		return d.t.refuse("wants words for %s: what is known, or \"none, because …\"", a.What)
 	}

@@ -90,6 +90,8 @@ func TestDeskRefusals(t *testing.T) {
 		"rejected with a party to follow": {kind: KindDelivery, a: Action{Verb: RejectDelivery, Text: "bad", To: "party"}, by: bob, want: `the follow-up "party"`},
 		"rejected without a reason":       {kind: KindDelivery, a: Action{Verb: RejectDelivery, To: "re-test"}, by: bob, want: "say why the delivery is rejected"},
 		"excepted without a gate":         {a: Action{Verb: ExceptVersion, Text: "urgent"}, by: bob, want: "no gate of desk asks for a version"},
+		"excepted under two sets":         {gates: []Gate{{Name: "v", Before: []Verb{Start}, Needs: []Need{{Kind: needVersion}}}, {Name: "w", Before: []Verb{Did}, Needs: []Need{{Kind: needVersion}}}}, a: Action{Verb: ExceptVersion, Text: "urgent"}, by: bob, want: "is P2: only blocker may be excepted"},
+		"a reason of one word":            {a: Action{Verb: GivePart, What: "error_references", Text: "none, because test"}, by: bob, want: "too short a one: say why in two words or more, as in"},
 		"excepted what is no blocker":     {gates: []Gate{{Name: "v", Before: []Verb{Start}, Needs: []Need{{Kind: needVersion}}}}, a: Action{Verb: ExceptVersion, Text: "urgent"}, by: bob, want: "is P2: only blocker may be excepted"},
 		"rated while resolved":            {rating: true, before: []func(*bench){resolves}, a: Action{Verb: Rate, Score: 9}, by: client, want: "it is rated when it is closed"},
 		"rated where nobody asks":         {before: []func(*bench){resolves, acts(Action{Verb: Close}, bob)}, a: Action{Verb: Rate, Score: 9}, by: client, want: "does not ask for ratings"},

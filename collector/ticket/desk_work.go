@@ -151,7 +151,11 @@ func allowsException(d *draft, a Action) error {
 	var excepted []string
 	needs, _ := d.asking(func(n Need) bool { return n.Kind == needVersion })
 	for _, n := range needs {
-		excepted = append(excepted, (asked{n: n}).named("blocker")...)
+		for _, p := range (asked{n: n}).named("blocker") {
+			if !slices.Contains(excepted, p) { // two sets may ask for a version
+				excepted = append(excepted, p)
+			}
+		}
 	}
 	switch {
 	case len(needs) == 0:

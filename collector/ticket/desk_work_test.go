@@ -293,7 +293,7 @@ func TestRejectedDelivery(t *testing.T) {
 // Only a blocker's change goes out without a version, and what follows it blocks closing.
 func TestBlockerException(t *testing.T) {
 	gate := Gate{Name: "version", Before: []Verb{Did}, Needs: []Need{{Kind: needVersion}}}
-	l := at(t, KindIncident, "", nil, gateTerms(gate))
+	l := at(t, KindIncident, "", nil, gateTerms(gate, Gate{Name: "rejection-done", Before: []Verb{Close}, Needs: []Need{{Kind: needFollowed}}}))
 	c, err := l.try(Action{Verb: Did, Text: "patched live"}, bob)
 	gateRefused(t, l.ticket, c, err, "version: ")
 	l.act(Action{Verb: Prioritise, What: "blocker", Text: "the shop is down"}, bob)
@@ -315,8 +315,12 @@ func TestBlockerException(t *testing.T) {
 	c, err = l.try(Action{Verb: Close}, bob)
 	gateRefused(t, l.ticket, c, err, TypeDeliverVersion+": open a ticket")
 	child(TypeDeliverVersion, InProgress)(l)
+	l.ticket.Children[0].Relation = followUpOf
 	c, err = l.try(Action{Verb: Close}, bob)
 	gateRefused(t, l.ticket, c, err, TypeDeliverVersion+": WB-deliver-version is not done yet")
+	if strings.Contains(err.Error(), "rejection-done") {
+		t.Errorf("nothing was rejected: %v", err)
+	}
 	l.ticket.Children[0].State = Shut
 	l.act(Action{Verb: Close}, bob)
 }

@@ -274,6 +274,7 @@ func (gc gateCase) set(t testing.TB, kind string, without int, g Gate) (*bench, 
 		case needFollowUp:
 			a.To = ""
 		case needFollowed:
+			l.fact(Facts{factDelivery: rejected})
 			l.ticket.Children = []Child{{ID: "c", Number: "WB-10", Type: "re-test", State: New, Relation: followUpOf}}
 		}
 	}

@@ -57,6 +57,9 @@ var workNeeds = []NeedKind{
 			return out
 		}},
 	{Kind: needFollowed, Asks: "every ticket that follows the rejection of a delivery is resolved or closed", Gives: Resolve, check: func(q asked) []string {
+		if q.facts[factDelivery] != rejected {
+			return nil // another ticket's follow-ups come of something else, like the exception from a version
+		}
 		var out []string
 		for _, c := range q.t.Children {
 			if c.Relation == followUpOf && c.State.Open() {

@@ -128,3 +128,28 @@ func TestDetectedOffScale(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestClientsExceptNobody: where no role is named, whoever runs the house says who made an exception, and no client does.
+func TestClientsExceptNobody(t *testing.T) {
+	client := By{Actor: Actor{Kind: Person, Name: "cleo"}, Customer: "acme"}
+	terms := ready(t, gateTerms(Gate{Name: "security", Before: []Verb{Start}, Needs: []Need{{Kind: needSecurity}}}))
+	said := Birth{ID: "e", Number: "WB-5", Title: "a server", Kind: KindRequest, Type: "setup", Terms: terms,
+		Report: &Report{By: "cleo", Channel: "email", Customer: "acme"}, Facts: Facts{"security": "exception", "security-by": "carol"}}
+	for name, c := range map[string]struct {
+		by  By
+		may bool
+	}{
+		"a client": {client, false}, "an engineer": {bob, true},
+		"a client's general manager": {By{Actor: client.Actor, Customer: "acme", Roles: []string{"general-manager"}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, atOpening := Open(said.SaidBy(c.by), t0)
+			_, byVerb := at(t, KindRequest, "setup", nil, terms).try(Action{Verb: StateSecurity, What: "exception", To: "carol", Text: "one address"}, c.by)
+			for _, err := range []error{atOpening, byVerb} {
+				if c.may != (err == nil) || !c.may && (!errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "any other named person who is not of the customer; cleo is of the customer")) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}

@@ -54,6 +54,37 @@ func at(text string) time.Time {
 	return t
 }
 
+// What is offered, withdrawn, accepted and returned is told to clients by a letter each, and none of them asks for a decision
+// that is not theirs.
+func TestShippedLettersOfHandoffsSayWhatHappened(t *testing.T) {
+	says := map[ticket.Kind]map[string]string{ // kind of event → to whom → what the letter has to say
+		ticket.HandedOff:        {"offered": "Please accept or return it", "owner": "stays with you until they accept it"},
+		ticket.HandoffWithdrawn: {"offered": "no longer asked to take over"},
+		ticket.HandoffTaken:     {"offering": "is taken over"},
+		ticket.HandoffBack:      {"offering": "and stays with you", "owner": "and stays with you"},
+	}
+	for _, s := range shipped(t).Sets() {
+		found := map[ticket.Kind]bool{}
+		for _, n := range s.Notices {
+			for _, on := range n.On {
+				for _, r := range n.To {
+					want := says[ticket.Kind(on)][r.Party]
+					if want == "" || n.Letter == "" {
+						continue
+					}
+					found[ticket.Kind(on)] = true
+					if text := s.Templates[n.Letter]; !strings.Contains(text, want) || strings.Contains(text, "decision") {
+						t.Errorf("%s: notice %s on %s to %s says %q, want %q", s.Name, n.Name, on, r.Party, text, want)
+					}
+				}
+			}
+		}
+		if s.Name != "default" && len(found) != len(says) {
+			t.Errorf("%s: letters of handoffs for %v, want one for each of %d kinds", s.Name, found, len(says))
+		}
+	}
+}
+
 // The sets that ship are faultless, and so is what a check of them without any contract says.
 func TestShippedSetsAreFaultless(t *testing.T) {
 	b := shipped(t)

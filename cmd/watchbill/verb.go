@@ -104,7 +104,7 @@ func lifecycleVerbs() []verb {
 		{verb: ticket.Close, short: "Close a resolved ticket", example: `watchbill ticket close WB-1042`},
 		{verb: ticket.Reopen, short: "Reopen a resolved or closed ticket, saying why", example: `watchbill ticket reopen WB-1042 -m "still full"`, wants: "why"},
 		{verb: ticket.Verify, short: "Verify what somebody else resolved: the second pair of eyes", example: `watchbill ticket verify WB-1042 -m "ordered something, it works"`, flags: []verbFlag{asFlag}},
-		{verb: ticket.Decline, short: "Refuse a request: it is resolved as refused", example: `watchbill ticket decline WB-1042 -m "against the security policy"`, wants: "why the request is refused"},
+		{verb: ticket.Decline, short: "Refuse a request, saying why in words that go to the client: it is resolved as refused", example: `watchbill ticket decline WB-1042 -m "against the security policy"`, wants: "why the request is refused, in words for the client"},
 		{verb: ticket.MarkMajor, short: "Mark a major incident, and let another ticket join it", example: `watchbill ticket major WB-1042 -m "all shops are down"
   watchbill ticket major WB-1042 WB-1050 -m "the same cause"`, wants: "why it is a major incident", arg: "OTHER", into: otherField, optional: true},
 		{verb: ticket.LinkTo, short: "Link a ticket to another", example: `watchbill ticket link WB-1042 WB-1001 --relation "child of"`, arg: "OTHER", into: otherField,

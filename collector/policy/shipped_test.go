@@ -85,6 +85,28 @@ func TestShippedLettersOfHandoffsSayWhatHappened(t *testing.T) {
 	}
 }
 
+// Who asked for something that was refused is not told that it is solved, by any set.
+func TestShippedLettersOfARefusalSayThatItIsOne(t *testing.T) {
+	refused := ticket.Ticket{Opening: ticket.Opening{Number: "WB-7", Kind: ticket.KindRequest}, State: ticket.Done,
+		Resolution: "refused: against the security policy", Work: ticket.Work{Facts: ticket.Facts{"declined": "yes"}}}
+	mended := ticket.Ticket{Opening: ticket.Opening{Number: "WB-8", Kind: ticket.KindIncident}, State: ticket.Done}
+	for _, s := range shipped(t).Sets() {
+		for _, n := range s.Notices {
+			if n.Template == "" || !slices.Contains(n.On, string(ticket.Resolved)) {
+				continue
+			}
+			got, err := ticket.Message(s.Templates[n.Template], refused, ticket.MessageFacts{})
+			if err != nil || !strings.Contains(got, "is refused.") || !strings.Contains(got, "against the security policy") ||
+				strings.Contains(got, "solved") || strings.Contains(got, "done") || strings.Contains(got, "works") {
+				t.Errorf("%s: a refusal is told as %q, %v", s.Name, got, err)
+			}
+			if got, err := ticket.Message(s.Templates[n.Template], mended, ticket.MessageFacts{}); err != nil || !strings.Contains(got, "is solved.") {
+				t.Errorf("%s: a solution is told as %q, %v", s.Name, got, err)
+			}
+		}
+	}
+}
+
 // The sets that ship are faultless, and so is what a check of them without any contract says.
 func TestShippedSetsAreFaultless(t *testing.T) {
 	b := shipped(t)

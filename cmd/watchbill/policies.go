@@ -84,8 +84,9 @@ func newPoliciesShowCmd() *cobra.Command {
 func newPoliciesCopyCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "copy NAME DIR", Short: "Copy a policy set to edit it",
-		Long: `Copies a policy set that ships to DIR/NAME/policy.yml. What is there already is not touched. A set of a shipped one's name
-replaces it; to have both, give the copy's directory and its name another word.`,
+		Long: `Copies a policy set that ships to DIR/NAME/policy.yml, and the scenarios that it ships with to DIR/NAME/` + shippedScenarios + `:
+change them with the set. What is there already is not touched. A set of a shipped one's name replaces it; to have both, give
+the copy's directory and its name another word, and name that in the scenarios, too.`,
 		Example: "  watchbill policies copy software-group /etc/watchbill/policies",
 		Args:    takes("NAME", "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -94,17 +95,44 @@ replaces it; to have both, give the copy's directory and its name another word.`
 				return err
 			}
 			dir := filepath.Join(args[1], args[0])
-			if err := os.MkdirAll(dir, 0o755); err != nil {
+			tested, err := copySet(args[0], dir, content)
+			if err != nil {
 				return fmt.Errorf("copy policy set: %w", err)
 			}
-			file := filepath.Join(dir, "policy.yml")
-			if err := writeNew(file, content); err != nil {
-				return fmt.Errorf("copy policy set: %w", err)
+			then := ""
+			if tested {
+				then = fmt.Sprintf(" and `watchbill test policies %s`", dir)
 			}
-			fmt.Fprintf(screenOf(cmd).w, "%s: edit it, then run `watchbill check policies %s`\n", file, args[1])
+			fmt.Fprintf(screenOf(cmd).w, "%s: edit it, then run `watchbill check policies %s`%s\n", filepath.Join(dir, "policy.yml"), args[1], then)
 			return nil
 		},
 	}
+}
+
+// shippedScenarios is the file of scenarios that a set ships with.
+const shippedScenarios = "scenarios" + policy.ScenarioSuffix
+
+// copySet writes a shipped set and the scenarios that it ships with to a directory, and tells whether it has any. It writes
+// nothing where one of them is there already.
+func copySet(name, dir string, content []byte) (tested bool, err error) {
+	scenarios, err := fs.ReadFile(policies.Scenarios(), name+"/"+shippedScenarios)
+	if tested = err == nil; !tested && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return false, err
+	}
+	set, beside := filepath.Join(dir, "policy.yml"), filepath.Join(dir, shippedScenarios)
+	if !tested {
+		return false, writeNew(set, content)
+	}
+	if err := writeNew(beside, scenarios); err != nil {
+		return false, err
+	}
+	if err := writeNew(set, content); err != nil {
+		return false, errors.Join(err, os.Remove(beside)) // it was not there before
+	}
+	return true, nil
 }
 
 // writeNew writes a file that must not be there yet.

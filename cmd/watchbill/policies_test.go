@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -217,6 +219,14 @@ func TestPoliciesAreCopiedEditedAndChecked(t *testing.T) {
 	file := filepath.Join(dir, "software-group", "policy.yml")
 	step(0, file+": edit it", "policies", "copy", "software-group", dir)
 	step(1, "is there already", "policies", "copy", "software-group", dir)
+	step(0, "scenarios_test.yml: passed (", "test", "policies", filepath.Dir(file), "--run", "tables of software-group")
+	half := filepath.Join(t.TempDir(), "half")
+	write(t, filepath.Join(half, "web-host", "policy.yml"), "name: web-host\n")
+	step(1, "policy.yml is there already", "policies", "copy", "web-host", half)
+	if _, err := os.Stat(filepath.Join(half, "web-host", shippedScenarios)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a copy that was refused left scenarios behind: %v", err)
+	}
+	step(0, "default/policy.yml: edit it", "policies", "copy", "default", half)
 	step(2, "there are customer-operations, default", "policies", "copy", "software", dir)
 	step(2, "DIR is missing", "policies", "copy", "software-group")
 	step(0, "erp-partner", "policies", "list")
@@ -238,6 +248,7 @@ func TestPoliciesAreCopiedEditedAndChecked(t *testing.T) {
 
 	write(t, file, strings.Replace(shown, `"2h,business"`, `"1h,business"`, 1))
 	step(0, "1h,business", "sla", "explain", "--set", filepath.Dir(file), "--priority", "P1", "--at", "2026-11-20T16:00:00Z")
+	step(1, `want "2h,business", got "1h,business"`, "test", "policies", filepath.Dir(file))
 	write(t, file, strings.Replace(shown, `"2h,business"`, `"2h,busines"`, 1))
 	step(1, file+":", "check", "policies", dir)
 	step(1, file+":", "check", "policies", file)

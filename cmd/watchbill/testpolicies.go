@@ -24,12 +24,13 @@ func newTestPoliciesCmd() *cobra.Command {
 		Use: "policies [FILE|DIR…]", Short: "Run scenarios of policy sets: what tickets under them do",
 		Long: `Runs scenarios: a timeline of reports, alerts and what people do, and at each moment what is expected of the tickets
 under a policy set: state, owner, priority, clocks, gates, who is told. A file of scenarios ends in ` + policy.ScenarioSuffix + `; of a
-directory all below it are run, and the sets in it are used in place of shipped ones of the same name. Without a file the
+directory, of one set or of several, all below it are run, and the sets in it are used in place of shipped ones of the same name. Without a file the
 shipped scenarios are run: with --sets they tell what an edited set no longer does.
 
 Tickets are opened, changed and told of by the collector's own pipeline, over a store in memory; nothing is sent and nothing is
 written.`,
 		Example: `  watchbill test policies /etc/watchbill/policies
+  watchbill test policies /etc/watchbill/policies/software-group
   watchbill test policies --sets /etc/watchbill/policies
   watchbill test policies --run 'bank holiday' rules/policies/erp-partner`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -125,11 +126,24 @@ func (t *policyTests) use(dir string) error {
 		return fmt.Errorf("%s is no directory: want one with NAME/policy.yml or NAME.yml in it", dir)
 	}
 	sets, err := policy.ReadSetFiles(os.DirFS(dir))
+	if err == nil && isSet(dir) {
+		sets, err = oneSet(dir)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	maps.Copy(t.sets, sets)
 	return nil
+}
+
+// oneSet is the set whose own directory is named, by that directory's name.
+func oneSet(dir string) (policy.SetFiles, error) {
+	whole, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	content, err := os.ReadFile(filepath.Join(dir, "policy.yml"))
+	return policy.SetFiles{filepath.Base(whole): content}, err
 }
 
 // scenariosBelow are all scenarios of a file system, in the order of their names.

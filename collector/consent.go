@@ -17,7 +17,7 @@ import (
 // This file asks the client owner for what files changed without: a file is in force when it is read, so what becomes of
 // operating model or owners is asked for afterwards, on a ticket.
 
-// heedFiles asks for what files changed of operating model and owners since they were read last, before is what was in force
+// heedFiles asks for what files changed of operating model and owners since they were known last, before is what was in force
 // then, and keeps what they say now. It answers what was changed and where it is to be approved. What commands declare waited
 // for its approval.
 func (c *Collector) heedFiles(ctx context.Context, policies *policy.Book, before fleet.Directory) (said []string, err error) {
@@ -31,7 +31,7 @@ func (c *Collector) heedFiles(ctx context.Context, policies *policy.Book, before
 		}
 		return err
 	}); err != nil {
-		return nil, fmt.Errorf("read what files declared last: %w", err)
+		return nil, fmt.Errorf("read what was declared last: %w", err)
 	}
 	prior := map[string]fleet.Customer{}
 	for _, was := range before.Customers {
@@ -48,13 +48,16 @@ func (c *Collector) heedFiles(ctx context.Context, policies *policy.Book, before
 			was = prior[is.ID]
 		}
 		transfers = append(transfers, policies.Transfers(was, is, c.now())...)
-		now := fleet.Customer{ID: is.ID, Department: is.Department, Zone: is.Zone, Contracts: is.Contracts}
-		same, err := alike(was, now)
+		now := fleet.KnownOf(is, c.now())
+		if len(is.Contracts) == 0 && len(was.Contracts) > 0 {
+			now = fleet.KnownOf(was, c.now()) // contracts that come back are held against those that went
+		}
+		same, err := alike(was, *now.Customer)
 		if err != nil {
 			return nil, fmt.Errorf("compare what files declare of %s: %w", is.ID, err)
 		}
 		if !known || !same {
-			anew = append(anew, fleet.Declared{Kind: fleet.DeclaredFiled, ID: is.ID, Customer: &now, At: c.now().UTC()})
+			anew = append(anew, now)
 		}
 	}
 	said = c.askConsents(ctx, transfers) // before it is forgotten what was; asked again, an open ticket is the same

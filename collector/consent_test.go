@@ -120,6 +120,48 @@ func TestFilesChangeWhoAnswers(t *testing.T) {
 	want(asked())
 }
 
+// TestFilesChangeInTwoSteps: contracts that files take away, alone or with their customer, are what those that come back are
+// held against; so are those that a command had declared.
+func TestFilesChangeInTwoSteps(t *testing.T) {
+	const without, other, customer = "customers:\n  - {id: acme}\n", "customers:\n  - {id: beta}\n",
+		"customers:\n  - id: acme\n    contracts:\n      - {id: a-1, sets: [it-provider], model: "
+	for name, steps := range map[string][]string{
+		"no contracts":       {customer + "separate}\n", without},
+		"no customer":        {customer + "separate}\n", other},
+		"one, then both":     {customer + "separate}\n", without, other},
+		"a command's":        {other, "PUT", "DELETE"},
+		"a command's, empty": {other, "PUT", "EMPTY", "DELETE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, write := filed(t)
+			for _, step := range steps {
+				c := fleet.Customer{ID: "acme", Contracts: []fleet.Contract{{ID: "a-1", Sets: []string{"it-provider"}, Model: fleet.ModelSeparate}}}
+				var err error
+				switch step {
+				case "PUT":
+					err = s.fleet.PutCustomer(t.Context(), c, "ann")
+				case "EMPTY":
+					err = s.fleet.PutCustomer(t.Context(), fleet.Customer{ID: "acme"}, "ann")
+				case "DELETE":
+					err = s.fleet.RemoveDeclared(t.Context(), fleet.DeclaredCustomer, "acme")
+				default:
+					write(step)
+					s.warnings()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(customer + "same-party}\n")
+			if got := s.warnings(); !slices.ContainsFunc(got, func(w string) bool {
+				return strings.Contains(w, "operating model from separate to same-party: client-owner-user has to approve it: WB-1001")
+			}) {
+				t.Errorf("nothing was asked: %q", got)
+			}
+		})
+	}
+}
+
 // TestFilesChangeWhileNothingRuns: what files changed while the collector was down is asked for at its start, once.
 func TestFilesChangeWhileNothingRuns(t *testing.T) {
 	cfg := testConfig(t, diskRules)

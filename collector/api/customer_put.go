@@ -49,7 +49,7 @@ func (a *API) putCustomer(r *http.Request, who fleet.Operator) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	consent, err := a.consentBy(r, s, in.Approval)
+	consent, err := a.consentBy(r, who, in.Approval)
 	if err != nil {
 		return nil, err
 	}
@@ -92,19 +92,20 @@ func notOwn(who fleet.Operator, id string) error {
 
 // consent is the ticket with which a change of operating model or owners was approved, and what it was used for.
 type consent struct {
-	a *API
+	a   *API
+	who fleet.Operator
 	// ticket is nil when none was named.
 	ticket *ticket.Ticket
 	used   []policy.Transfer
 }
 
 // consentBy finds the ticket that is named as the approval.
-func (a *API) consentBy(r *http.Request, s sight, number string) (*consent, error) {
-	c := &consent{a: a}
+func (a *API) consentBy(r *http.Request, who fleet.Operator, number string) (*consent, error) {
+	c := &consent{a: a, who: who}
 	if number == "" {
 		return c, nil
 	}
-	t, err := a.seen(r, s, number)
+	t, err := a.seen(r, a.sight(who), number)
 	if e := explain(err); err != nil && e.Status == http.StatusNotFound {
 		return nil, badRequest("say the number of the ticket on which it was approved", "approval: there is no ticket %q", number)
 	}
@@ -118,6 +119,9 @@ func (a *API) consentBy(r *http.Request, s sight, number string) (*consent, erro
 // to refuses what the client owner has to approve and did not.
 func (c *consent) to(was, becomes fleet.Customer) error {
 	c.used = c.a.o.Terms.Policies().Transfers(was, becomes, c.a.o.Now())
+	if len(c.used) > 0 && !c.who.Sees(was.ID, was.Department) {
+		return errTaken() // somebody else's, taken back since
+	}
 	var what, missing []string
 	for _, x := range c.used {
 		what = append(what, x.String())

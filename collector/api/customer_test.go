@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
 
@@ -60,6 +61,58 @@ func TestTransferNeedsConsent(t *testing.T) {
 	body = h.want(http.StatusConflict, "PUT", Root+"/customers/beta", strings.Replace(with("WB-2001"), "same-party", "separate", 1))
 	if !strings.Contains(body, "WB-2001 is closed") {
 		t.Errorf("a used approval: %s", body)
+	}
+}
+
+// TestTransferInTwoSteps: who takes contracts away, or the customer whole, and declares others is held against those that
+// went, over however many steps; who declares them as they were is not.
+func TestTransferInTwoSteps(t *testing.T) {
+	const separate = `{"name":"Beta","contracts":[{"id":"beta-1","sets":["it-provider"],"model":"separate"}]}`
+	same := strings.Replace(strings.Replace(separate, "separate", "same-party", 1), "beta-1", "beta-2", 1)
+	for name, first := range map[string][]string{
+		"no contracts":         {"PUT"},
+		"no contracts, twice":  {"PUT", "PUT"},
+		"removed":              {"DELETE"},
+		"emptied and removed":  {"PUT", "DELETE"},
+		"removed and emptied":  {"DELETE", "PUT"},
+		"removed, by a former": {"former", "DELETE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			h.want(http.StatusOK, "PUT", Root+"/customers/beta", separate)
+			for i, method := range first {
+				if method == "former" { // what was declared before anything was kept of it
+					forgetKnown(t, h)
+					continue
+				}
+				h.want(http.StatusOK, method, Root+"/customers/beta", map[string]string{"PUT": `{"name":"Beta` + strings.Repeat("!", i) + `"}`}[method])
+			}
+			body := h.want(http.StatusConflict, "PUT", Root+"/customers/beta", same)
+			if !strings.Contains(body, `"gate":"transfer"`) || !strings.Contains(body, "contract beta-2: operating model from separate to same-party") {
+				t.Errorf("refused with %s", body)
+			}
+			h.want(http.StatusOK, "PUT", Root+"/customers/beta", separate)
+		})
+	}
+}
+
+// TestTransferOfWhatWasAnothers: a name that was another's customer is taken for who did not see it, and nothing is said of
+// what that was.
+func TestTransferOfWhatWasAnothers(t *testing.T) {
+	h, _ := twoCustomers(t)
+	h.want(http.StatusOK, "PUT", Root+"/customers/delta", `{"name":"Delta","contracts":[{"id":"delta-1","sets":["it-provider"],"model":"separate"}]}`)
+	h.want(http.StatusOK, "DELETE", Root+"/customers/delta", "")
+	w := h.do("scoped-seller", "PUT", Root+"/customers/delta", `{"name":"Delta","department":"sales","contracts":[{"id":"delta-1","sets":["it-provider"],"model":"same-party"}]}`)
+	if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "that name is taken") || strings.Contains(w.Body.String(), "separate") {
+		t.Errorf("answered %d %s", w.Code, w.Body)
+	}
+}
+
+// forgetKnown has the store as it was left before what is known of contracts was kept for what commands declare.
+func forgetKnown(t *testing.T, h *house) {
+	t.Helper()
+	if err := h.store.Update(t.Context(), "", func(tx store.Tx) error { return tx.DeleteDeclared(fleet.DeclaredFiled, "beta") }); err != nil {
+		t.Fatal(err)
 	}
 }
 

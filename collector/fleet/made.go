@@ -19,10 +19,13 @@ type PutOption func(*putting)
 type putting struct {
 	may  func(was, becomes Customer) error
 	note *bool
+	// was and becomes are the customer before and after, as the change was tried last.
+	was, becomes Customer
 }
 
 // OnlyIf has a customer changed only where may lets it: it sees the customer as it is at that moment (the zero value for one
-// that is new) and as it is to be. It may be called more than once and must be pure; its error is returned.
+// that is new) and as it is to be. One that has no contract at that moment, or is not there, is seen as it was last known
+// with contracts. It may be called more than once and must be pure; its error is returned.
 func OnlyIf(may func(was, becomes Customer) error) PutOption { return func(p *putting) { p.may = may } }
 
 // NoteChange sets changed: false where what is put is what files or commands declare already, to the last word. Nothing is
@@ -76,6 +79,9 @@ func (g *Registry) putDeclared(ctx context.Context, d Declared, options []PutOpt
 		apply:  func(made madeRecords, files Directory) error { return p.apply(d, made, files) },
 		faults: func(err error) error { return refuse(ErrInvalid, "%s %q was not changed:\n%v", d.Kind, d.ID, err) },
 		write: func(r Records, made madeRecords) error {
+			if err := p.allow(r, d); err != nil {
+				return err
+			}
 			if one, ok := made[d.Kind][d.ID]; ok {
 				return r.PutDeclared(one)
 			}
@@ -92,7 +98,7 @@ func (g *Registry) putDeclared(ctx context.Context, d Declared, options []PutOpt
 }
 
 // apply puts d among what commands declare, or says why it cannot be there; errSame when it would change nothing.
-func (p putting) apply(d Declared, made madeRecords, files Directory) error {
+func (p *putting) apply(d Declared, made madeRecords, files Directory) error {
 	was := files.with(made)
 	becomes := was.having(d)
 	before, err := was.entryText(d.Kind, d.ID)
@@ -109,10 +115,8 @@ func (p putting) apply(d Declared, made madeRecords, files Directory) error {
 	if at := files.standsAt(d.Kind, d.ID); at != "" {
 		return declaredIn(d.Kind, d.ID, at)
 	}
-	if p.may != nil && d.Customer != nil {
-		if err := p.may(was.customer(d.ID), becomes.customer(d.ID)); err != nil {
-			return err
-		}
+	if d.Customer != nil {
+		p.was, p.becomes = was.customer(d.ID), becomes.customer(d.ID)
 	}
 	if made[d.Kind][d.ID] = d; d.empty() {
 		delete(made[d.Kind], d.ID)
@@ -123,11 +127,16 @@ func (p putting) apply(d Declared, made madeRecords, files Directory) error {
 // RemoveDeclared takes back what a command declared. Refusals wrap ErrNotFound, ErrDeclared for what only a file
 // declares, or ErrInvalid where something else still refers to it.
 func (g *Registry) RemoveDeclared(ctx context.Context, kind DeclaredKind, id string) error {
+	var gone *Customer // what is no longer in force then
 	return g.changeDeclared(ctx, declaredChange{
 		what: string(kind) + "-removed",
 		apply: func(made madeRecords, files Directory) error {
+			at := files.standsAt(kind, id)
+			if gone = made[kind][id].Customer; at != "" {
+				gone = nil
+			}
 			if _, ok := made[kind][id]; !ok {
-				if at := files.standsAt(kind, id); at != "" {
+				if at != "" {
 					return declaredIn(kind, id, at)
 				}
 				return refuse(ErrNotFound, "no %s %q: nothing was removed", kind, id)
@@ -138,7 +147,14 @@ func (g *Registry) RemoveDeclared(ctx context.Context, kind DeclaredKind, id str
 		faults: func(err error) error {
 			return refuse(ErrInvalid, "%s %q is still needed, change this first:\n%v", kind, id, err)
 		},
-		write: func(r Records, _ madeRecords) error { return r.DeleteDeclared(kind, id) },
+		write: func(r Records, _ madeRecords) error {
+			if gone != nil {
+				if err := keepKnown(r, *gone, g.now()); err != nil {
+					return err
+				}
+			}
+			return r.DeleteDeclared(kind, id)
+		},
 	})
 }
 

@@ -117,6 +117,39 @@ func TestOperatorsOwn(t *testing.T) {
 	wantRefusal(t, s.PutApprovedSoftware(t.Context(), nil, "eve"), ErrDeclared, "the operator's approved software stand at fleet.yml:3")
 }
 
+// TestOnlyIfSeesWhatWasKnownLast: a customer whose contracts went, or that went itself, is seen with those that it
+// had.
+func TestOnlyIfSeesWhatWasKnownLast(t *testing.T) {
+	stop := errors.New("stop")
+	for name, goes := range map[string]func(s *site) error{
+		"emptied": func(s *site) error {
+			c := madeCustomer()
+			c.Contracts = nil
+			return s.PutCustomer(t.Context(), c, "eve")
+		},
+		"removed": func(s *site) error { return s.RemoveDeclared(t.Context(), DeclaredCustomer, "gamma") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			makeAll(t, s)
+			if err := goes(s); err != nil {
+				t.Fatal(err)
+			}
+			c, known := madeCustomer(), ""
+			c.Contracts[0].Model = ModelSameParty
+			err := s.PutCustomer(t.Context(), c, "eve", OnlyIf(func(was, _ Customer) error {
+				for _, k := range was.Contracts {
+					known += k.ID
+				}
+				return stop
+			}))
+			if !errors.Is(err, stop) || known != c.Contracts[0].ID {
+				t.Errorf("seen with contracts %q, %v", known, err)
+			}
+		})
+	}
+}
+
 // TestOnlyIf: a customer changes only where who asks for it may, judged by what it is at that moment.
 func TestOnlyIf(t *testing.T) {
 	s := newSite(t)

@@ -65,8 +65,9 @@ const (
 	// DeclaredContacts and DeclaredSoftware are the operator's own, one record each.
 	DeclaredContacts DeclaredKind = "contacts"
 	DeclaredSoftware DeclaredKind = "approved software"
-	// DeclaredFiled is what a file declared of a customer and its contracts when it was read last. It is no declaration, and
-	// none of DeclaredKinds: it tells what a file changed, also while nobody ran.
+	// DeclaredFiled is what was known of a customer's contracts last, by a file or a command; it stays when they, or the
+	// customer, are taken away. It is no declaration, and none of DeclaredKinds: it tells what was changed, also while nobody
+	// ran or in several steps.
 	DeclaredFiled DeclaredKind = "filed customer"
 )
 

@@ -115,21 +115,26 @@ func (c *Collector) askConsents(ctx context.Context, all []policy.Transfer) (sai
 }
 
 // askConsent opens the ticket on which a transfer is to be approved, and answers its number; that of the one that is open for
-// it already where there is one.
+// it already where there is one. What was approved on that one was the change as it was made before: it is asked anew then.
 func (p *pipeline) askConsent(ctx context.Context, x policy.Transfer) (number string, err error) {
-	report := ticket.Report{By: "watchbill", Customer: x.Customer, Key: strings.Join([]string{policy.Consent, x.Contract, x.What, x.From, x.To}, "/")}
-	t, err := p.Open(ctx, ticket.Birth{Kind: ticket.KindRequest, Type: x.Type, Title: "Approve: " + x.String(), Report: &report},
-		ticket.By{Actor: ticket.Actor{Kind: ticket.House, Name: "watchbill"}})
-	if !errors.Is(err, ticket.ErrRefused) {
-		return t.Number, err
+	report := ticket.Report{By: "watchbill", Customer: x.Customer, Key: x.Key()}
+	for {
+		t, err := p.Open(ctx, ticket.Birth{Kind: ticket.KindRequest, Type: x.Type, Title: "Approve: " + x.String(), Report: &report},
+			ticket.By{Actor: ticket.Actor{Kind: ticket.House, Name: "watchbill"}})
+		if !errors.Is(err, ticket.ErrRefused) {
+			return t.Number, err
+		}
+		there := false
+		viewErr := p.store.View(ctx, func(tx store.Tx) (err error) {
+			t, there, err = tx.OpenTicket(report.TicketKey())
+			return err
+		})
+		if viewErr != nil || !there {
+			return "", errors.Join(err, viewErr)
+		}
+		if !x.Approved(t) {
+			return t.Number, nil
+		}
+		report.Key = x.Key() + "/" + t.Number // each used one leads to the next
 	}
-	there := false
-	viewErr := p.store.View(ctx, func(tx store.Tx) (err error) {
-		t, there, err = tx.OpenTicket(report.TicketKey())
-		return err
-	})
-	if viewErr != nil || !there {
-		return "", errors.Join(err, viewErr)
-	}
-	return t.Number, nil
 }

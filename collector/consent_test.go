@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/policy"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
@@ -118,6 +119,42 @@ func TestFilesChangeWhoAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(asked())
+}
+
+// TestFilesChangeAnew: what was approved is the change as it was made; one that was taken back and is made again is asked for
+// anew, once.
+func TestFilesChangeAnew(t *testing.T) {
+	s, write := filed(t)
+	client := ticket.By{Actor: ticket.Actor{Kind: ticket.Person, Name: "cleo"}, Roles: []string{string(fleet.ClientOwnerUser)}, Customer: "acme"}
+	number := regexp.MustCompile(`client-owner-user has to approve it: (WB-\d+) asks for it`)
+	for i, step := range []struct{ model, want, approve string }{
+		{"separate", "", ""},
+		{"same-party", "WB-1001", "WB-1001"},
+		{"same-party", "", ""},
+		{"separate", "WB-1002", ""},
+		{"same-party", "WB-1003", ""},
+		{"separate", "WB-1002", "WB-1002"}, // still open, and nobody approved it
+		{"same-party", "WB-1003", "WB-1003"},
+		{"separate", "WB-1004", ""},
+		{"same-party", "WB-1005", ""},
+	} {
+		write("customers:\n  - id: acme\n    contracts:\n      - {id: a-1, sets: [it-provider], model: " + step.model + "}\n")
+		got := ""
+		for _, w := range s.warnings() {
+			if m := number.FindStringSubmatch(w); m != nil {
+				got += m[1]
+			}
+		}
+		if got != step.want {
+			t.Errorf("step %d, %s: asked on %q, want %q", i+1, step.model, got, step.want)
+		}
+		if step.approve == "" {
+			continue
+		}
+		if _, err := s.pipeline.Act(t.Context(), step.approve, ticket.Action{Verb: ticket.Approve, What: policy.Consent}, client); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestFilesChangeInTwoSteps: contracts that files take away, alone or with their customer, are what those that come back are

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,6 +83,8 @@ type API struct {
 	o       Options
 	started time.Time
 	gauges  *gauges
+	// approving is held from the look at an approval until it is used up.
+	approving sync.Mutex
 }
 
 // New is an API over o. It starts nothing.

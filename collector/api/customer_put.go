@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/policy"
+	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
 
@@ -48,6 +50,10 @@ func (a *API) putCustomer(r *http.Request, who fleet.Operator) (any, error) {
 	warnings, err := a.fitContracts(s, in.Customer)
 	if err != nil {
 		return nil, err
+	}
+	if in.Approval != "" { // one approval serves one change: the next finds what the one before noted
+		a.approving.Lock()
+		defer a.approving.Unlock()
 	}
 	consent, err := a.consentBy(r, who, in.Approval)
 	if err != nil {
@@ -94,9 +100,10 @@ func notOwn(who fleet.Operator, id string) error {
 type consent struct {
 	a   *API
 	who fleet.Operator
-	// ticket is nil when none was named.
-	ticket *ticket.Ticket
-	used   []policy.Transfer
+	// ticket is nil when none was named; history is its.
+	ticket  *ticket.Ticket
+	history []ticket.Event
+	used    []policy.Transfer
 }
 
 // consentBy finds the ticket that is named as the approval.
@@ -105,7 +112,14 @@ func (a *API) consentBy(r *http.Request, who fleet.Operator, number string) (*co
 	if number == "" {
 		return c, nil
 	}
-	t, err := a.seen(r, a.sight(who), number)
+	var t ticket.Ticket
+	err := a.o.Store.View(r.Context(), func(tx store.Tx) (err error) {
+		if t, err = a.sight(who).ticket(tx, number); err != nil {
+			return err
+		}
+		c.history, err = tx.Timeline(t.ID)
+		return err
+	})
 	if e := explain(err); err != nil && e.Status == http.StatusNotFound {
 		return nil, badRequest("say the number of the ticket on which it was approved", "approval: there is no ticket %q", number)
 	}
@@ -129,7 +143,7 @@ func (c *consent) to(was, becomes fleet.Customer) error {
 		case c.ticket == nil:
 			missing = append(missing, fmt.Sprintf("approval: %s: the number of a ticket on which %s approved it", x, strings.Join(x.Roles, " or ")))
 		default:
-			if lacks := x.Consented(*c.ticket); lacks != "" {
+			if lacks := x.Consented(*c.ticket, c.history); lacks != "" {
 				missing = append(missing, fmt.Sprintf("approval: %s: %s", x, lacks))
 			}
 		}
@@ -146,19 +160,16 @@ func (c *consent) to(was, becomes fleet.Customer) error {
 	return e
 }
 
-// transferred writes onto the approval's ticket what was changed on its strength. The change stands whatever becomes of that.
+// transferred writes onto the approval's ticket what was changed on its strength, which uses it up: also when who asked for it
+// no longer waits. The change stands whatever becomes of that.
 func (a *API) transferred(r *http.Request, who fleet.Operator, c *consent) {
 	if c.ticket == nil || len(c.used) == 0 {
 		return
 	}
-	var said []string
-	for _, x := range c.used {
-		said = append(said, x.String())
-	}
-	_, err := a.o.Desk.Act(r.Context(), c.ticket.ID, ticket.Action{Verb: ticket.Note, Text: "changed as approved: " + strings.Join(said, "; ")}, actor(who))
+	_, err := a.o.Desk.Act(context.WithoutCancel(r.Context()), c.ticket.ID, ticket.Action{Verb: ticket.Note, Text: policy.Note(c.used)}, actor(who))
 	if err != nil {
-		a.o.Logger.Warn("a change of operating model or owners could not be noted on the ticket that approved it", "ticket", c.ticket.Number,
-			"customer", c.ticket.Customer, "err", err)
+		a.o.Logger.Warn("a change of operating model or owners could not be noted on the ticket that approved it: close that ticket, or it approves another",
+			"ticket", c.ticket.Number, "customer", c.ticket.Customer, "err", err)
 	}
 }
 

@@ -56,11 +56,44 @@ func TestTransferNeedsConsent(t *testing.T) {
 		t.Errorf("the ticket does not say what was changed: %s", body)
 	}
 	h.want(http.StatusOK, "PUT", Root+"/customers/beta", same) // as it is already
+	for _, again := range []string{strings.Replace(with("WB-2001"), "same-party", "separate", 1), strings.Replace(with("WB-2001"), "application", "iis", 1)} {
+		if body := h.want(http.StatusConflict, "PUT", Root+"/customers/beta", again); !strings.Contains(body, "the approval on WB-2001 is used, what was approved with it is done: ask anew") {
+			t.Errorf("approved once, changed twice: %s", body)
+		}
+	}
 	h.want(http.StatusOK, "POST", Root+"/tickets/WB-2001/resolve", `{"text":"done"}`)
 	h.want(http.StatusOK, "POST", Root+"/tickets/WB-2001/close", `{}`)
 	body = h.want(http.StatusConflict, "PUT", Root+"/customers/beta", strings.Replace(with("WB-2001"), "same-party", "separate", 1))
 	if !strings.Contains(body, "WB-2001 is closed") {
 		t.Errorf("a used approval: %s", body)
+	}
+}
+
+// TestOneApprovalAtOnce: of several changes that name one approval at the same moment, one is made.
+func TestOneApprovalAtOnce(t *testing.T) {
+	h := newHouse(t)
+	declare := func(owner, approval string) string {
+		return `{"name":"Beta","contracts":[{"id":"beta-1","sets":["it-provider"],"owners":[{"system":"` + owner + `","owner":"it-provider"}]}],"approval":"` + approval + `"}`
+	}
+	h.want(http.StatusOK, "PUT", Root+"/customers/beta", declare("application", ""))
+	client := h.add(fleet.NewOperator{Name: "the-client", Roles: []fleet.Role{fleet.ClientOwnerUser}, Scope: fleet.Scope{Customer: "beta"}, By: "test"})
+	h.want(http.StatusCreated, "POST", Root+"/tickets", `{"customer":"beta","title":"another owner","kind":"request","type":"system-owner"}`)
+	if w := h.do(client, "POST", Root+"/tickets/WB-2001/approve", `{"what":"transfer","at":"2026-11-21T11:00:00Z"}`); w.Code != http.StatusOK {
+		t.Fatalf("approve: %d %s", w.Code, w.Body)
+	}
+	systems := []string{"iis", "sql", "reports", "vpn"}
+	codes := make(chan int, len(systems))
+	for _, system := range systems {
+		go func() { codes <- h.do(fleet.Admin, "PUT", Root+"/customers/beta", declare(system, "WB-2001")).Code }()
+	}
+	made := 0
+	for range systems {
+		if code := <-codes; code == http.StatusOK {
+			made++
+		}
+	}
+	if made != 1 {
+		t.Errorf("%d changes were made on one approval", made)
 	}
 }
 

@@ -140,19 +140,47 @@ func (b *Book) consent(c fleet.Customer, k fleet.Contract, now time.Time) (roles
 	return slices.Compact(roles), types
 }
 
-// Consented tells whether a ticket carries the approval of a transfer: of its customer's, given by one of the roles, and not
-// closed, since what was approved is done when it is. Otherwise it says what is missing.
-func (t Transfer) Consented(k ticket.Ticket) (missing string) {
+// Done begins the note by which a ticket says what was changed on the strength of its approval, which is used up then.
+const Done = "changed as approved: "
+
+// Note is what the ticket that approved transfers notes of them, cut to what a note may hold.
+func Note(all []Transfer) string {
+	var said []string
+	for _, x := range all {
+		said = append(said, x.String())
+	}
+	text := Done + strings.Join(said, "; ")
+	return strings.ToValidUTF8(text[:min(len(text), ticket.MaxText)], "")
+}
+
+// Key names the transfer among its customer's: what a ticket that asks for it is reported by.
+func (t Transfer) Key() string {
+	return strings.Join([]string{Consent, t.Contract, t.What, t.From, t.To}, "/")
+}
+
+// Consented tells whether a ticket, with its history, carries the approval of a transfer that is not made yet: of its
+// customer's, given by one of the roles, not closed and not used. One approval serves one change; that on a ticket that asked
+// for what files had changed is that change's. Otherwise it says what is missing.
+func (t Transfer) Consented(k ticket.Ticket, history []ticket.Event) (missing string) {
+	asked := ticket.Report{Customer: k.Customer, Key: Consent + "/"}.TicketKey()
 	switch {
 	case k.Customer != t.Customer:
 		return fmt.Sprintf("%s is not of customer %s", k.Number, t.Customer)
 	case k.State == ticket.Shut:
 		return fmt.Sprintf("%s is closed: what was approved with it is done", k.Number)
+	case strings.HasPrefix(k.Key, asked):
+		return fmt.Sprintf("%s asks for what files changed: ask anew, on another ticket", k.Number)
+	case slices.ContainsFunc(history, func(e ticket.Event) bool { return e.Kind == ticket.Noted && strings.HasPrefix(e.Text, Done) }):
+		return fmt.Sprintf("the approval on %s is used, what was approved with it is done: ask anew, on another ticket", k.Number)
+	case !t.Approved(k):
+		return fmt.Sprintf("%s approves it on %s (approve %s)", strings.Join(t.Roles, " or "), k.Number, Consent)
 	}
-	for _, ap := range k.Approvals {
-		if ap.What == Consent && slices.Contains(t.Roles, ap.Role) {
-			return ""
-		}
-	}
-	return fmt.Sprintf("%s approves it on %s (approve %s)", strings.Join(t.Roles, " or "), k.Number, Consent)
+	return ""
+}
+
+// Approved tells whether one of the roles gave the approval of a transfer on a ticket.
+func (t Transfer) Approved(k ticket.Ticket) bool {
+	return slices.ContainsFunc(k.Approvals, func(ap ticket.Approval) bool {
+		return ap.What == Consent && slices.Contains(t.Roles, ap.Role)
+	})
 }

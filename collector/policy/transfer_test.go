@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/ticket"
@@ -78,17 +79,30 @@ func TestConsented(t *testing.T) {
 	for _, tt := range []struct {
 		name, want string
 		ticket     ticket.Ticket
+		note       string
 	}{
-		{"approved", "", with(func(*ticket.Ticket) {})},
-		{"resolved", "", with(func(k *ticket.Ticket) { k.State = ticket.Done })},
-		{"closed", "WB-7 is closed", with(func(k *ticket.Ticket) { k.State = ticket.Shut })},
-		{"another's", "not of customer acme", with(func(k *ticket.Ticket) { k.Customer = "beta" })},
-		{"by another role", "client-owner-user approves it on WB-7", with(func(k *ticket.Ticket) { k.Approvals[0].Role = "management" })},
-		{"of another thing", "client-owner-user approves it on WB-7", with(func(k *ticket.Ticket) { k.Approvals[0].What = "outside-scope" })},
-		{"not yet", "(approve transfer)", with(func(k *ticket.Ticket) { k.Approvals = nil })},
+		{"approved", "", with(func(*ticket.Ticket) {}), "looked at it"},
+		{"used", "the approval on WB-7 is used", with(func(*ticket.Ticket) {}), Note([]Transfer{x})},
+		{"used for another", "the approval on WB-7 is used", with(func(*ticket.Ticket) {}), Note([]Transfer{{Contract: "a-2"}})},
+		{"of what files changed", "WB-7 asks for what files changed", with(func(k *ticket.Ticket) { k.Key = ticket.Report{Customer: "acme", Key: x.Key()}.TicketKey() }), ""},
+		{"of another report", "", with(func(k *ticket.Ticket) { k.Key = "report/acme/review" }), ""},
+		{"resolved", "", with(func(k *ticket.Ticket) { k.State = ticket.Done }), ""},
+		{"closed", "WB-7 is closed", with(func(k *ticket.Ticket) { k.State = ticket.Shut }), ""},
+		{"another's", "not of customer acme", with(func(k *ticket.Ticket) { k.Customer = "beta" }), ""},
+		{"by another role", "client-owner-user approves it on WB-7", with(func(k *ticket.Ticket) { k.Approvals[0].Role = "management" }), ""},
+		{"of another thing", "client-owner-user approves it on WB-7", with(func(k *ticket.Ticket) { k.Approvals[0].What = "outside-scope" }), ""},
+		{"not yet", "(approve transfer)", with(func(k *ticket.Ticket) { k.Approvals = nil }), ""},
 	} {
-		if got := x.Consented(tt.ticket); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+		if got := x.Consented(tt.ticket, []ticket.Event{{Kind: ticket.Opened}, {Kind: ticket.Noted, Text: tt.note}}); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: missing %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestNoteFits: whatever was changed, the ticket can note it.
+func TestNoteFits(t *testing.T) {
+	text := Note(slices.Repeat([]Transfer{{Contract: "é", What: "owner of é", From: "x", To: "y"}}, 1000))
+	if len(text) > ticket.MaxText || len(text) < ticket.MaxText-4 || !strings.HasPrefix(text, Done) || !utf8.ValidString(text) {
+		t.Errorf("%d bytes: %.80q", len(text), text)
 	}
 }

@@ -99,12 +99,12 @@ func TestMistakes(t *testing.T) {
 		{"default owner unknown", "it-provider", "owner: it-provider\nreports", "owner: itprovider\nreports", 0, `owner: "itprovider" is not known`},
 		{"escalation never reached", "it-provider", "escalations:", "escalations:\n  - {reason: infrastructure or platform fault, to: developer}", 2, "escalations: this row is never reached"},
 
-		{"notice on no event", "it-provider", "on: [handoff_returned]", "on: [handoff_retuned]", 0, `notices: "returned": on: "handoff_retuned" is not known: did you mean "handoff_returned"?`},
+		{"notice on no event", "it-provider", "name: returned, on: [handoff_returned]", "name: returned, on: [handoff_retuned]", 0, `notices: "returned": on: "handoff_retuned" is not known: did you mean "handoff_returned"?`},
 		{"notice to nobody", "it-provider", "to: [{party: owner}, {person: assignee}]", "to: []", 0, `notices: "returned": nobody is told`},
 		{"notice to two at once", "it-provider", "{person: assignee}]", "{person: assignee, role: engineer}]", 0, "exactly one of role, party, rota, person, receiver is expected"},
 		{"internal words for the client owner", "it-provider", "{party: client-owner}], letter: approved}", "{party: client-owner}]}", 0, `notices: "approvals": client-owner is the client's, to whom internal words do not go`},
 		{"a rung's for the client owner", "it-provider", "{party: client-owner}], letter: late}", "{role: client-owner-user}]}", 0, `ladder: "response missed": client-owner-user is the client's, to whom internal words do not go`},
-		{"a party of a handoff that is none", "it-provider", "on: [handoff_accepted, handoff_returned], to: [{party: offering}]", "on: [handoff_accepted, closed], to: [{party: offering}]", 0, `notices: "answer": party offering is known of handoffs alone`},
+		{"a party of a handoff that is none", "it-provider", "on: [handoff_accepted], to: [{party: offering}]", "on: [handoff_accepted, closed], to: [{party: offering}]", 0, `notices: "acceptance": party offering is known of handoffs alone`},
 		{"a party with a word's name", "web-host", "  engineer: {role: engineer}", "  offered: {role: engineer}\n  engineer: {role: engineer}", 0, "parties.offered: the word means a party of the ticket"},
 		{"no such letter", "software-group", "letter: news}", "letter: newz}", 0, `letter: "newz" is not known: did you mean "news"?`},
 		{"a template and a letter", "software-group", "template: resolved}", "template: resolved, letter: news}", 0, "it has a template and a letter"},
@@ -211,7 +211,7 @@ func TestWhatIsForgotten(t *testing.T) {
 		{"a priority missing from the targets", "software-group", "  - {priority: P2, clock: response, within: \"4h,business\", choice: {operator: [within]}}\n", "",
 			"mine.yml:41: targets: no row gives a clock to priority P2, and others have one: add a row for it"},
 		{"a rota that begins too late", "web-host", `role: engineer, start: "2026-01-05T08:00:00-05:00"`, `people: [anna, eve], start: "2026-12-05T08:00:00-05:00"`,
-			"mine.yml:166: rotas.web-host-on-call: nobody is on call from 2026-11-20T09:00:00Z until 2026-12-05T13:00:00Z: the rota begins at 2026-12-05T08:00:00-05:00"},
+			"mine.yml:187: rotas.web-host-on-call: nobody is on call from 2026-11-20T09:00:00Z until 2026-12-05T13:00:00Z: the rota begins at 2026-12-05T08:00:00-05:00"},
 		{"nothing", "web-host", "at_risk: 80%", "at_risk: 70%", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

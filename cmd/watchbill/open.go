@@ -44,13 +44,7 @@ named. Clocks start at --received-at.`,
 			if printed, err := c.ask(cmd, http.MethodPost, "/tickets", nil, in, &t); err != nil || printed {
 				return inFlags(err)
 			}
-			s := screenOf(cmd)
-			fmt.Fprintf(s.w, "%s is open: %s\n", clean(t.Number), clean(t.Title))
-			s.para("", "", fmt.Sprintf("%s, owned by %s", t.Priority, or(t.Owner, nobody)))
-			s.clocks(t.Clocks)
-			for _, line := range expected(s, t) {
-				s.para("", "", line[0]+": "+line[1])
-			}
+			opened(screenOf(cmd), t)
 			return nil
 		},
 	}
@@ -74,6 +68,16 @@ named. Clocks start at --received-at.`,
 	f.StringVar(&in.Relation, "relation", "", "how it stands to --parent; \"child of\" when left out")
 	f.StringVar(&in.Key, "key", "", "makes it the only open ticket of that name at the customer")
 	return cmd
+}
+
+// opened tells what became of a report: number, priority, owner, clocks and when it is done.
+func opened(s screen, t api.Ticket) {
+	fmt.Fprintf(s.w, "%s is open: %s\n", clean(t.Number), clean(t.Title))
+	s.para("", "", fmt.Sprintf("%s, owned by %s", t.Priority, or(t.Owner, nobody)))
+	s.clocks(t.Clocks)
+	for _, line := range expected(s, t) {
+		s.para("", "", line[0]+": "+line[1])
+	}
 }
 
 // inFlags says a refusal that names fields of the request by the flags that give them.

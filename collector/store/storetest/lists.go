@@ -196,22 +196,8 @@ func wantEach(t *testing.T, s store.Store, name string, f store.TicketFilter, al
 
 // testEach: what a time selects, over more tickets than are read at once; a fault ends it.
 func testEach(t *testing.T, s store.Store) {
-	const tickets = 600
 	hour := func(n int) time.Time { return day.Add(time.Duration(n) * time.Hour) }
-	for i := range tickets {
-		made := create(t, s, 1001+i, fmt.Sprint("key ", i), hour(i))
-		if i%3 == 0 {
-			advance(t, s, made, ticket.Shut) // a minute later
-		}
-	}
-	early, _ := Birth(5000, "key of one received early", hour(500))
-	early.ReceivedAt = hour(20)
-	made, line := born(early.Opening, hour(500))
-	update(t, s, func(tx store.Tx) error { return tx.CreateTicket(made, line) })
-	advance(t, s, made, ticket.Shut)
-	long := create(t, s, 5001, "key of one that lasted", hour(0))
-	next, more := Next(long, ticket.Shut, hour(200), "mended at last")
-	update(t, s, func(tx store.Tx) error { return tx.AppendTicket(long.Seq, next, more) })
+	made := openHourly(t, s, hour)
 	for name, tt := range map[string]struct {
 		f      store.TicketFilter
 		closed int
@@ -250,6 +236,34 @@ func testEach(t *testing.T, s store.Store) {
 			}
 		})
 	}
+	testEachEnds(t, s)
+}
+
+// openHourly opens 600 tickets, one an hour, of which every third is closed a minute later, one that was received long before
+// it was opened, which it gives, and one that lasted from the first hour to the two hundredth.
+func openHourly(t *testing.T, s store.Store, hour func(int) time.Time) ticket.Ticket {
+	t.Helper()
+	const tickets = 600
+	for i := range tickets {
+		made := create(t, s, 1001+i, fmt.Sprint("key ", i), hour(i))
+		if i%3 == 0 {
+			advance(t, s, made, ticket.Shut) // a minute later
+		}
+	}
+	early, _ := Birth(5000, "key of one received early", hour(500))
+	early.ReceivedAt = hour(20)
+	made, line := born(early.Opening, hour(500))
+	update(t, s, func(tx store.Tx) error { return tx.CreateTicket(made, line) })
+	advance(t, s, made, ticket.Shut)
+	long := create(t, s, 5001, "key of one that lasted", hour(0))
+	next, more := Next(long, ticket.Shut, hour(200), "mended at last")
+	update(t, s, func(tx store.Tx) error { return tx.AppendTicket(long.Seq, next, more) })
+	return made
+}
+
+// testEachEnds: what the function says ends the reading, and is what the reader gives.
+func testEachEnds(t *testing.T, s store.Store) {
+	t.Helper()
 	n, enough := 0, errors.New("enough")
 	err := s.View(context.Background(), func(tx store.Tx) error {
 		n = 0

@@ -19,27 +19,56 @@ type claims struct {
 	all []claim
 }
 
-// claim: the reports from this one on say that so many were dropped over the life of the spool.
-type claim struct{ epoch, sequence, dropped uint64 }
+// claim: the reports from the first on, and before the end if there is one, say that so many were dropped over the life of
+// the spool.
+type claim struct {
+	first   place
+	end     place // the zero place while there is none
+	dropped uint64
+}
+
+// place is where a report stands among all of a host.
+type place struct{ epoch, sequence uint64 }
+
+func (p place) before(q place) bool {
+	return p.epoch < q.epoch || p.epoch == q.epoch && p.sequence < q.sequence
+}
+
+// holds tells whether the report at p says what is claimed, or one after it that says more.
+func (c *claim) holds(p place) bool {
+	return !p.before(c.first) && (c.end == place{} || p.before(c.end))
+}
 
 // add notes that r says it, and so will those behind it.
 func (c *claims) add(r *wire.Report, dropped uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := len(c.all); n > 0 && c.all[n-1].dropped == dropped {
+	if last := c.last(); last != nil && last.dropped == dropped {
 		return
 	}
-	c.all = append(c.all, claim{r.Epoch, r.Sequence, dropped})
+	c.all = append(c.all, claim{first: place{r.Epoch, r.Sequence}, dropped: dropped})
 	if over := len(c.all) - maxClaims; over > 0 {
 		c.all = slices.Delete(c.all, 0, over)
 	}
 }
 
-// forget notes that a report says nothing: that it is delivered proves nothing.
-func (c *claims) forget() {
+// silent notes that r says nothing: that it is delivered proves nothing, while those before it may still be.
+func (c *claims) silent(r *wire.Report) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all = nil
+	for i := range c.all {
+		if c.all[i].end == (place{}) {
+			c.all[i].end = place{r.Epoch, r.Sequence}
+		}
+	}
+}
+
+// last is the claim that the newest report makes, nil when it makes none; the caller holds the lock.
+func (c *claims) last() *claim {
+	if n := len(c.all); n > 0 && c.all[n-1].end == (place{}) {
+		return &c.all[n-1]
+	}
+	return nil
 }
 
 // accepted is how many drops the collector knows of by this answer, 0 when no more than before.
@@ -49,14 +78,14 @@ func (c *claims) accepted(a *wire.Ack) (told uint64) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.all) > 0 {
-		first := c.all[0]
-		if a.Epoch < first.epoch || a.Epoch == first.epoch && a.Sequence < first.sequence {
-			break
+	for i := len(c.all) - 1; i >= 0; i-- {
+		if c.all[i].holds(place{a.Epoch, a.Sequence}) {
+			told = c.all[i].dropped
+			c.all = slices.Delete(c.all, 0, i+1)
+			return told
 		}
-		told, c.all = first.dropped, c.all[1:]
 	}
-	return told
+	return 0
 }
 
 // claim notes what a report that is about to be handed on says about drops.
@@ -66,7 +95,7 @@ func (r *run) claim(report *wire.Report) {
 	})
 	switch {
 	case !says:
-		r.claims.forget()
+		r.claims.silent(report)
 	case r.untold > 0:
 		r.claims.add(report, r.counted)
 	}

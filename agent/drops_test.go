@@ -147,14 +147,28 @@ func TestClaims(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a report without the metric", func(t *testing.T) {
-		var all claims
-		all.add(report(7, 3), 10)
-		all.forget()
-		if told := all.accepted(accepted(7, 4)); told != 0 {
-			t.Errorf("%d drops are told by a report that does not", told)
-		}
-	})
+	for name, c := range map[string]struct {
+		ack  *wire.Ack
+		told uint64
+	}{
+		"one that tells, heard of after one without the metric was made": {accepted(7, 4), 10},
+		"the one without it":              {accepted(7, 5), 0},
+		"one behind it, without it too":   {accepted(7, 6), 0},
+		"the first that tells again":      {accepted(8, 1), 10},
+		"one of before that tells of all": {accepted(7, 3), 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var all claims
+			all.add(report(7, 3), 10)
+			all.add(report(7, 4), 10)
+			all.silent(report(7, 5))
+			all.silent(report(7, 6))
+			all.add(report(8, 1), 10)
+			if told := all.accepted(c.ack); told != c.told {
+				t.Errorf("%d drops are told, want %d", told, c.told)
+			}
+		})
+	}
 	t.Run("more than are remembered", func(t *testing.T) {
 		var all claims
 		for n := range uint64(10 * maxClaims) {

@@ -57,7 +57,9 @@ type witness struct {
 	dropped float64 // the most drops that a report told of
 	untold  float64 // the most that a report of this life called untold
 	told    uint64  // what events told of them in this life
-	caught  func()  // called when nothing is left to be sent
+	first   uint64  // number of this life's first report
+	spoke   bool    // a report of this life arrived
+	caught  func()  // called when one did and nothing is left to be sent
 }
 
 func newWitness(t *testing.T, r *rand.Rand) *witness {
@@ -135,7 +137,7 @@ func (w *witness) begin(cut, bad, replay bool, caught func()) {
 		w.start++
 	}
 	w.cut, w.bad, w.replay, w.caught = cut, bad, replay, caught
-	w.outlines, w.untold, w.told = wire.Outlines{}, 0, 0
+	w.outlines, w.untold, w.told, w.spoke = wire.Outlines{}, 0, 0, false
 }
 
 func (w *witness) ServeHTTP(out http.ResponseWriter, req *http.Request) {
@@ -217,7 +219,7 @@ func (w *witness) hear(req *http.Request, body []byte) (ack *wire.Ack, lost bool
 	} else {
 		w.take(r, ack)
 	}
-	if w.caught != nil && ack.Result == wire.Ack_RESULT_ACCEPTED && req.Header.Get(wire.HeaderWaiting) == "0" {
+	if w.caught != nil && w.spoke && ack.Result == wire.Ack_RESULT_ACCEPTED && req.Header.Get(wire.HeaderWaiting) == "0" {
 		w.caught()
 		w.caught = nil
 	}
@@ -276,6 +278,7 @@ func (w *witness) take(r *wire.Report, ack *wire.Ack) {
 		w.t.Errorf("report %d arrived as %v, and before as %v", number, is, before)
 	}
 	w.numbers[number] = is
+	w.spoke = w.spoke || number >= w.first
 	w.dropped = max(w.dropped, own["watchbill_agent_spool_dropped_reports_total"])
 	w.untold = max(w.untold, own["watchbill_agent_spool_dropped_untold_reports"])
 	for _, e := range events([]*wire.Report{r}, "spool_dropped") {

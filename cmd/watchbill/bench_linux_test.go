@@ -25,7 +25,7 @@ func BenchmarkFaultToDelivered(b *testing.B) {
 			var legs [3]time.Duration
 			n := 0
 			for b.Loop() {
-				eventually(b, 20*time.Second, "the shop is up", func() bool { return !strings.Contains(h.cli("alert", "list"), "ShopGone") })
+				eventually(b, patience, "the shop is up", func() bool { return !strings.Contains(h.cli("alert", "list"), "ShopGone") })
 				mark := h.hook.mark()
 				fault := time.Now()
 				shop.kill()

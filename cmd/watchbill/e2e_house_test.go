@@ -77,7 +77,8 @@ type house struct {
 	collector   *process
 }
 
-// newHouse writes a configuration with these rules, and the shipped ones if asked, and starts nothing yet.
+// newHouse writes a configuration with these rules, and the shipped ones if asked, and starts nothing yet. It does not take a
+// busy machine for a silent host.
 func newHouse(t testing.TB, ruleFile string, packs bool) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), web: freePort(t), agents: freePort(t), hook: newHook(t)}
@@ -102,12 +103,25 @@ agents: {listen_address: %q}
 fleet: {directory: fleet}
 rules: {packs: %t, files: [rules.yml]}
 evaluation: {interval: 200ms}
-silence: {intervals: 3, least: 2s, after_goodbye: 30s}
+silence: {intervals: 3, least: 2m, after_goodbye: 30s}
 receivers:
 - name: desk
-  webhook: {url: %q, secret: hush, timeout: 2s}
+  webhook: {url: %q, secret: hush, timeout: 10s}
 `, h.web, h.agents, packs, h.hook.server.URL))
 	return h
+}
+
+// amend replaces a piece of the configuration.
+func (h *house) amend(old, new string) {
+	h.t.Helper()
+	text, err := os.ReadFile(h.config)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if !strings.Contains(string(text), old) {
+		h.t.Fatalf("the configuration does not say %q:\n%s", old, text)
+	}
+	h.write(filepath.Base(h.config), strings.Replace(string(text), old, new, 1))
 }
 
 func (h *house) write(name, content string) string {
@@ -127,7 +141,7 @@ func (h *house) serve() {
 	h.t.Helper()
 	bin, _ := binaries(h.t)
 	h.collector = start(h.t, exec.Command(bin, "serve", "--config.file", h.config))
-	eventually(h.t, 20*time.Second, "the collector is ready", func() bool {
+	eventually(h.t, patience, "the collector is ready", func() bool {
 		if code, done := h.collector.ended(); done {
 			h.t.Fatalf("the collector ended with %d:\n%s", code, h.collector.output())
 		}
@@ -214,7 +228,7 @@ func (h *house) tickets() []ticketJSON {
 func (h *house) openTicket(title string) ticketJSON {
 	h.t.Helper()
 	var found ticketJSON
-	eventually(h.t, 20*time.Second, "a ticket says "+title, func() bool {
+	eventually(h.t, patience, "a ticket says "+title, func() bool {
 		out, err := h.tryCLI("ticket", "list", "--output", "json")
 		if err != nil {
 			return false // the collector may be starting
@@ -335,7 +349,7 @@ func (p *process) stop(t testing.TB) int {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("%s does not stop:\n%s", p.cmd.Args[0], p.output())
 	}
 	return p.cmd.ProcessState.ExitCode()
@@ -369,6 +383,10 @@ func (b *buffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+// patience is how long is waited for what comes at once when the machine is not busy; after a kill, agents and outbox may
+// come back half a minute later.
+const patience = 2 * time.Minute
 
 // eventually polls until ok, or fails after a generous time: these machines are busy.
 func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {

@@ -90,7 +90,7 @@ func TestFilledDiskBecomesOneCompleteTicket(t *testing.T) {
 	h.state(tk.Number, "resolved")
 	h.cli("ticket", "close", tk.Number)
 	h.cli("ticket", "verify-chain", tk.Number)
-	eventually(t, 10*time.Second, "the desk heard it all", func() bool {
+	eventually(t, patience, "the desk heard it all", func() bool {
 		return h.hook.count(tk.Number+" opened") > 0 && h.hook.count(tk.Number+" resolved") > 0 &&
 			h.hook.count(tk.Number+" closed") > 0
 	})
@@ -127,7 +127,7 @@ func (h *house) complete(tk ticketJSON) {
 // reporting waits until the asset's reports arrive.
 func (h *house) reporting() {
 	h.t.Helper()
-	eventually(h.t, 20*time.Second, "web1 reports", func() bool {
+	eventually(h.t, patience, "web1 reports", func() bool {
 		var list struct {
 			Assets []struct{ Name, State string }
 		}
@@ -138,7 +138,7 @@ func (h *house) reporting() {
 
 func (h *house) state(number, want string) {
 	h.t.Helper()
-	eventually(h.t, 20*time.Second, number+" is "+want, func() bool {
+	eventually(h.t, patience, number+" is "+want, func() bool {
 		var tk ticketJSON
 		h.ask(&tk, "ticket", "show", number)
 		return tk.State == want
@@ -179,7 +179,7 @@ func TestKilledCollectorLosesNothing(t *testing.T) {
 	}
 	for _, tk := range all {
 		h.cli("ticket", "verify-chain", tk.Number)
-		eventually(t, 20*time.Second, "every message about "+tk.Number+" arrived", func() bool {
+		eventually(t, patience, "every message about "+tk.Number+" arrived", func() bool {
 			return h.hook.count(tk.Number+" opened") > 0 && h.hook.count(tk.Number+" resolved") > 0 &&
 				h.hook.count(tk.Number+" closed") > 0
 		})
@@ -196,14 +196,14 @@ func (h *house) round(n int, rnd *rand.Rand, shop *process) {
 	switch n % 3 {
 	case 0: // between alert and ticket: the alert is pending
 		shop.kill()
-		eventually(h.t, 20*time.Second, "the alert is pending or further", func() bool {
+		eventually(h.t, patience, "the alert is pending or further", func() bool {
 			return strings.Contains(h.cli("alert", "list"), "ShopGone")
 		})
 	case 1: // between ticket and message: the desk refuses until the collector is dead
 		h.hook.misbehave(true)
 		knocks := h.hook.knocks()
 		shop.kill()
-		eventually(h.t, 20*time.Second, "the desk was called", func() bool { return h.hook.knocks() > knocks })
+		eventually(h.t, patience, "the desk was called", func() bool { return h.hook.knocks() > knocks })
 	case 2: // anywhere
 		shop.kill()
 		<-time.After(time.Duration(rnd.IntN(1500)) * time.Millisecond)
@@ -211,7 +211,7 @@ func (h *house) round(n int, rnd *rand.Rand, shop *process) {
 	h.collector.kill()
 	h.hook.misbehave(false)
 	h.serve()
-	eventually(h.t, 20*time.Second, "the fault has its ticket", func() bool { return len(h.tickets()) > before })
+	eventually(h.t, patience, "the fault has its ticket", func() bool { return len(h.tickets()) > before })
 	if n := len(h.tickets()); n != before+1 {
 		h.t.Fatalf("%d tickets for one fault", n-before)
 	}
@@ -229,6 +229,7 @@ func (h *house) newest() ticketJSON {
 // A host goes silent without a word: its ticket says so, and it is resolved when the host is back.
 func TestSilentHostBecomesATicket(t *testing.T) {
 	h := newHouse(t, shopRule, false)
+	h.amend("least: 2m", "least: 2s")
 	h.serve()
 	_, bin := binaries(t)
 	config := h.enrol("wbshop")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -185,14 +184,7 @@ func TestOutputJSONIsTheAPIsObject(t *testing.T) {
 }
 
 func TestErrorsForPeople(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	const nobody = "http://127.0.0.1:1" // a port that no process is given
 	plain := newScripted(t, 200, `{}`)
 	plainTLS := "https" + strings.TrimPrefix(plain.URL, "http")
 	failure := func(code, message, hint string) map[string]api.Error {
@@ -208,7 +200,8 @@ func TestErrorsForPeople(t *testing.T) {
 	}{
 		{"nobody there", "ticket list --url " + nobody, 0, nil, 1,
 			"watchbill: no collector answers at " + nobody + " (connection refused): start one with `watchbill up`, or name another with --url\n"},
-		{"no such host", "ticket list --url http://nowhere.invalid:1", 0, nil, 1, "no collector answers at http://nowhere.invalid:1 ("},
+		// Such a name is refused before anybody is asked for it.
+		{"no such host", "ticket list --url http://nowhere..invalid:1", 0, nil, 1, "no collector answers at http://nowhere..invalid:1 ("},
 		{"not a URL", "ticket list --url localhost:9720", 0, nil, 2, "--url: want http://HOST:PORT or https://HOST:PORT, got \"localhost:9720\": say http://localhost:9720"},
 		{"an address that is no URL", "ticket list --url 127.0.0.1:9720", 0, nil, 2, "got \"127.0.0.1:9720\": say http://127.0.0.1:9720"},
 		{"no scheme but a path", "ticket list --url host/x", 0, nil, 2, "--url: want http://HOST:PORT"},

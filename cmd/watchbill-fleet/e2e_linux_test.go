@@ -125,7 +125,7 @@ func (s *site) serve() {
 		defer close(ended)
 		_ = p.Wait()
 	}(s.process)
-	eventually(s.t, time.Minute, "the collector is ready", func() bool {
+	eventually(s.t, 2*time.Minute, "the collector is ready", func() bool {
 		select {
 		case <-ended:
 			s.t.Fatal("the collector ended")
@@ -191,7 +191,10 @@ type ticketJSON struct {
 	Alerts                               []struct{ Name string }
 	Record                               map[string]struct {
 		None    string
-		Entries []struct{ Text string }
+		Entries []struct {
+			Text string
+			At   time.Time
+		}
 	}
 }
 
@@ -285,14 +288,24 @@ func TestFleetIsTakenInAndItsFaultsBecomeTickets(t *testing.T) {
 		t.Errorf("%d tickets for %d faults: a healthy host is not healthy by the shipped rules: %+v", len(all.Tickets), f.broken, all.Tickets)
 	}
 	st := f.shared.stats
-	refused, failed, _ := st.reasons()
-	later := refused["later"] // to who needs a shape that somebody else was asked for, when the machine is busy
-	if delete(refused, "later"); len(refused) != 0 || len(failed) != 0 || later == 0 && st.superseded.Load() != 0 || st.connects.Load() != 50 {
-		t.Errorf("refused %v, failed %v, %d not delivered, %d told to come later, %d connections: want all reports accepted on 50", refused,
-			failed, st.superseded.Load(), later, st.connects.Load())
+	unharmed(t, st)
+	if st.connects.Load() != 50 {
+		t.Errorf("%d connections, want one for each of 50 agents", st.connects.Load())
 	}
 	if r := st.returns(); len(r) != 1 || !r[0].stages[stageBack].whole || !r[0].stages[stageLive].whole {
 		t.Errorf("returns %+v, want one of all", r)
+	}
+}
+
+// unharmed finds that of honest agents all was accepted. Who needs a shape that somebody else was asked for is told to come
+// later when the machine is busy, and then a report may give way to the next.
+func unharmed(t *testing.T, st *stats) {
+	t.Helper()
+	refused, failed, _ := st.reasons()
+	later, superseded := refused["later"], st.superseded.Load()
+	if delete(refused, "later"); len(refused) != 0 || len(failed) != 0 || later == 0 && superseded != 0 {
+		t.Errorf("refused %v, failed %v, %d not delivered, %d told to come later: want all reports of honest agents accepted", refused,
+			failed, superseded, later)
 	}
 }
 
@@ -303,8 +316,8 @@ type heardEvents struct {
 }
 
 type heardEvent struct {
-	text string
-	at   time.Time
+	text         string
+	happened, at time.Time
 }
 
 func (h *heardEvents) acknowledged(asset string, m *wire.Report) {
@@ -312,7 +325,7 @@ func (h *heardEvents) acknowledged(asset string, m *wire.Report) {
 	defer h.mu.Unlock()
 	for _, e := range m.Events {
 		if e.Kind == "unit_restarted" {
-			h.events[asset] = append(h.events[asset], heardEvent{e.Text, time.Now()})
+			h.events[asset] = append(h.events[asset], heardEvent{e.Text, time.UnixMilli(e.AtMs), time.Now()})
 		}
 	}
 }
@@ -346,7 +359,7 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 	st := f.shared.stats
 	for round := range 2 {
 		reports := st.reports.Load()
-		eventually(t, time.Minute, "all report", func() bool {
+		eventually(t, 3*time.Minute, "all report", func() bool {
 			r := st.returns()
 			return len(r) == round+1 && r[round].stages[stageLive].whole && st.reports.Load() > reports+3*n
 		})
@@ -378,12 +391,20 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 			var whole ticketJSON
 			s.ask("/tickets/"+tk.Number, &whole)
 			var actions strings.Builder
+			var counted time.Time // until when events are only counted: where these were read late, newer ones are in front
 			for _, e := range whole.Record["actions_taken"].Entries {
 				actions.WriteString(e.Text + "\n")
+				if strings.HasSuffix(e.Text, "older such events within 24 h") {
+					counted = e.At
+				}
 			}
 			for _, e := range heard.before(asset, tk.OpenedAt.Add(-time.Second)) {
+				has := strings.Contains(actions.String(), e.text)
+				if !has && !e.happened.After(counted) {
+					continue
+				}
 				checked++
-				if !strings.Contains(actions.String(), e.text) {
+				if !has {
 					lost = append(lost, fmt.Sprintf("%s of %s: acknowledged at %v and lost: %s\nit has:\n%s", tk.Number, asset, e.at, e.text, actions.String()+whole.Record["actions_taken"].None))
 				}
 			}
@@ -395,7 +416,7 @@ func TestCollectorKilledUnderAFleet(t *testing.T) {
 			t.Log(strings.Join(lost, "\n"))
 		}
 	})
-	eventually(t, time.Minute, "tickets tell of all that was acknowledged", func() bool { return !missing() })
+	eventually(t, 3*time.Minute, "tickets tell of all that was acknowledged", func() bool { return !missing() })
 	if checked < n/2 {
 		t.Errorf("only %d acknowledged events were looked for: this test proves little", checked)
 	}
@@ -422,7 +443,7 @@ func TestHostileAgentsHurtNobody(t *testing.T) {
 	}
 	var attacks map[string]uint64
 	defer func() { t.Logf("attacks %v", attacks) }()
-	eventually(t, time.Minute, "every kind of attack was refused", func() bool {
+	eventually(t, 3*time.Minute, "every kind of attack was refused", func() bool {
 		_, _, attacks = st.reasons()
 		for kind, answers := range want {
 			if !slices.ContainsFunc(answers, func(answer string) bool { return attacks[kind+": "+answer] > 0 }) {
@@ -432,10 +453,7 @@ func TestHostileAgentsHurtNobody(t *testing.T) {
 		return true
 	})
 	stop()
-	refused, failed, _ := st.reasons()
-	if len(refused) != 0 || len(failed) != 0 || st.superseded.Load() != 0 {
-		t.Errorf("refused %v, failed %v, %d not delivered: honest agents suffered", refused, failed, st.superseded.Load())
-	}
+	unharmed(t, st)
 	for _, never := range []string{"bomb: taken", "slow_body: taken", "no_certificate: taken", "label_explosion: taken"} {
 		if attacks[never] != 0 {
 			t.Errorf("attacks succeeded: %v", attacks)

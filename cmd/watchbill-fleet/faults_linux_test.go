@@ -77,25 +77,29 @@ func (f *fleet) keeps(t time.Time) bool {
 // a spool. Hostile agents and broken values have tests of their own.
 func TestEveryFaultStrikes(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "", "silence: {least: 5s}")
+	s := newSite(t, "", "silence: {least: 15s}")
 	c := good()
-	c.dir, c.interval, c.duration = s.prepare(40, 0.3), 250*time.Millisecond, 5*time.Minute
+	c.dir, c.interval, c.duration = s.prepare(40, 0.3), 250*time.Millisecond, 10*time.Minute
 	c.wire, c.spooled = 1, 0.5
-	c.goodbye = false
 
-	// A collector that has never heard of a host does not take it for silent.
+	// A collector that has never heard of a host does not take it for silent; and who says goodbye may stay away until the
+	// faults begin.
+	c.goodbye = true
 	calm, end := s.start(c, nil)
-	eventually(t, time.Minute, "all have reported", func() bool {
+	eventually(t, 2*time.Minute, "all have reported", func() bool {
 		r := calm.shared.stats.returns()
 		return len(r) == 1 && r[0].stages[stageLive].whole
 	})
 	end()
-	cut := fault{kind: faultSiteCut, share: 0.25, after: time.Second, lasts: 10 * time.Second}
+	c.goodbye = false
+	// Everybody is heard before: the silent would still be those who said goodbye, and who starts anew would not have begun.
+	const heardBy = 20 * time.Second
+	cut := fault{kind: faultSiteCut, share: 0.25, after: heardBy, lasts: 40 * time.Second}
 	c.faults = []fault{
 		cut,
-		{kind: faultSilence, share: 0.1, after: time.Second},
-		{kind: faultRestart, share: 0.1, after: 5 * time.Second},
-		{kind: faultClockStep, share: 0.1, after: 5 * time.Second},
+		{kind: faultSilence, share: 0.1, after: heardBy},
+		{kind: faultRestart, share: 0.1, after: heardBy},
+		{kind: faultClockStep, share: 0.1, after: heardBy},
 	}
 	c.seed = mixed(t, c.dir, c.faults)
 	heard := newHeardReports()
@@ -103,7 +107,7 @@ func TestEveryFaultStrikes(t *testing.T) {
 	who := f.everyone()
 
 	var site ticketJSON
-	eventually(t, time.Minute, "the site that is cut and the silent hosts have their tickets", func() bool {
+	eventually(t, 2*time.Minute, "the site that is cut and the silent hosts have their tickets", func() bool {
 		all := s.tickets("SiteSilent")
 		for _, site = range all {
 		}

@@ -118,7 +118,7 @@ func (a *spooled) deliver(t *testing.T, ok func() bool) {
 			t.Error(err)
 		}
 	}()
-	eventually(t, 20*time.Second, "all is delivered", ok)
+	eventually(t, 2*time.Minute, "all is delivered", ok)
 }
 
 // A bulk disposes of up to sixty reports with one answer: every one of them is counted and none is awaited any more,

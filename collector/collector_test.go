@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -179,46 +180,48 @@ func text(p ticket.PartRecord) string {
 
 // The whole way: the record of a fresh ticket says everything that was known when it opened.
 func TestRecordIsCompleteAtBirth(t *testing.T) {
-	s := newStage(t, testConfig(t, diskRules))
-	s.report("web1", 0, 50)
-	s.report("web1", 10*time.Second, 50)
-	s.report("web1", 10*time.Second, 5, func(r *ingest.Report) {
-		r.Tables = []ingest.Table{
-			{Kind: "sessions", SampledAt: s.at, Columns: []string{"user"}, Rows: [][]string{{"petra"}}},
-			{Kind: "failed_units", SampledAt: s.at, Columns: []string{"unit", "status"}, Rows: [][]string{{"nginx.service", "exit 1"}}},
-			{Kind: "processes", SampledAt: s.at, Columns: []string{"name"}, Rows: [][]string{{"logger"}}},
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, testConfig(t, diskRules))
+		s.report("web1", 0, 50)
+		s.report("web1", 10*time.Second, 50)
+		s.report("web1", 10*time.Second, 5, func(r *ingest.Report) {
+			r.Tables = []ingest.Table{
+				{Kind: "sessions", SampledAt: s.at, Columns: []string{"user"}, Rows: [][]string{{"petra"}}},
+				{Kind: "failed_units", SampledAt: s.at, Columns: []string{"unit", "status"}, Rows: [][]string{{"nginx.service", "exit 1"}}},
+				{Kind: "processes", SampledAt: s.at, Columns: []string{"name"}, Rows: [][]string{{"logger"}}},
+			}
+			r.Events = []ingest.Event{{ID: 1, Kind: "host_rebooted", At: s.at, Text: "web1 was rebooted"},
+				{ID: 2, Kind: "unit_failed", At: s.at, Text: "nginx.service failed with exit status 1"}}
+			r.Inventory = &ingest.Inventory{BootedAt: s.at.Add(-time.Minute)}
+			r.Blocks = append(r.Blocks, window.Block{Source: "disk", Kind: "node", At: s.at, Interval: 10 * time.Second,
+				Status: window.Failed, Reason: "permission denied"})
+		})
+		tk := s.only()
+		if tk.Priority != "P2" || tk.Customer != "acme" || tk.Site != "london" || tk.Asset != "web1" || tk.Owner == "" ||
+			tk.Title != "/srv is filling on web1" || tk.Number != "WB-1001" {
+			t.Errorf("ticket %+v", tk)
 		}
-		r.Events = []ingest.Event{{ID: 1, Kind: "host_rebooted", At: s.at, Text: "web1 was rebooted"},
-			{ID: 2, Kind: "unit_failed", At: s.at, Text: "nginx.service failed with exit status 1"}}
-		r.Inventory = &ingest.Inventory{BootedAt: s.at.Add(-time.Minute)}
-		r.Blocks = append(r.Blocks, window.Block{Source: "disk", Kind: "node", At: s.at, Interval: 10 * time.Second,
-			Status: window.Failed, Reason: "permission denied"})
-	})
-	tk := s.only()
-	if tk.Priority != "P2" || tk.Customer != "acme" || tk.Site != "london" || tk.Asset != "web1" || tk.Owner == "" ||
-		tk.Title != "/srv is filling on web1" || tk.Number != "WB-1001" {
-		t.Errorf("ticket %+v", tk)
-	}
-	rec := s.record(tk)
-	for part, tc := range map[string]struct {
-		got  ticket.PartRecord
-		want []string
-	}{
-		"time":     {rec.Time, []string{"first bad sample", "Europe/London", "detected", "brought to a ticket"}},
-		"symptoms": {rec.Symptom, []string{"/srv is filling", "< 0.1", "value 0.05", "nothing else fires", "logger"}},
-		"users":    {rec.Users, []string{"Acme Ltd", "software-one", "the shop", "40 people", "petra"}},
-		"errors":   {rec.Errors, []string{"nginx.service", "exit 1", "sampler disk fails: permission denied", "unit_failed"}},
-		"actions":  {rec.Actions, []string{"was rebooted", "was booted at "}},
-	} {
-		for _, w := range tc.want {
-			if !strings.Contains(text(tc.got), w) {
-				t.Errorf("%s does not say %q:\n%s", part, w, text(tc.got))
+		rec := s.record(tk)
+		for part, tc := range map[string]struct {
+			got  ticket.PartRecord
+			want []string
+		}{
+			"time":     {rec.Time, []string{"first bad sample", "Europe/London", "detected", "brought to a ticket"}},
+			"symptoms": {rec.Symptom, []string{"/srv is filling", "< 0.1", "value 0.05", "nothing else fires", "logger"}},
+			"users":    {rec.Users, []string{"Acme Ltd", "software-one", "the shop", "40 people", "petra"}},
+			"errors":   {rec.Errors, []string{"nginx.service", "exit 1", "sampler disk fails: permission denied", "unit_failed"}},
+			"actions":  {rec.Actions, []string{"was rebooted", "was booted at "}},
+		} {
+			for _, w := range tc.want {
+				if !strings.Contains(text(tc.got), w) {
+					t.Errorf("%s does not say %q:\n%s", part, w, text(tc.got))
+				}
 			}
 		}
-	}
-	if got := strings.Join(s.messages(), ","); got != "WB-1001 opened" {
-		t.Errorf("messages %s", got)
-	}
+		if got := strings.Join(s.messages(), ","); got != "WB-1001 opened" {
+			t.Errorf("messages %s", got)
+		}
+	})
 }
 
 // When there is nothing to say each part says why.

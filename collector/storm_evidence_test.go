@@ -57,40 +57,42 @@ func (w *weather) fails(n int) {
 
 // When many alerts come at once, what takes time to read is left out of most tickets, which say so, and added later.
 func TestEvidenceLeftOutIsAddedLater(t *testing.T) {
-	w := newWeather(t, 500)
-	const n = wholeAtOnce + 90
-	w.fails(n)
-	w.strike(0, n)
-	count := func(what string) (tickets int) {
-		for _, m := range w.members() {
-			if strings.Contains(w.record(m), what) {
-				tickets++
+	synctest.Test(t, func(t *testing.T) {
+		w := newWeather(t, 500)
+		const n = wholeAtOnce + 90
+		w.fails(n)
+		w.strike(0, n)
+		count := func(what string) (tickets int) {
+			for _, m := range w.members() {
+				if strings.Contains(w.record(m), what) {
+					tickets++
+				}
+			}
+			return tickets
+		}
+		if thin, whole := count(leftOut), count("nginx failed"); thin != n-wholeAtOnce || whole != wholeAtOnce {
+			t.Fatalf("%d tickets say that something was left out, %d have their events; want %d and %d", thin, whole, n-wholeAtOnce, wholeAtOnce)
+		}
+		w.clear(n-5, n) // nobody looks for their cause any more
+		w.later(time.Second)
+		w.pipeline.thin.waiting, w.pipeline.thin.recalled = nil, false // as after a start
+		for range n {                                                  // a look adds to some
+			w.later(time.Second)
+			if len(w.pipeline.thin.waiting) == 0 {
+				break
 			}
 		}
-		return tickets
-	}
-	if thin, whole := count(leftOut), count("nginx failed"); thin != n-wholeAtOnce || whole != wholeAtOnce {
-		t.Fatalf("%d tickets say that something was left out, %d have their events; want %d and %d", thin, whole, n-wholeAtOnce, wholeAtOnce)
-	}
-	w.clear(n-5, n) // nobody looks for their cause any more
-	w.later(time.Second)
-	w.pipeline.thin.waiting, w.pipeline.thin.recalled = nil, false // as after a start
-	for range n {                                                  // as often as it takes on a busy machine
-		w.later(time.Second)
-		if len(w.pipeline.thin.waiting) == 0 {
-			break
+		w.view(func(tx store.Tx) error {
+			owed, err := tx.Owed(n)
+			if len(owed) > 0 {
+				t.Errorf("evidence of %d alerts is owed in the end", len(owed))
+			}
+			return err
+		})
+		if got := count("nginx failed"); got != n-5 {
+			t.Errorf("%d tickets have their events in the end, want %d", got, n-5)
 		}
-	}
-	w.view(func(tx store.Tx) error {
-		owed, err := tx.Owed(n)
-		if len(owed) > 0 {
-			t.Errorf("evidence of %d alerts is owed in the end", len(owed))
-		}
-		return err
 	})
-	if got := count("nginx failed"); got != n-5 {
-		t.Errorf("%d tickets have their events in the end, want %d", got, n-5)
-	}
 }
 
 // slowly is a store that takes its time to read, and gives up when it may not have it.
@@ -144,18 +146,20 @@ func TestEvidenceThatComesTooLateIsAddedLater(t *testing.T) {
 
 // What is left out is not looked for before its ticket is open: it would be taken for over, and never be added.
 func TestEvidenceIsNotAddedBeforeItsTicketOpens(t *testing.T) {
-	w := newWeather(t, 200)
-	const n = wholeAtOnce + 5
-	w.fails(n)
-	of := w.pipeline.evidence.failing
-	w.pipeline.evidence.failing = func(asset string) []failing {
-		w.later(0)
-		return of(asset)
-	}
-	w.strike(0, n)
-	w.pipeline.evidence.failing = of
-	w.later(time.Second)
-	w.allTell("nginx failed")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWeather(t, 200)
+		const n = wholeAtOnce + 5
+		w.fails(n)
+		of := w.pipeline.evidence.failing
+		w.pipeline.evidence.failing = func(asset string) []failing {
+			w.later(0)
+			return of(asset)
+		}
+		w.strike(0, n)
+		w.pipeline.evidence.failing = of
+		w.later(time.Second)
+		w.allTell("nginx failed")
+	})
 }
 
 // damaged is a store whose reading fails for good.
@@ -165,20 +169,22 @@ func (damaged) View(context.Context, func(store.Tx) error) error { return store.
 
 // Events that no time will make readable are not looked for again: the ticket says why it has none.
 func TestEvidenceThatCannotBeReadIsSaid(t *testing.T) {
-	w := newWeather(t, 200)
-	w.fails(wholeAtOnce + 1)
-	w.strike(0, wholeAtOnce+1)
-	var last ticket.Ticket
-	for _, m := range w.members() {
-		if strings.Contains(w.record(m), leftOut) {
-			last = m
+	synctest.Test(t, func(t *testing.T) {
+		w := newWeather(t, 200)
+		w.fails(wholeAtOnce + 1)
+		w.strike(0, wholeAtOnce+1)
+		var last ticket.Ticket
+		for _, m := range w.members() {
+			if strings.Contains(w.record(m), leftOut) {
+				last = m
+			}
 		}
-	}
-	w.pipeline.evidence.store = damaged{w.store}
-	w.later(time.Second)
-	if said := w.record(last); !strings.Contains(said, store.ErrDamaged.Error()) || len(w.pipeline.thin.waiting) != 0 {
-		t.Errorf("%d wait, and it says %s", len(w.pipeline.thin.waiting), said)
-	}
+		w.pipeline.evidence.store = damaged{w.store}
+		w.later(time.Second)
+		if said := w.record(last); !strings.Contains(said, store.ErrDamaged.Error()) || len(w.pipeline.thin.waiting) != 0 {
+			t.Errorf("%d wait, and it says %s", len(w.pipeline.thin.waiting), said)
+		}
+	})
 }
 
 // Events that could not be read in time for what was left out are read later.

@@ -15,9 +15,7 @@ import (
 // a handoff, which asks for the record and is accepted or returned.
 
 // outsiders are the roles of those who are not the operator's own people.
-var outsiders = []fleet.Role{
-	fleet.BusinessPartner, fleet.Developer, fleet.ITProviderUser, fleet.ClientOwnerUser, fleet.DepartmentMember, fleet.Administrator, fleet.Scrape,
-}
+var outsiders = append(fleet.OutsideRoles(), fleet.BusinessPartner, fleet.Scrape)
 
 // assignable refuses to assign, or to accept a ticket for, somebody who is not known or who stands for another party than the
 // one that owns it, or will. Where the fleet declares nobody any name is taken.

@@ -17,6 +17,7 @@ people:
 - {id: hanna, name: Hanna, receivers: [hanna]}
 - {id: tom, name: Tom, receivers: [tom]}
 - {id: dev, name: Dev, receivers: [dev]}
+- {id: prod, name: Prod, receivers: [prod]}
 - {id: ian, name: Ian, receivers: [ian]}
 - {id: ida, name: Ida, receivers: [ida]}
 - {id: far, name: Far, receivers: [far]}
@@ -25,6 +26,7 @@ contacts:
 - {role: technical-operation, person: hanna}
 - {role: team-leader, person: tom}
 - {role: developer, person: dev}
+- {role: product-owner, person: prod}
 customers:
 - id: beta
   contracts: [{id: beta-1, sets: [it-provider], model: separate}]
@@ -53,6 +55,7 @@ func TestWhoMayBeAssigned(t *testing.T) {
 		"oneself":                        {"hosting-provider", hugo, "me", ""},
 		"oneself, of another party":      {"it-provider", hugo, "me", other},
 		"the developer":                  {"hosting-provider", hugo, "dev", other},
+		"the product owner":              {"hosting-provider", hugo, "prod", other},
 		"the operator's, theirs":         {"it-provider", bound, "hugo", unknown},
 		"their colleague":                {"it-provider", bound, "ida", ""},
 		"another customer's":             {"it-provider", bound, "far", unknown},

@@ -81,7 +81,7 @@ func (w *world) declare() error {
 // declared is the directory in force. Contracts that the collector would not take are refused as soon as one is needed.
 func (w *world) declared() (fleet.Directory, error) {
 	d, err := w.premise.Directory()
-	w.addresses, w.refused = addressesOf(d), errors.Join(checkContracts(w.premise.Book(), d)...)
+	w.addresses, w.refused = addressesOf(d), errors.Join(checkContracts(w.premise.Book(), running(d, w.now))...)
 	return d, err
 }
 

@@ -108,3 +108,23 @@ func TestScenariosThatCannotBePlayed(t *testing.T) {
 		})
 	}
 }
+
+// A contract that is over keeps nobody from acting, although its set is gone: the collector takes such a directory too.
+func TestScenarioTakesAnEndedContractOfAVanishedSet(t *testing.T) {
+	const story = `
+directory:
+  customers: [{id: acme, contracts: [{id: old, sets: [vanished], until: %s}]}]
+scenarios:
+  - name: one
+    timeline: [{at: 2026-03-02 09:00, open: {as: a, by: uma, channel: telephone}}]
+`
+	for until, refused := range map[string]bool{"2026-02-01": false, "2026-04-01": true} {
+		report, err := ScenarioRun{File: "x_test.yml", Content: fmt.Appendf(nil, story, until), Sets: shippedSets(t)}.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(fmt.Sprint(report.Failures), "vanished"); got != refused || !refused && len(report.Failures) > 0 {
+			t.Errorf("until %s: %v, want it refused: %v", until, report.Failures, refused)
+		}
+	}
+}

@@ -255,12 +255,9 @@ func (p *pipeline) TermsOf(tx store.Tx, t ticket.Ticket) (policy.Resolved, error
 	return ts.Resolved, nil
 }
 
-// Move is an open ticket that goes by older terms than its customer has now, and what re-basing would make of it.
-type Move = ticket.Move
-
 // Moves are the open tickets that the policies and calendars in force would move: those of which another clock, due time
 // or priority would follow, first in the queue first. Nothing is changed: a person re-bases them, one by one.
-func (p *pipeline) Moves(ctx context.Context, f store.TicketFilter) (out []Move, err error) {
+func (p *pipeline) Moves(ctx context.Context, f store.TicketFilter) (out []ticket.Move, err error) {
 	now := p.now()
 	f.Order = store.InQueue
 	err = p.store.View(ctx, func(tx store.Tx) error {

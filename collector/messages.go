@@ -71,11 +71,11 @@ type voice struct {
 }
 
 // notices tells what a change has to be told, and returns the drafts that the owning department is to send.
-func (p *pipeline) notices(tx store.Tx, c ticket.Change, ts *terms, now time.Time, did *outcome) (drafts []ticket.Draft, err error) {
+func (p *pipeline) notices(tx store.Tx, c ticket.Change, ts *terms, did *outcome) (drafts []ticket.Draft, err error) {
 	if len(c.Notices) == 0 {
 		return nil, nil
 	}
-	hearers := p.hearers(ts, now)
+	hearers := p.hearers(ts, c.Ticket.UpdatedAt)
 	for i, n := range c.Notices {
 		more, err := p.send(tx, voice{c, i}, hearers.Tell(c, n, c.Ticket.UpdatedAt), did)
 		if err != nil {

@@ -307,7 +307,7 @@ func (p *pipeline) follow(tx store.Tx, c ticket.Change, did *outcome) error {
 		return err
 	}
 	if !folded {
-		drafts, err := p.notices(tx, c, ts, c.Ticket.UpdatedAt, did)
+		drafts, err := p.notices(tx, c, ts, did)
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ func (c *Collector) heedFiles(ctx context.Context, policies *policy.Book, before
 		if !known {
 			was = prior[is.ID]
 		}
-		transfers = append(transfers, policies.Transfers(was, is, c.now())...)
+		transfers = append(transfers, policies.Transfers(was, is)...)
 		now := fleet.KnownOf(is, c.now())
 		if len(is.Contracts) == 0 && len(was.Contracts) > 0 {
 			now = fleet.KnownOf(was, c.now()) // contracts that come back are held against those that went

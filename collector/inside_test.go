@@ -52,7 +52,7 @@ func TestNobodyOfAClientHearsInternalWords(t *testing.T) {
 	for _, set := range book.Sets() {
 		for _, id := range []string{"retail", "free"} {
 			customer, _ := p.fleet.Customer(id)
-			r, err := book.Resolve(policy.Request{Customer: customer, Contract: &fleet.Contract{ID: "k", Customer: id, Sets: []string{set.Name}}, At: now})
+			r, err := book.Resolve(policy.Request{Customer: customer, Contract: &fleet.Contract{ID: "k", Customer: id, Sets: []string{set.Name}}})
 			if err != nil {
 				t.Fatal(err)
 			}

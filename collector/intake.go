@@ -22,7 +22,7 @@ func (p *pipeline) intakes(now time.Time) ([]policy.IntakeDuty, error) {
 		return p.fleet.ContractAt(customer, now)
 	})
 	return p.agreements.policies().Intakes(used, func(set string) (policy.Resolved, error) {
-		ts, err := p.agreements.ofSet(set, now)
+		ts, err := p.agreements.ofSet(set)
 		if err != nil {
 			return policy.Resolved{}, err
 		}

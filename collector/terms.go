@@ -89,7 +89,7 @@ func (g *agreements) policies() *policy.Book {
 func (g *agreements) at(customer string, now time.Time) (*terms, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := policy.Request{Customer: fleet.Customer{ID: customer}, At: now}
+	r := policy.Request{Customer: fleet.Customer{ID: customer}}
 	if c, ok := g.fleet.Customer(customer); ok {
 		r.Customer = c
 		if k, ok := g.fleet.ContractAt(customer, now); ok {
@@ -104,7 +104,7 @@ func (g *agreements) at(customer string, now time.Time) (*terms, error) {
 	if err != nil && r.Contract != nil {
 		g.log.Error("a contract's terms are not to be used; tickets of this customer open as without a contract", "customer", customer,
 			"contract", r.Contract.ID, "err", err)
-		t, err = g.resolve(policy.Request{Customer: r.Customer, At: now})
+		t, err = g.resolve(policy.Request{Customer: r.Customer})
 	}
 	if err != nil {
 		return nil, err
@@ -114,14 +114,14 @@ func (g *agreements) at(customer string, now time.Time) (*terms, error) {
 }
 
 // ofSet are the terms of a set by itself, of no customer.
-func (g *agreements) ofSet(set string, now time.Time) (*terms, error) {
+func (g *agreements) ofSet(set string) (*terms, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	key := "set " + set // no customer's ID has a space
 	if last, ok := g.newest[key]; ok {
 		return last.terms, nil
 	}
-	t, err := g.resolve(policy.Request{Contract: &fleet.Contract{Sets: []string{set}}, At: now})
+	t, err := g.resolve(policy.Request{Contract: &fleet.Contract{Sets: []string{set}}})
 	if err == nil {
 		g.newest[key] = resolution{terms: t}
 	}
@@ -134,11 +134,10 @@ func (g *agreements) resolve(r policy.Request) (*terms, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest, document, err := res.Document()
+	_, document, err := res.Document() // the digest is in the terms already
 	if err != nil {
 		return nil, err
 	}
-	res.Ticket.Digest = digest
 	return g.ready(res, document)
 }
 
@@ -290,7 +289,7 @@ func checkContracts(book *policy.Book, d fleet.Directory) []error {
 	if err := resolves(book, policy.Request{}); err != nil {
 		errs = append([]error{err}, errs...)
 	}
-	return slices.Clip(errs)
+	return errs
 }
 
 // checkMade is checkContracts of what commands declared: the policies may have changed since they did.

@@ -122,7 +122,7 @@ func (q slaQuestion) resolve(at time.Time) (policy.Resolved, error) {
 	if err != nil {
 		return policy.Resolved{}, err
 	}
-	r := policy.Request{At: at, Customer: fleet.Customer{ID: "none"}}
+	r := policy.Request{Customer: fleet.Customer{ID: "none"}}
 	k := fleet.Contract{}
 	if q.customer != "" {
 		if r.Customer, k, err = customerAt(q.customer, at); err != nil {

@@ -94,7 +94,7 @@ func (a *API) contractRow(k fleet.Contract) (Contract, error) {
 
 // unfit is why a contract of a customer cannot be put into force with the policy sets that are; empty when it can.
 func (a *API) unfit(c fleet.Customer, k fleet.Contract) string {
-	res, err := a.o.Terms.Policies().Resolve(policy.Request{Customer: c, Contract: &k, At: a.o.Now()})
+	res, err := a.o.Terms.Policies().Resolve(policy.Request{Customer: c, Contract: &k})
 	if err == nil {
 		_, err = res.Ticket.Ready()
 	}

@@ -132,7 +132,7 @@ func (a *API) consentBy(r *http.Request, who fleet.Operator, number string) (*co
 
 // to refuses what the client owner has to approve and did not.
 func (c *consent) to(was, becomes fleet.Customer) error {
-	c.used = c.a.o.Terms.Policies().Transfers(was, becomes, c.a.o.Now())
+	c.used = c.a.o.Terms.Policies().Transfers(was, becomes)
 	if len(c.used) > 0 && !c.who.Sees(was.ID, was.Department) {
 		return errTaken() // somebody else's, taken back since
 	}

@@ -232,7 +232,7 @@ func (d desk) Policies() *policy.Book { return d.book }
 
 func (d desk) Terms(customer string) (policy.Resolved, error) {
 	c, _ := d.fleet.Customer(customer)
-	q := policy.Request{Customer: c, At: noon}
+	q := policy.Request{Customer: c}
 	if k, ok := d.fleet.ContractAt(customer, noon); ok {
 		q.Contract = &k
 	}

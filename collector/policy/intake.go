@@ -79,11 +79,6 @@ func (b *Book) Intakes(inForce map[string]bool, terms func(set string) (Resolved
 	return out, nil
 }
 
-// OwnTerms is what a set says by itself, of no customer.
-func (b *Book) OwnTerms(set string, now time.Time) (Resolved, error) {
-	return b.Resolve(Request{Contract: &fleet.Contract{Sets: []string{set}}, At: now})
-}
-
 // Key names the ticket of the intake: at most one is open.
 func (d IntakeDuty) Key() string { return "intake/" + d.Name }
 

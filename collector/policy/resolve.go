@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/route"
@@ -13,12 +12,11 @@ import (
 	"github.com/watchbill/watchbill/collector/ticket"
 )
 
-// Request asks for the terms of a customer at a time.
+// Request asks for the terms of a customer.
 type Request struct {
 	Customer fleet.Customer
-	// Contract is the one in force at At; nil without one: the set `default` then.
+	// Contract is the one in force; nil without one: the set `default` then.
 	Contract *fleet.Contract
-	At       time.Time
 }
 
 // Resolved is what the sets of a contract and the contract itself come to.

@@ -39,7 +39,7 @@ func agreed(set string, say ...string) fleet.Contract {
 
 func resolved(t testing.TB, b *Book, k fleet.Contract) Resolved {
 	t.Helper()
-	r, err := b.Resolve(Request{Customer: fleet.Customer{ID: "acme"}, Contract: &k, At: at("2026-06-01T12:00:00Z")})
+	r, err := b.Resolve(Request{Customer: fleet.Customer{ID: "acme"}, Contract: &k})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestShippedPriorities(t *testing.T) {
 }
 
 func TestDefault(t *testing.T) {
-	r, err := shipped(t).Resolve(Request{Customer: fleet.Customer{ID: "acme"}, At: at("2026-06-01T12:00:00Z")})
+	r, err := shipped(t).Resolve(Request{Customer: fleet.Customer{ID: "acme"}})
 	if err != nil {
 		t.Fatal(err)
 	}

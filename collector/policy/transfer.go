@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/ticket"
@@ -39,7 +38,7 @@ func (t Transfer) String() string {
 // Transfers are what becomes of who answers for what when a customer that was one thing is declared another, as far as the
 // terms that it was under want that approved: by a gate that asks for the approval "transfer". A contract is held against
 // the one of its ID, or one that is new against the one that it follows. A customer without a contract transfers nothing.
-func (b *Book) Transfers(was, is fleet.Customer, now time.Time) []Transfer {
+func (b *Book) Transfers(was, is fleet.Customer) []Transfer {
 	var out []Transfer
 	for _, k := range is.Contracts {
 		before, ok := before(was, k)
@@ -50,7 +49,7 @@ func (b *Book) Transfers(was, is fleet.Customer, now time.Time) []Transfer {
 		if len(moves) == 0 {
 			continue
 		}
-		roles, types := b.consent(was, before, now)
+		roles, types := b.consent(was, before)
 		if len(roles) == 0 {
 			continue
 		}
@@ -122,8 +121,8 @@ func typeOf(what string) string {
 
 // consent are the roles that approve transfers under a contract, and the types of request by which it is asked for; none
 // where its terms ask for no such approval, or cannot be told.
-func (b *Book) consent(c fleet.Customer, k fleet.Contract, now time.Time) (roles, types []string) {
-	res, err := b.Resolve(Request{Customer: c, Contract: &k, At: now})
+func (b *Book) consent(c fleet.Customer, k fleet.Contract) (roles, types []string) {
+	res, err := b.Resolve(Request{Customer: c, Contract: &k})
 	if err != nil {
 		return nil, nil
 	}

@@ -53,7 +53,7 @@ func TestTransfers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, x := range b.Transfers(fleet.Customer{ID: "acme", Contracts: tt.was}, fleet.Customer{ID: "acme", Contracts: tt.is}, at("2026-06-01T12:00:00Z")) {
+			for _, x := range b.Transfers(fleet.Customer{ID: "acme", Contracts: tt.was}, fleet.Customer{ID: "acme", Contracts: tt.is}) {
 				got = append(got, x.Type+": "+x.String())
 				if x.Customer != "acme" || x.At != "acme.yml:7" || !slices.Equal(x.Roles, []string{"client-owner-user"}) {
 					t.Errorf("%+v", x)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -180,7 +181,8 @@ func (h *house) ask(v any, args ...string) {
 	}
 }
 
-// enrol makes a token and turns it into an agent's identity; it returns the agent's configuration file.
+// enrol makes a token and turns it into an agent's identity; it returns the agent's configuration file. The agent watches
+// this house's own process: those of other tests on the same machine are called the same.
 func (h *house) enrol(watched string) string {
 	h.t.Helper()
 	var made struct {
@@ -191,8 +193,8 @@ func (h *house) enrol(watched string) string {
 data_dir: %s
 interval: 200ms
 samplers:
-  watch: [{name: %s, cmdline: '/%s 600$'}]
-`, filepath.Join(h.dir, "agent"), watched, watched))
+  watch: [{name: %s, cmdline: '^%s 600$'}]
+`, filepath.Join(h.dir, "agent"), watched, regexp.QuoteMeta(filepath.Join(h.dir, watched))))
 	_, bin := binaries(h.t)
 	out, err := exec.Command(bin, "enroll", "--config.file", config, "--token", made.Text).CombinedOutput()
 	if err != nil {

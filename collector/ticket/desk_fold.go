@@ -68,9 +68,6 @@ func (t *Ticket) foldDetail(e Event) error {
 	case WaiverGiven:
 		if ok = d.Waiver != nil; ok {
 			t.Waivers = append(slices.Clip(t.Waivers), *d.Waiver)
-			if e.Clocks != nil {
-				t.Clocks = e.Clocks
-			}
 		}
 	case Estimated:
 		ok, t.Estimate = d.Quote != nil, d.Quote

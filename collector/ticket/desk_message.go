@@ -119,7 +119,7 @@ func (t Ticket) AddDraft(to, template, text string, now time.Time) (Change, erro
 	return d.change()
 }
 
-// How an answer came: by the link that is good for one, or of a person of the customer.
+// How an answer came: by the link that is good for one, of a person of the customer, or noted at the desk.
 const (
 	byLink     = "link"
 	byCustomer = "customer"

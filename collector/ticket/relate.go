@@ -81,7 +81,7 @@ var relationVerbs = map[Verb]doing{
 	}},
 }
 
-// linkable refuses links that are none, are there already, or would make a ticket its own ancestor.
+// linkable refuses links that are none, are there already, or would make a ticket the parent of itself or of its own parent.
 func (d *draft) linkable(a Action) error {
 	t, o := d.t, a.Other
 	switch {

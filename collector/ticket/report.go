@@ -28,7 +28,8 @@ type SLALine struct {
 	Priority string `json:"priority"`
 	Clock    string `json:"clock"`
 	// Count is how many clocks there were: Met in time, Breached (met later or not at all), Waived past due, NotNeeded,
-	// Cancelled, Running on without having breached. Informing ones have no target to miss and are counted there alone.
+	// Cancelled, Running on without having breached. Informing ones have no target to miss; but for cancelled ones they
+	// are counted there alone.
 	Count     int `json:"count"`
 	Met       int `json:"met"`
 	Breached  int `json:"breached"`
@@ -159,11 +160,9 @@ func (l *SLALine) count(c sla.Clock, t Ticket, now time.Time) {
 // breachOf is a missed target with what is known of why.
 func breachOf(t Ticket, c sla.Clock, now time.Time) SLABreach {
 	b := SLABreach{Number: t.Number, Customer: t.Customer, Priority: t.Priority, Clock: c.Name, Target: c.Target.Text(), At: c.BreachedAt}
-	if b.At.IsZero() {
-		b.At = c.Due
-		if c.Waived {
-			b.At = c.WaivedUntil
-		}
+	if b.At.IsZero() { // nothing has recorded it yet
+		ticked, _ := c.Tick(now)
+		b.At = ticked.BreachedAt
 	}
 	if c.End == sla.Met {
 		at := c.EndedAt

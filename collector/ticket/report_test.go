@@ -220,6 +220,39 @@ func TestReportAvailability(t *testing.T) {
 	}
 }
 
+// TestMonthsBeginWhereTheClocksSkipMidnight: the month begins when the clocks go on, and every second is in one month.
+func TestMonthsBeginWhereTheClocksSkipMidnight(t *testing.T) {
+	zone, err := time.LoadLocation("America/Asuncion") // 2023-10-01 began at 01:00
+	if err != nil {
+		t.Fatal(err)
+	}
+	span := Span{From: time.Date(2023, 9, 15, 0, 0, 0, 0, zone), Until: time.Date(2023, 11, 1, 0, 0, 0, 0, zone)}
+	got := ReportAvailability([]Environment{{Customer: "acme", Name: "production"}}, noTickets, span, zone, span.Until)
+	if len(got) != 2 || got[0].Month != "2023-09" || got[0].Seconds != 16*86400 || got[1].Month != "2023-10" || got[1].Seconds != 31*86400-3600 {
+		t.Errorf("months: %+v", got)
+	}
+}
+
+// TestBreachThatNobodyRecordedYet stands in the report with the instant at which it will be recorded.
+func TestBreachThatNobodyRecordedYet(t *testing.T) {
+	for name, tt := range map[string]struct {
+		until time.Duration // of a waiver, after the start; due is at 4 h
+		want  time.Duration
+	}{"a waiver that ended before": {2 * time.Hour, 4 * time.Hour}, "a waiver that covered it": {5 * time.Hour, 5 * time.Hour}} {
+		tk := clocked(t, "WB-1", "acme", func(c sla.Clock) sla.Clock {
+			c, err := c.Waive(reportDay.Add(time.Hour), reportDay.Add(tt.until))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		})
+		got := slaOf([]Ticket{tk}, Span{}, reportDay.Add(6*time.Hour)).Breaches
+		if len(got) != 1 || !got[0].At.Equal(reportDay.Add(tt.want)) {
+			t.Errorf("%s: %+v, want one %v after receipt", name, got, tt.want)
+		}
+	}
+}
+
 // TestWhatNeverReportedIsUnknown: each asset counts by itself, and where nothing is known there is no share.
 func TestWhatNeverReportedIsUnknown(t *testing.T) {
 	h := func(n int) time.Time { return reportDay.Add(time.Duration(n) * time.Hour) }

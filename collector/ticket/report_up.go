@@ -67,7 +67,7 @@ var outageTypes = []string{"website-down", "server-down", "system-down"}
 
 // AvailabilityRestsOn says to people what the figures are made from.
 const AvailabilityRestsOn = "Down: critical alerts of availability (reachability, website, endpoint, site, application pool, SQL Server, " +
-	"IIS) while they fired, and reported outages (website-down, server-down, system-down) from receipt to resolution. Unknown: before every asset of the " +
+	"IIS) from when their condition was found to hold until they ended, and reported outages (website-down, server-down, system-down) from receipt to resolution. Unknown: before every asset of the " +
 	"environment had reported once, and while one was silent. Maintenance: announcements of a type that the policy set marks with `maintenance`, from change-at to change-until or their resolution. What nobody " +
 	"watches and nobody reported is not in it."
 
@@ -89,6 +89,9 @@ func ReportAvailability(environments []Environment, tickets iter.Seq[Ticket], sp
 		for from := span.From; from.Before(span.Until); {
 			local := from.In(zone)
 			until := time.Date(local.Year(), local.Month()+1, 1, 0, 0, 0, 0, zone)
+			if until.In(zone).Month() == local.Month() { // the clocks skip that midnight
+				_, until = until.ZoneBounds()
+			}
 			if until.After(span.Until) {
 				until = span.Until
 			}

@@ -39,7 +39,7 @@ func (t Ticket) AckLadder(told []Told, by By, text string, now time.Time) (Chang
 		if text != "" {
 			said += ": " + text
 		}
-		d.add(Event{Kind: WasTold, Actor: by.Actor, Text: said, Detail: &Detail{What: one.Step, Told: &one}})
+		d.add(Event{Kind: WasTold, Actor: by.whole().Actor, Text: said, Detail: &Detail{What: one.Step, Told: &one}})
 	}
 	return d.change()
 }

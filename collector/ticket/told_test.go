@@ -40,3 +40,16 @@ func TestRungsOfRunningClocksAreNotForgotten(t *testing.T) {
 		t.Error("a rung of a running clock was forgotten")
 	}
 }
+
+// TestWhoAcknowledgesALadderIsNamed: by name and as the declared person, as with everything that a person does.
+func TestWhoAcknowledgesALadderIsNamed(t *testing.T) {
+	at := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	s := begins(t, desk(t), at, nil)
+	c, err := s.ticket.AckLadder([]Told{{Step: "response/first", At: at, AckUntil: at.Add(time.Hour)}}, By{Actor: Actor{Kind: Person, Name: "pat"}, Person: "p-7"}, "", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who := c.Events[0].Actor; who.Name != "pat" || who.Person != "p-7" {
+		t.Errorf("acknowledged by %+v, want pat, who is the declared person p-7", who)
+	}
+}

@@ -199,7 +199,8 @@ func (d *draft) turned(turn func(sla.Clock) (sla.Clock, error)) ([]sla.Clock, *p
 	return clocks, p
 }
 
-// awaited ends a wait because of an alert that fires: who put the ticket aside did not know of it.
+// awaited ends a wait because of an alert that fires or of what the customer says: who put the ticket aside did not know
+// of it.
 func (d *draft) awaited(by Actor, why string) {
 	if d.t.State == Waiting {
 		d.resume(by, Acked, why)

@@ -72,9 +72,8 @@ func (a *API) endpoint(e endpoint) http.Handler {
 		defer cancel()
 		rc := http.NewResponseController(w)
 		// Not every ResponseWriter has deadlines (tests' recorders do not); the server's own still hold.
-		_ = rc.SetReadDeadline(time.Now().Add(readTimeout))
 		_ = rc.SetWriteDeadline(time.Now().Add(timeout + readTimeout))
-		r.Body = http.MaxBytesReader(w, r.Body, e.limit())
+		r.Body = inTime(rc, http.MaxBytesReader(w, r.Body, e.limit()), r.ContentLength)
 		out, err := e.serve(a, r.WithContext(ctx), who)
 		if err != nil {
 			a.fail(w, r, err)
@@ -90,6 +89,31 @@ func (a *API) endpoint(e endpoint) http.Handler {
 		}
 		a.write(w, status, out)
 	})
+}
+
+// timedBody is a request's body that has to be read within readTimeout.
+type timedBody struct {
+	io.ReadCloser
+	rc *http.ResponseController
+}
+
+// inTime makes body one that has to be read in time; size is its length, -1 when nobody knows.
+func inTime(rc *http.ResponseController, body io.ReadCloser, size int64) io.ReadCloser {
+	if size == 0 {
+		return body
+	}
+	_ = rc.SetReadDeadline(time.Now().Add(readTimeout))
+	return timedBody{body, rc}
+}
+
+// Read ends the deadline with the body: what is read from there on is only whether the client is still there, and a deadline
+// that passes then looks to the server as if it had gone.
+func (b timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		_ = b.rc.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // limit bounds what is read of a request, in bytes.

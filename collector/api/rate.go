@@ -7,7 +7,6 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/watchbill/watchbill/collector/ticket"
 )
@@ -43,9 +42,7 @@ func (a *API) askRate(w http.ResponseWriter, r *http.Request) {
 
 // takeRate keeps the answer, once: a link that was used and one that never was are refused alike.
 func (a *API) takeRate(w http.ResponseWriter, r *http.Request) {
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(readTimeout)) // tests' recorders have none
-	r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
+	r.Body = inTime(http.NewResponseController(w), http.MaxBytesReader(w, r.Body, bodyLimit), r.ContentLength)
 	page := rating{Number: r.PathValue("ref")}
 	score, err := strconv.Atoi(r.PostFormValue("score"))
 	text := r.PostFormValue("text")

@@ -378,8 +378,10 @@ func TestLoad(t *testing.T) {
 		want  []string
 	}{
 		"every fault of every file": {map[string]string{"a.yml": "name: a\nversion: 1\ncolour: red\n", "b/policy.yml": "name: b\nowner: us\n"}, []string{`a.yml:3: unknown key "colour"`, "version: must not be empty", `policy.yml:2: owner: "us" is not known`}},
-		"another name":              {map[string]string{"other/policy.yml": mine}, []string{`the set is called "mine" but its file stands under "other"`}},
-		"one name twice":            {map[string]string{"mine/policy.yml": mine, "mine.yml": mine}, []string{`a set "mine" is in`}},
+		"files that say nothing": {map[string]string{"a.yml": "", "b.yml": "null\n", "c.yml": "&x\n", "d.yml": "# later\n---\n"},
+			[]string{"a.yml: the file is empty", "b.yml: the file is empty", "c.yml: the file is empty", "d.yml: the file is empty"}},
+		"another name":   {map[string]string{"other/policy.yml": mine}, []string{`the set is called "mine" but its file stands under "other"`}},
+		"one name twice": {map[string]string{"mine/policy.yml": mine, "mine.yml": mine}, []string{`a set "mine" is in`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Load(write(t, tc.files))

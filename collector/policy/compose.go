@@ -127,7 +127,7 @@ func (c *composition) overrides() {
 // pick finds the one set that gives a section: the one that the contract names, otherwise the only one that does not yield
 // it, otherwise the only one that says anything of it.
 func (c *composition) pick(section string) {
-	if s, ok := c.named(c.override[section]); ok {
+	if s, ok := c.named(c.override[section]); ok && s.gives(section) { // else overrides told of it
 		c.winners[section] = s
 		return
 	}

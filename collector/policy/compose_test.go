@@ -62,6 +62,7 @@ func TestSetsCompose(t *testing.T) {
 		{"one set twice", "whole,whole", nil, `"whole" stands twice`},
 		{"a winner that is not there", "whole", map[string]string{"targets": "web-host"}, `override.targets names "web-host", which is none of the contract's sets: its sets are whole`},
 		{"a winner that says nothing of it", "whole,gate-one", map[string]string{"targets": "gate-one"}, "override.targets names gate-one, which does not say anything of it"},
+		{"a winner without a calendar", "whole,gate-one", map[string]string{"calendar": "gate-one"}, "override.calendar names gate-one, which does not say anything of it"},
 		{"nothing to win", "whole", map[string]string{"colour": "whole"}, "override.colour is nothing that sets can clash in: override calendar, targets, routing, notices, gate.NAME"},
 		{"nobody owns", "gate-one", nil, "routing: given by none of its sets"},
 	} {

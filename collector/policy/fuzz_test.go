@@ -15,6 +15,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("name: x\nversion: 1\nchoice: {operator: [name]}\ncalendar: {zone: UTC, hours: {mon: '08:00-09:00'}}\n")
 	f.Add("name: x\nversion: 1\nwhen: &a {b: *a}\n")
+	f.Add("&000")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := Parse("x.yml", []byte(text))
 		if err != nil {

@@ -33,7 +33,7 @@ func readSet(file string, content []byte) (Set, []Finding) {
 	dec := yaml.NewDecoder(bytes.NewReader(content))
 	var doc, more yaml.Node
 	switch err := dec.Decode(&doc); {
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), err == nil && doc.Content[0].Tag == "!!null":
 		r.fault(nil, "write name, version, owner and what else rules/policies/README.md lists", "the file is empty")
 		return set, r.found
 	case err != nil:

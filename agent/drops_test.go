@@ -118,54 +118,47 @@ func TestClaims(t *testing.T) {
 	accepted := func(epoch, sequence uint64) *wire.Ack {
 		return &wire.Ack{Result: wire.Ack_RESULT_ACCEPTED, Epoch: epoch, Sequence: sequence}
 	}
-	for name, c := range map[string]struct {
-		ack  *wire.Ack
-		told uint64
-	}{
-		"the first that says it":           {accepted(7, 3), 10},
-		"one that says the same":           {accepted(7, 4), 10},
-		"one that says more":               {accepted(7, 5), 15},
-		"one of a later epoch":             {accepted(8, 1), 20},
-		"one from before":                  {accepted(7, 2), 0},
-		"one of an earlier run":            {accepted(6, 900), 0},
-		"an answer that names none":        {accepted(0, 0), 0},
-		"refused":                          {&wire.Ack{Result: wire.Ack_RESULT_REFUSED, Epoch: 7, Sequence: 5}, 0},
-		"to come again later":              {&wire.Ack{Result: wire.Ack_RESULT_LATER, Epoch: 7, Sequence: 5}, 0},
-		"the collector asks for its shape": {&wire.Ack{Result: wire.Ack_RESULT_NEED_SHAPES, Epoch: 7, Sequence: 5}, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var all claims
-			all.add(report(7, 3), 10)
-			all.add(report(7, 4), 10)
-			all.add(report(7, 5), 15)
-			all.add(report(8, 1), 20)
-			if told := all.accepted(c.ack); told != c.told {
-				t.Errorf("%d drops are told, want %d", told, c.told)
-			}
-			if told := all.accepted(c.ack); told != 0 {
-				t.Errorf("heard again, %d more drops are told", told)
-			}
-		})
+	more := func(all *claims) {
+		all.add(report(7, 3), 10)
+		all.add(report(7, 4), 10)
+		all.add(report(7, 5), 15)
+		all.add(report(8, 1), 20)
+	}
+	pause := func(all *claims) {
+		all.add(report(7, 3), 10)
+		all.add(report(7, 4), 10)
+		all.silent(report(7, 5))
+		all.silent(report(7, 6))
+		all.add(report(8, 1), 10)
 	}
 	for name, c := range map[string]struct {
+		say  func(*claims)
 		ack  *wire.Ack
 		told uint64
 	}{
-		"one that tells, heard of after one without the metric was made": {accepted(7, 4), 10},
-		"the one without it":              {accepted(7, 5), 0},
-		"one behind it, without it too":   {accepted(7, 6), 0},
-		"the first that tells again":      {accepted(8, 1), 10},
-		"one of before that tells of all": {accepted(7, 3), 10},
+		"the first that says it":           {more, accepted(7, 3), 10},
+		"one that says the same":           {more, accepted(7, 4), 10},
+		"one that says more":               {more, accepted(7, 5), 15},
+		"one of a later epoch":             {more, accepted(8, 1), 20},
+		"one from before":                  {more, accepted(7, 2), 0},
+		"one of an earlier run":            {more, accepted(6, 900), 0},
+		"an answer that names none":        {more, accepted(0, 0), 0},
+		"refused":                          {more, &wire.Ack{Result: wire.Ack_RESULT_REFUSED, Epoch: 7, Sequence: 5}, 0},
+		"to come again later":              {more, &wire.Ack{Result: wire.Ack_RESULT_LATER, Epoch: 7, Sequence: 5}, 0},
+		"the collector asks for its shape": {more, &wire.Ack{Result: wire.Ack_RESULT_NEED_SHAPES, Epoch: 7, Sequence: 5}, 0},
+		"the first before a silent one":    {pause, accepted(7, 3), 10},
+		"the last before a silent one":     {pause, accepted(7, 4), 10},
+		"the silent one":                   {pause, accepted(7, 5), 0},
+		"a silent one behind it":           {pause, accepted(7, 6), 0},
+		"the first that tells again":       {pause, accepted(8, 1), 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var all claims
-			all.add(report(7, 3), 10)
-			all.add(report(7, 4), 10)
-			all.silent(report(7, 5))
-			all.silent(report(7, 6))
-			all.add(report(8, 1), 10)
-			if told := all.accepted(c.ack); told != c.told {
-				t.Errorf("%d drops are told, want %d", told, c.told)
+			c.say(&all)
+			for _, want := range []uint64{c.told, 0} { // heard again, it tells no more
+				if told := all.accepted(c.ack); told != want {
+					t.Errorf("%d drops are told, want %d", told, want)
+				}
 			}
 		})
 	}

@@ -107,10 +107,10 @@ func inTime(rc *http.ResponseController, body io.ReadCloser, size int64) io.Read
 }
 
 // Read ends the deadline with the body: what is read from there on is only whether the client is still there, and a deadline
-// that passes then looks to the server as if it had gone.
+// that passes then looks to the server as if it had gone. While some of the body is to come it stands, whatever went wrong.
 func (b timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if errors.Is(err, io.EOF) {
 		_ = b.rc.SetReadDeadline(time.Time{})
 	}
 	return n, err

@@ -1,12 +1,14 @@
 package bolt
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -39,10 +41,11 @@ func ensure(path string, o Options) error {
 	if err := ensureDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("create %s: %w", path, err)
 	}
-	draft := path + ".new"
-	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := sweep(path); err != nil {
 		return fmt.Errorf("remove what an interrupted start left: %w", err)
 	}
+	// A name of its own: another process that starts as well must not have its half-made file linked here.
+	draft := path + "." + rand.Text() + draftEnd
 	if err := build(draft, o); err != nil {
 		return errors.Join(fmt.Errorf("create %s: %w", path, err), discard(draft))
 	}
@@ -57,6 +60,23 @@ func ensure(path string, o Options) error {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// draftEnd is how the name of a file ends that is being made.
+const draftEnd = ".new"
+
+// sweep removes what starts left that were interrupted.
+func sweep(path string) error {
+	names, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n.Name(), filepath.Base(path)+".") && strings.HasSuffix(n.Name(), draftEnd) {
+			err = errors.Join(err, discard(filepath.Join(filepath.Dir(path), n.Name())))
+		}
+	}
+	return err
 }
 
 func discard(draft string) error {

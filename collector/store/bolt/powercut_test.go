@@ -212,7 +212,9 @@ func unescape(s string) []byte {
 
 // settle finds for every action the sync that made it survive. The file has two names in its life; both are it.
 func (tr *trace) settle() {
-	file := func(p string) bool { return p == tr.path || p == tr.path+".new" }
+	file := func(p string) bool {
+		return p == tr.path || strings.HasPrefix(p, tr.path+".") && strings.HasSuffix(p, draftEnd)
+	}
 	for i := range tr.actions {
 		a := &tr.actions[i]
 		a.kept = 1 << 60
@@ -275,7 +277,7 @@ func (tr *trace) leave(t *testing.T, path string, at int, r *rand.Rand) (pending
 		}
 	}
 	if !named {
-		path += ".new"
+		path += ".draft" + draftEnd
 	}
 	if named || begun && r.IntN(2) == 0 {
 		if err := os.WriteFile(path, content, 0o600); err != nil {

@@ -45,7 +45,7 @@ func ensure(path string, o Options) error {
 		return fmt.Errorf("remove what an interrupted start left: %w", err)
 	}
 	// A name of its own: another process that starts as well must not have its half-made file linked here.
-	draft := path + "." + rand.Text() + draftEnd
+	draft := path + draftMark + "-" + rand.Text()
 	if err := build(draft, o); err != nil {
 		return errors.Join(fmt.Errorf("create %s: %w", path, err), discard(draft))
 	}
@@ -62,17 +62,22 @@ func ensure(path string, o Options) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// draftEnd is how the name of a file ends that is being made.
-const draftEnd = ".new"
+// draftMark is what follows the path of a store in the names under which it is made.
+const draftMark = ".new"
 
-// sweep removes what starts left that were interrupted.
+// isDraft tells whether a store at path was to be made under a name: one of each start's own, or the one of earlier releases.
+func isDraft(path, name string) bool {
+	return name == path+draftMark || strings.HasPrefix(name, path+draftMark+"-")
+}
+
+// sweep removes what starts left that were interrupted, and nothing else that lies there.
 func sweep(path string) error {
 	names, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	for _, n := range names {
-		if strings.HasPrefix(n.Name(), filepath.Base(path)+".") && strings.HasSuffix(n.Name(), draftEnd) {
+		if isDraft(filepath.Base(path), n.Name()) {
 			err = errors.Join(err, discard(filepath.Join(filepath.Dir(path), n.Name())))
 		}
 	}

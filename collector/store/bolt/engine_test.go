@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -324,22 +325,27 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
-	if names, _ := filepath.Glob(filepath.Join(dir, "*.new")); len(names) > 0 {
+	if names, _ := filepath.Glob(filepath.Join(dir, "*"+draftMark+"*")); len(names) > 0 {
 		t.Errorf("left behind: %v", names)
 	}
 }
 
-// TestCreation: the file is private, what an interrupted start left is swept away, and nothing else stays.
+// TestCreation: the file is private, what interrupted starts left is swept away, and what others put there stays.
 func TestCreation(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	path := filepath.Join(dir, "watchbill.db")
-	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(path+".new", []byte("torn"), 0o600)); err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	for _, end := range []string{".new", ".new-TORN", ".old", ".kept.new", ".newest"} {
+		if err := os.WriteFile(path+end, []byte("torn"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	mustOpen(t, path, Options{})
-	names, err := os.ReadDir(dir)
-	if err != nil || len(names) != 1 || names[0].Name() != "watchbill.db" {
-		t.Errorf("%s holds %v, %v", dir, names, err)
+	names, err := filepath.Glob(path + "*")
+	if want := []string{path, path + ".kept.new", path + ".newest", path + ".old"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("%s holds %v, %v; want %v", dir, names, err, want)
 	}
 	info, err := os.Stat(path)
 	if err != nil || runtime.GOOS != "windows" && info.Mode() != 0o600 {

@@ -212,9 +212,7 @@ func unescape(s string) []byte {
 
 // settle finds for every action the sync that made it survive. The file has two names in its life; both are it.
 func (tr *trace) settle() {
-	file := func(p string) bool {
-		return p == tr.path || strings.HasPrefix(p, tr.path+".") && strings.HasSuffix(p, draftEnd)
-	}
+	file := func(p string) bool { return p == tr.path || isDraft(tr.path, p) }
 	for i := range tr.actions {
 		a := &tr.actions[i]
 		a.kept = 1 << 60
@@ -277,7 +275,7 @@ func (tr *trace) leave(t *testing.T, path string, at int, r *rand.Rand) (pending
 		}
 	}
 	if !named {
-		path += ".draft" + draftEnd
+		path += draftMark + "-cut"
 	}
 	if named || begun && r.IntN(2) == 0 {
 		if err := os.WriteFile(path, content, 0o600); err != nil {

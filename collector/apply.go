@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/watchbill/watchbill/collector/history"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/rules/window"
@@ -17,7 +16,7 @@ import (
 type sink struct {
 	store   store.Store
 	window  *window.Window
-	history *history.History
+	curves  curves
 	facts   *facts
 	past    *hindsight
 	// asks is what evidence is wanted of agents; learn brings what came to its tickets.
@@ -58,9 +57,7 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 		return &ingest.Later{After: crowded + rand.N(crowded), Text: "more reports come in than this collector can take " +
 			"at this moment: if that lasts, give it more processors or let agents report less often"}
 	}
-	if s.history != nil {
-		s.history.Append(r.Asset, r.Blocks)
-	}
+	s.curves.Append(r.Asset, r.Blocks)
 	if err := s.keepSeen(ctx, r); err != nil {
 		return notKept(err)
 	}
@@ -116,7 +113,7 @@ func (s *sink) keepEvents(ctx context.Context, r ingest.Report) error {
 
 func (c *Collector) newSink() *sink {
 	return &sink{
-		store: c.store, window: c.window, history: c.history, facts: c.facts, past: c.past,
+		store: c.store, window: c.window, curves: c.curves(), facts: c.facts, past: c.past,
 		asks: &c.pipeline.asks, learn: c.pipeline.learn, arrive: c.evaluator.Arrive,
 		lanes: newLanes(), seen: c.remember,
 	}

@@ -104,7 +104,7 @@ func TestErrors(t *testing.T) {
 		{"unknown customer", "POST", Root + "/tokens", `{"customer":"x","site":"y"}`, 404, "fleet directory"},
 		{"token that lasts", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","ttl_seconds":1e12}`, 400, "ttl_seconds"},
 		{"operator twice", "POST", Root + "/operators", `{"name":"the-viewer"}`, 409, "operator remove"},
-		{"role", "POST", Root + "/operators", `{"name":"x","role":"king"}`, 400, `want admin, operator, viewer, scrape, technical`},
+		{"role", "POST", Root + "/operators", `{"name":"x","role":"king"}`, 400, `want admin, operator, viewer, scrape, sender, technical`},
 		{"address without a port", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","address":"foo"}`, 400, `want HOST:PORT, got "foo"`},
 		{"address with port 0", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","address":"foo:0"}`, 400, "from 1 to 65535"},
 		{"too little of a message's ID", "POST", Root + "/outbox/nobod/resend", "", 404, "at least its first 6 letters"},

@@ -98,14 +98,14 @@ func (g *Registry) checkOperator(n NewOperator) error {
 			return refuse(ErrInvalid, "add operator: role %q is unknown: one of %s", r, oneLine(AllRoles()))
 		}
 	}
-	whole := slices.ContainsFunc(n.Roles, func(r Role) bool { return r == Admin || r == Scrape })
+	whole := slices.ContainsFunc(n.Roles, func(r Role) bool { return r == Admin || r == Scrape || r == Sender })
 	switch s := n.Scope; {
 	case s.Customer != "" && s.Department != "":
 		return refuse(ErrInvalid, "add operator: %q cannot be bound to department %q and to customer %q at once: give one",
 			n.Name, s.Department, s.Customer)
 	case s != Scope{} && whole:
-		return refuse(ErrInvalid, "add operator: %q cannot be bound to a department or customer: what %s and %s may do concerns "+
-			"the whole fleet; give another role", n.Name, Admin, Scrape)
+		return refuse(ErrInvalid, "add operator: %q cannot be bound to a department or customer: what %s, %s and %s may do concerns "+
+			"the whole fleet; give another role", n.Name, Admin, Scrape, Sender)
 	case s == Scope{} && needsScope(n.Roles):
 		return refuse(ErrInvalid, "add operator: %q would see nothing: who is only %s must be bound to a department or a customer",
 			n.Name, oneLine(inOrder(n.Roles)))

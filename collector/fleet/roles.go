@@ -6,12 +6,14 @@ import "slices"
 // people and a token may carry too.
 type Role string
 
-// The desk roles, each including what the ones after it may do, except Scrape, which may only read /metrics and /federate.
+// The desk roles, each including what the ones after it may do, except those of programs: Scrape may only read /metrics and
+// /federate, Sender only send samples and alerts.
 const (
 	Admin     Role = "admin"    // operators, tokens, agents, customers
 	Responder Role = "operator" // work on tickets, re-send messages
 	Viewer    Role = "viewer"   // read
 	Scrape    Role = "scrape"
+	Sender    Role = "sender" // a program that sends samples or alerts
 )
 
 // The contact roles.
@@ -67,6 +69,7 @@ const (
 	MayResend        Right = "resend messages"      // and drop those that cannot be delivered
 	MayAdminister    Right = "administer"           // operators, enrolment tokens, agents, reload
 	MayScrape        Right = "scrape"               // /metrics and /federate
+	MayFeed          Right = "feed"                 // send samples (remote write) and alerts (Alertmanager's API) from outside
 )
 
 // roleRow is what there is to know of a role.
@@ -92,10 +95,11 @@ func and(some []Right, more ...Right) []Right { return slices.Concat(some, more)
 // roleTable is the whole of who may do what: the desk roles, the mightiest first, then the contact roles.
 var roleTable = []roleRow{
 	{role: Admin, desk: true, does: "runs this collector",
-		may: and(working, MayRate, MayRebase, MayOverrideRota, MayEditCustomers, MayResend, MayAdminister, MayScrape)},
+		may: and(working, MayRate, MayRebase, MayOverrideRota, MayEditCustomers, MayResend, MayAdminister, MayScrape, MayFeed)},
 	{role: Responder, desk: true, does: "works on tickets", may: and(working, MayRate, MayResend, MayScrape)},
 	{role: Viewer, desk: true, does: "looks", may: []Right{MayRead, MayReport, MaySeeInternal, MayScrape}},
 	{role: Scrape, desk: true, does: "a program that reads metrics", may: []Right{MayScrape}},
+	{role: Sender, desk: true, does: "a program that sends samples or alerts", may: []Right{MayFeed}},
 
 	{role: TechnicalOperationManager, does: "supervises technical operation; endorses its procedures",
 		may: and(working, MayRate, MayApprove, MayEndorse, MayRebase, MayOverrideRota, MayEditCustomers, MayResend)},
@@ -184,7 +188,7 @@ func (r Role) isContact() bool {
 func Allows(r Role, what Right) bool { return slices.Contains(byRole[r].may, what) }
 
 // wholeFleet are the rights to what belongs to no customer: nobody has them whose sight is bounded.
-var wholeFleet = []Right{MayAdminister, MayScrape, MayResend}
+var wholeFleet = []Right{MayAdminister, MayScrape, MayResend, MayFeed}
 
 // Held are the operator's roles, Role among them, none twice.
 func (o Operator) Held() []Role {

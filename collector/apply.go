@@ -14,11 +14,11 @@ import (
 
 // sink takes in reports: what must be durable first, then what is soft.
 type sink struct {
-	store   store.Store
-	window  *window.Window
-	curves  curves
-	facts   *facts
-	past    *hindsight
+	store  store.Store
+	window *window.Window
+	curves curves
+	facts  *facts
+	past   *hindsight
 	// asks is what evidence is wanted of agents; learn brings what came to its tickets.
 	asks  *asks
 	learn func(ctx context.Context, asset string) error

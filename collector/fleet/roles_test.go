@@ -61,7 +61,7 @@ func mayTable(t testing.TB) map[Role]map[Right]bool {
 func allRights() []Right {
 	return []Right{
 		MayRead, MayOpen, MayWork, MayAnswer, MayReply, MayVerify, MayDraft, MaySend, MayRate, MayQuote, MayApprove, MayWaive, MayEndorse, MayRebase,
-		MayOverrideRota, MayEditCustomers, MayReport, MaySeeInternal, MayResend, MayAdminister, MayScrape,
+		MayOverrideRota, MayEditCustomers, MayReport, MaySeeInternal, MayResend, MayAdminister, MayScrape, MayFeed,
 	}
 }
 

@@ -190,3 +190,16 @@ func (m Muting) updates(was Muting, now time.Time) bool {
 	}
 	return false
 }
+
+// MayMatchCustomer tells whether alerts of a customer can fulfil all that is asked of their customer.
+func (m Muting) MayMatchCustomer(id string) bool {
+	for _, one := range m.Matchers {
+		if one.Name != "customer" {
+			continue
+		}
+		if c, err := labels.NewMatcher(one.kind(), one.Name, one.Value); err != nil || !c.Matches(id) {
+			return false
+		}
+	}
+	return true
+}

@@ -100,6 +100,8 @@ type Config struct {
 		Window  policy.Duration `yaml:"window"`
 		Stable  policy.Duration `yaml:"stable"`
 	} `yaml:"flapping"`
+	// Maintenance are times in which alerts open no tickets.
+	Maintenance MaintenancePlan `yaml:"maintenance"`
 	// Receivers are told about every ticket.
 	Receivers []notify.Receiver `yaml:"receivers"`
 }
@@ -203,6 +205,7 @@ func (c Config) Validate() error {
 		fault("rules.missing: want %s or %s, got %q", rules.Freeze, rules.Resolve, c.Rules.Missing)
 	}
 	c.validateSilence(fault)
+	errs = append(errs, c.Maintenance.Validate())
 	if err := notify.Validate(c.Receivers); err != nil {
 		errs = append(errs, err)
 	}

@@ -50,8 +50,10 @@ type Options struct {
 	Desk   Desk
 	Terms  Terms
 	OnCall OnCall
-	Fleet  Fleet
-	Rules  Rules
+	// Silencer keeps silences and maintenance windows.
+	Silencer Silencer
+	Fleet    Fleet
+	Rules    Rules
 	// Window tells what assets last reported and serves their samples to /federate.
 	Window Window
 	// Gatherer is what /metrics shows.
@@ -233,6 +235,7 @@ func (a *API) Handler() http.Handler {
 	}
 	mux.Handle(Root+"/", http.HandlerFunc(a.unknown))
 	mux.Handle("/api/v1/", reserved("Prometheus' HTTP API"))
+	a.silences(mux)
 	mux.Handle("/api/v2/", reserved("Alertmanager's HTTP API"))
 
 	metrics := promhttp.HandlerFor(a.o.Gatherer, promhttp.HandlerOpts{

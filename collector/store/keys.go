@@ -55,6 +55,9 @@ const (
 	tableReported     table = 'K' // incident key → open tickets that a person reported, oldest first
 	tableHeld         table = 'f' // held → Held
 	tableHeldAt       table = 'F' // time, held
+	tableSilence      table = 'M' // silence → Silence
+	tableMuted        table = 'L' // alert → Muted
+	tableFed          table = 'I' // fed alert → Fed
 )
 
 // tables tells what the keys of each table are made of, so that a message can name a record as a person would:
@@ -101,6 +104,9 @@ var tables = map[table]struct{ name, layout string }{
 	tableReported:     {"reported tickets of incident", "s"},
 	tableHeld:         {"held notice", "s"},
 	tableHeldAt:       {"index of held notices by time", "ts"},
+	tableSilence:      {"silence", "s"},
+	tableMuted:        {"muted alert", "s"},
+	tableFed:          {"fed alert", "s"},
 }
 
 // key is a key under construction. Its parts sort as their values do: numbers and times are big-endian, strings end

@@ -19,7 +19,9 @@ type formats struct {
 
 // released are the formats of all releases. A new format gets its step here and a fixture in bolt/testdata; a fixture
 // never changes.
-func released() formats { return formats{oldest: 1, newest: Format, steps: []step{indexTickets}} }
+func released() formats {
+	return formats{oldest: 1, newest: Format, steps: []step{indexTickets, nothingToBring}}
+}
 
 // standing is how far a store has come: the format that it has, 0 when it is empty. From the first portion of a step on that is
 // the one the step leads to, so that an older release never works on it; resume is where the step goes on, nil when it is done.

@@ -9,7 +9,7 @@ import (
 
 // Format is the version of the format that this release writes, and the newest it reads. It counts the keys' and
 // records' layout, not the engine's.
-const Format = 2
+const Format = 3
 
 // Options are what New can be told; the zero value is ready for use.
 type Options struct {

@@ -209,6 +209,28 @@ type Held struct {
 	Body json.RawMessage `json:"body"`
 }
 
+// Silence is what somebody said is not to open tickets for a while.
+type Silence struct {
+	ID string `json:"id"`
+	// Body is its caller's.
+	Body json.RawMessage `json:"body"`
+}
+
+// Muted is an alert that fires and was kept from opening a ticket. Its AlertState is kept beside it.
+type Muted struct {
+	// ID is the alert's.
+	ID string `json:"id"`
+	// Body is its caller's.
+	Body json.RawMessage `json:"body"`
+}
+
+// Fed is an alert that another program sent.
+type Fed struct {
+	ID string `json:"id"`
+	// Body is its caller's.
+	Body json.RawMessage `json:"body"`
+}
+
 // Recurrence is a task that comes again and again: when the next ticket of it opens.
 type Recurrence struct {
 	// ID names it for good: the same customer, type and asset have the same one.
@@ -318,6 +340,23 @@ type Tx interface {
 	PutHeld(Held) error
 	DeleteHeld(id string) error
 	DueHeld(now time.Time, limit int) ([]Held, time.Time, error)
+
+	// PutSilence keeps a silence, in place of one of that ID; DeleteSilence forgets it. Silences are all of them, by ID.
+	PutSilence(Silence) error
+	DeleteSilence(id string) error
+	Silences() ([]Silence, error)
+	// PutMuted notes that an alert was kept from opening a ticket, in place of what was noted of it; Unmute forgets it.
+	// Muted reads it, false when the alert is not among them. AllMuted are all of them, by ID.
+	PutMuted(Muted) error
+	Unmute(alertID string) error
+	Muted(alertID string) (Muted, bool, error)
+	AllMuted() ([]Muted, error)
+
+	// PutFed keeps an alert that another program sent, in place of one of that ID; DeleteFed forgets it. Fed are all of
+	// them, by ID.
+	PutFed(Fed) error
+	DeleteFed(id string) error
+	Fed() ([]Fed, error)
 
 	// PutEvent keeps an agent's event under (asset, epoch, id); false when it was already there. Events of the asset that
 	// are older than this one by more than KeepEvents are forgotten by and by.

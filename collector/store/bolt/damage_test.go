@@ -163,8 +163,9 @@ func TestStalePage(t *testing.T) {
 	for p := 2; p < len(now)/4096; p++ {
 		for q := 2; q < len(old)/4096; q++ {
 			a, b := now[p*4096:(p+1)*4096], old[q*4096:(q+1)*4096]
-			if string(a[8:200]) != string(b[8:200]) || string(a[8:]) == string(b[8:]) || a[8] != leafFlag {
-				continue // not the same leaf, or not another version of it
+			if a[8] != leafFlag || b[8] != leafFlag || string(a[8:]) == string(b[8:]) || leafKeys(a) != leafKeys(b) ||
+				leafKeys(a) == `"records" ` {
+				continue // not the same leaf, or not another version of it, or the root with its total: all of an older state
 			}
 			bad := append([]byte(nil), now...)
 			copy(bad[p*4096+8:(p+1)*4096], b[8:])
@@ -188,6 +189,24 @@ func TestStalePage(t *testing.T) {
 	if stale == 0 {
 		t.Error("no page could be put back to an older version: this proved nothing")
 	}
+}
+
+// leafKeys are the keys of a leaf page, as far as they lie in it.
+func leafKeys(page []byte) string {
+	var out strings.Builder
+	for i := range int(binary.LittleEndian.Uint16(page[10:])) {
+		element := 16 + 16*i // flags, position from here, length of the key, length of the value: 4 bytes each
+		if element+16 > len(page) {
+			break
+		}
+		from := element + int(binary.LittleEndian.Uint32(page[element+4:]))
+		to := from + int(binary.LittleEndian.Uint32(page[element+8:]))
+		if to > len(page) {
+			break
+		}
+		fmt.Fprintf(&out, "%q ", page[from:to])
+	}
+	return out.String()
 }
 
 // TestDamageUnderWay damages the file of a store that is open. What is read is what was written or ErrDamaged, and the

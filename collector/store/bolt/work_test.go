@@ -99,6 +99,9 @@ func work(s store.Store, i int) error {
 			tx.PutPlace(made.ID, placed(i)),
 			tx.PutTerms(fmt.Sprint("terms ", i), placed(i)),
 			tx.PutRecurrence(store.Recurrence{ID: fmt.Sprint("r", i), At: made.OpenedAt}),
+			tx.PutSilence(store.Silence{ID: made.ID, Body: said(i)}),
+			tx.PutMuted(store.Muted{ID: made.ID, Body: said(i)}),
+			tx.PutFed(store.Fed{ID: made.ID, Body: said(i)}),
 			resolve(tx, i-1),
 		}
 		if i > 5 {
@@ -181,7 +184,7 @@ func halves(tx store.Tx, present map[int]bool) error {
 		}
 		present[i] = true
 	}
-	if err := halfQueued(tx, tickets, present); err != nil {
+	if err := errors.Join(halfQueued(tx, tickets, present), halfMuted(tx, len(tickets))); err != nil {
 		return err
 	}
 	for _, t := range tickets {
@@ -223,6 +226,34 @@ func halfQueued(tx store.Tx, tickets []ticket.Ticket, present map[int]bool) erro
 	}
 	return nil
 }
+
+// halfMuted looks for changes of which one of the tables of format 3 lacks its part. The changes of older formats have none.
+func halfMuted(tx store.Tx, changes int) error {
+	silences, err := tx.Silences()
+	muted, err2 := tx.AllMuted()
+	fed, err3 := tx.Fed()
+	if err := errors.Join(err, err2, err3); err != nil {
+		return err
+	}
+	if len(silences) != len(muted) || len(silences) != len(fed) || len(silences) > 0 && len(silences) != changes {
+		return fmt.Errorf("half a change: %d tickets, %d silences, %d muted alerts, %d fed ones", changes, len(silences), len(muted), len(fed))
+	}
+	for j, s := range silences {
+		i, err := strconv.Atoi(s.ID[1:])
+		if err != nil {
+			return err
+		}
+		for what, body := range map[string]string{"silence": string(s.Body), "muted alert": string(muted[j].Body), "fed alert": string(fed[j].Body)} {
+			if body != string(said(i)) {
+				return fmt.Errorf("the %s of change %d says %s", what, i, body)
+			}
+		}
+	}
+	return nil
+}
+
+// said is the body of change i's silence.
+func said(i int) []byte { return fmt.Appendf(nil, `{"change":%d}`, i) }
 
 // dump is a digest of every key and value in the store.
 func dump(s *Store) (uint32, error) {

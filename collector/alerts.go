@@ -29,6 +29,9 @@ func (p *pipeline) alertOf(t rules.Transition) incident.Alert {
 }
 
 func sourceOf(o rules.Origin) string {
+	if incident.IsFed(o) {
+		return o.Group
+	}
 	if o.Expr == "" {
 		return "watchbill"
 	}

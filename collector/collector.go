@@ -66,6 +66,7 @@ type Collector struct {
 	api       *api.API
 	pipeline  *pipeline
 	silence   *silence
+	feed      *feed
 	past      *hindsight
 	facts     *facts
 	remember  *remembering
@@ -220,6 +221,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 		failing: c.failing, standing: c.standing,
 	}
 	c.watchOver()
+	c.feed = c.newFeed()
 	if err := c.openRules(ctx, groups); err != nil {
 		return err
 	}
@@ -263,7 +265,7 @@ func (c *Collector) setDown(a window.Asset, at time.Time) {
 func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	c.evaluator = evaluate.New(evaluate.Options{
 		Window: c.window, Commit: c.pipeline, Interval: time.Duration(c.cfg.Evaluation.Interval),
-		Logger: c.log.With("part", "evaluate"), Registerer: c.reg, AssetOf: c.assetOf, Others: c.silence.alerts,
+		Logger: c.log.With("part", "evaluate"), Registerer: c.reg, AssetOf: c.assetOf, Others: c.others,
 	})
 	var states []store.AlertState
 	if err := c.store.View(ctx, func(tx store.Tx) (err error) {
@@ -274,12 +276,15 @@ func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	}
 	var restored []evaluate.Restored
 	for _, s := range states {
-		if !incident.IsSilence(s.Origin) && !incident.IsGap(s.Origin) {
+		if !incident.IsSilence(s.Origin) && !incident.IsGap(s.Origin) && !incident.IsFed(s.Origin) {
 			restored = append(restored, evaluate.Restored{Origin: s.Origin, Alert: s.Alert})
 		}
 	}
 	c.silence.restore(states)
 	c.past.gaps.restore(states)
+	if err := c.feed.restore(ctx, states); err != nil {
+		return err
+	}
 	c.evaluator.Restore(restored)
 	c.setRules(groups)
 	return nil

@@ -25,7 +25,9 @@ type commit struct {
 	// decision names it for good.
 	decision string
 	changes  []change
-	bytes    int
+	// also is written in the same transaction; nil when there is nothing else.
+	also  func(store.Tx) error
+	bytes int
 	// lead is closed when this caller is to write for all that wait, done when err is final.
 	lead, done chan struct{}
 	promoted   bool
@@ -157,6 +159,11 @@ func (q *committer) idle() bool {
 // nothing of it is kept. A commit whose outcome the caller could not learn may be repeated: the same one takes effect
 // once.
 func (p *pipeline) Commit(ctx context.Context, at time.Time, ts []rules.Transition) error {
+	return p.commitWith(ctx, at, ts, nil)
+}
+
+// commitWith is Commit, with something else that is written in the same transaction.
+func (p *pipeline) commitWith(ctx context.Context, at time.Time, ts []rules.Transition, also func(store.Tx) error) error {
 	if len(ts) == 0 {
 		return nil
 	}
@@ -165,6 +172,7 @@ func (p *pipeline) Commit(ctx context.Context, at time.Time, ts []rules.Transiti
 	if err != nil {
 		return err
 	}
+	c.also = also
 	began := time.Now()
 	if !p.commits.do(ctx, c, p.writeAll) {
 		return fmt.Errorf("commit %d alert transitions: %w", len(ts), ctx.Err())
@@ -293,6 +301,11 @@ func (p *pipeline) applyOne(tx store.Tx, c *commit, now time.Time, did *outcome)
 		}
 		if err != nil {
 			return fmt.Errorf("alert %s: %w", t.ID(), err)
+		}
+	}
+	if c.also != nil {
+		if err := c.also(tx); err != nil {
+			return err
 		}
 	}
 	return tx.Decide(c.decision)

@@ -102,6 +102,8 @@ type Config struct {
 	} `yaml:"flapping"`
 	// Maintenance are times in which alerts open no tickets.
 	Maintenance MaintenancePlan `yaml:"maintenance"`
+	// Feed is how alerts of other programs are taken.
+	Feed ingest.FeedConfig `yaml:"feed"`
 	// Receivers are told about every ticket.
 	Receivers []notify.Receiver `yaml:"receivers"`
 }
@@ -117,6 +119,7 @@ func DefaultConfig() Config {
 	c.Agents.Door = ingest.DefaultDoor()
 	c.Quotas = ingest.DefaultQuotas()
 	c.Backlog = ingest.DefaultBacklog()
+	c.Feed = ingest.DefaultFeed()
 	c.Rules.Packs = true
 	c.Rules.Missing = rules.Freeze
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
@@ -194,7 +197,7 @@ func (c Config) Validate() error {
 			fault("agents.external_address: want host:port, got %q", a)
 		}
 	}
-	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate())
+	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate(), c.Feed.Validate())
 	if c.Evaluation.Interval <= 0 {
 		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
 	}

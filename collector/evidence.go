@@ -74,18 +74,24 @@ func (g gatherer) gather(ctx context.Context, a incident.Alert, around nearby, l
 func (g gatherer) when(a incident.Alert, now time.Time) ticket.Evidence {
 	say := g.clock(a.Customer)
 	first := "first bad sample " + say(a.FirstBadAt)
-	if a.Expr == "" {
+	switch {
+	case a.Fed():
+		first = "began " + say(a.FirstBadAt) + ", as its sender says"
+	case a.Expr == "":
 		first = "nothing heard since " + say(a.FirstBadAt)
 		if _, heard := g.facts.host(a.Asset); a.Asset != "" && !heard {
 			first = "no report is known of since " + say(a.FirstBadAt)
 		}
 	}
-	found := "detected " + say(a.ActiveAt)
+	from, found := "samples of "+or(a.Asset, "the fleet"), "detected "+say(a.ActiveAt)
+	if a.Fed() {
+		from, found = a.Source, "received "+say(a.ActiveAt)
+	}
 	if a.FiredAt.After(a.ActiveAt) {
 		found += fmt.Sprintf(", fired %s later as the rule asks (for)", a.FiredAt.Sub(a.ActiveAt).Round(time.Millisecond))
 	}
 	return ticket.Evidence{Part: ticket.PartTime, Entries: []ticket.Entry{
-		{Text: first, Source: "samples of " + or(a.Asset, "the fleet"), At: a.FirstBadAt},
+		{Text: first, Source: from, At: a.FirstBadAt},
 		{Text: found, Source: a.Source, At: a.FiredAt},
 		{Text: "brought to a ticket " + say(now), Source: "watchbill", At: now},
 	}}
@@ -118,6 +124,7 @@ func (g gatherer) symptoms(ctx context.Context, a incident.Alert, host hostFacts
 		add(fmt.Sprintf("%s: %s; value %s since %s", a.Name, oneLine(a.Expr), readable(float64(a.Value)),
 			a.ActiveAt.UTC().Format("15:04:05 UTC")), a.Source, a.FiredAt)
 	}
+	ev.Entries = append(ev.Entries, fedEntries(a)...)
 	switch {
 	case a.Expr == "":
 	case lean:

@@ -13,7 +13,7 @@ import (
 
 // errors is what else reports a failure: units, samplers, events.
 func (g gatherer) errors(a incident.Alert, host hostFacts, heard bool, seen seenEvents) ticket.Evidence {
-	ev := ticket.Evidence{Part: ticket.PartErrors}
+	ev := ticket.Evidence{Part: ticket.PartErrors, Entries: unmapped(a)}
 	var clean []string
 	switch t, ok := host.Tables["failed_units"]; {
 	case a.Asset == "":

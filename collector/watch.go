@@ -34,6 +34,7 @@ func (c *Collector) watch(ctx context.Context) error {
 			c.elapse(ctx)
 		})
 	})
+	g.Go(func() error { return c.feed.run(ctx) })
 	return g.Wait()
 }
 

@@ -68,6 +68,9 @@ type Options struct {
 	// Backup makes a verified copy of the store. It waits while another is made, and returns soon after ctx ends.
 	Backup func(ctx context.Context) (Download, error)
 
+	// Alertmanager answers /api/v2/ but for silences. Nil: there is none.
+	Alertmanager http.Handler
+
 	Build       Build
 	Incarnation uint64
 	StoragePath string
@@ -236,7 +239,7 @@ func (a *API) Handler() http.Handler {
 	mux.Handle(Root+"/", http.HandlerFunc(a.unknown))
 	mux.Handle("/api/v1/", reserved("Prometheus' HTTP API"))
 	a.silences(mux)
-	mux.Handle("/api/v2/", reserved("Alertmanager's HTTP API"))
+	mux.Handle("/api/v2/", a.alertmanager())
 
 	metrics := promhttp.HandlerFor(a.o.Gatherer, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{a.o.Logger}, MaxRequestsInFlight: 4,

@@ -150,10 +150,12 @@ func attached(t Ticket) string {
 func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
 	d := begin(t, now)
 	known, seen := t.alert(a.ID)
-	if !seen || !known.Firing() {
+	// That a sender says at last how it ended of which nothing had been heard settles what was left open.
+	late := seen && !known.Firing() && known.End == incident.Lapsed && a.End == incident.Recovered
+	if !seen || !known.Firing() && !late {
 		return d.change()
 	}
-	if t.Flaps() {
+	if t.Flaps() && !late {
 		d.flip(a)
 		return d.change()
 	}
@@ -191,6 +193,8 @@ func endWords(e incident.End) string {
 		return "what it watched is no longer reported (unmounted, renamed or removed)"
 	case incident.RuleGone:
 		return "its rule was removed or changed"
+	case incident.Lapsed:
+		return "who sent it is not heard of any more"
 	}
 	return string(e)
 }

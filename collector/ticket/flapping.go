@@ -44,7 +44,7 @@ func (t *Ticket) flipped(e Event, own owned) {
 	}
 	was := t.asSeen(a.ID, own)
 	for _, end := range []incident.End{a.End, was.End} {
-		if end == incident.RuleGone || end == incident.Superseded {
+		if end == incident.RuleGone || end == incident.Superseded || end == incident.Lapsed {
 			return
 		}
 	}

@@ -1,0 +1,58 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+)
+
+// alertmanager is Alertmanager's API v2 under /api/v2/: who sends alerts has a token with the right to feed, who reads one
+// with the right to read, as bearer or as the password of basic authentication. On loopback reading is open, as of
+// /federate. Errors are JSON strings there, as Alertmanager's are. The handlers behind it find who asks by fleet.Asking.
+func (a *API) alertmanager() http.Handler {
+	if a.o.Alertmanager == nil {
+		return reserved("Alertmanager's HTTP API")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next, right := a.o.Alertmanager, fleet.MayRead
+		if r.Method == http.MethodPost {
+			right = fleet.MayFeed
+		}
+		if !a.open(r) {
+			who, err := a.authenticate(withBearer(r), right)
+			if err != nil {
+				e := explain(err)
+				if e.Status == http.StatusUnauthorized {
+					w.Header().Set("WWW-Authenticate", `Basic realm="watchbill"`)
+				}
+				a.writeString(w, e.Status, e.Error())
+				return
+			}
+			r = r.WithContext(fleet.WithAsking(r.Context(), who))
+		}
+		rc := http.NewResponseController(w)
+		_ = rc.SetWriteDeadline(time.Now().Add(answerTimeout + readTimeout)) // tests' recorders have none
+		r.Body = inTime(rc, r.Body, r.ContentLength)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// open tells that a request only reads, on a loopback listener, and says nothing of who asks.
+func (a *API) open(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && a.o.Loopback && fromLoopback(r) &&
+		r.Header.Get("Authorization") == ""
+}
+
+func (a *API) writeString(w http.ResponseWriter, status int, text string) {
+	b, err := json.Marshal(text)
+	if err != nil { // a string is always encoded
+		b = []byte(`""`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if _, err := w.Write(b); err != nil {
+		a.o.Logger.Debug("an answer was not taken", "err", err)
+	}
+}

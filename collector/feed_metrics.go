@@ -1,0 +1,63 @@
+package collector
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// feedMetrics show what other programs send. A sender is a known program and the operator whose token it has, so that
+// nobody can make up any number of them.
+type feedMetrics struct {
+	alerts, left, lapsed *prometheus.CounterVec
+	last                 *prometheus.GaugeVec
+}
+
+func newFeedMetrics(reg prometheus.Registerer) *feedMetrics {
+	m := &feedMetrics{
+		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "watchbill_feed_alerts_total",
+			Help: "Alerts received from other programs, by sender and outcome: opened, refreshed, resolved, resolved_unknown, stale, own, invalid, over_limit.",
+		}, []string{"sender", "outcome"}),
+		left: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "watchbill_feed_truncated_alerts_total",
+			Help: "Alerts that senders of webhooks left out of them, by sender.",
+		}, []string{"sender"}),
+		lapsed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "watchbill_feed_lapsed_total",
+			Help: "Alerts of other programs that were neither sent again nor said to be over, by who sent them last.",
+		}, []string{"sender"}),
+		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "watchbill_feed_last_received_timestamp_seconds",
+			Help: "When a sender was last heard of.",
+		}, []string{"sender"}),
+	}
+	reg.MustRegister(m.alerts, m.left, m.lapsed, m.last)
+	return m
+}
+
+// standing registers how many alerts stand.
+func (m *feedMetrics) standing(reg prometheus.Registerer, f *feed) {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "watchbill_feed_alerts_firing",
+		Help: "Alerts of other programs that fire.",
+	}, func() float64 { return float64(len(f.standing())) }))
+}
+
+func (m *feedMetrics) count(sender, outcome string, n int) {
+	if n > 0 {
+		m.alerts.WithLabelValues(sender, outcome).Add(float64(n))
+	}
+}
+
+func (m *feedMetrics) truncated(sender string, n int) {
+	if n > 0 {
+		m.left.WithLabelValues(sender).Add(float64(n))
+	}
+}
+
+func (m *feedMetrics) lapse(sender string) { m.lapsed.WithLabelValues(sender).Inc() }
+
+func (m *feedMetrics) heard(sender string, now time.Time) {
+	m.last.WithLabelValues(sender).Set(float64(now.UnixMilli()) / 1000)
+}

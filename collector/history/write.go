@@ -74,11 +74,11 @@ func (h *History) dropQueued() {
 
 // gather adds to b what else waits, up to one commit's worth.
 func (h *History) gather(b *batch) []*batch {
-	batches, n := append(h.known.gathered[:0], b), len(b.values)
+	batches, n := append(h.known.gathered[:0], b), b.size()
 	for n < commitSamples {
 		select {
 		case b := <-h.queue:
-			batches, n = append(batches, b), n+len(b.values)
+			batches, n = append(batches, b), n+b.size()
 			continue
 		default:
 		}
@@ -136,7 +136,7 @@ func (h *History) drain() {
 func (h *History) dropAll(batches []*batch) {
 	n := 0
 	for _, b := range batches {
-		n += len(b.values)
+		n += b.size()
 	}
 	h.metrics.drop("write_failed", n)
 }

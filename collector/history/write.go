@@ -27,6 +27,8 @@ func (h *History) Run(ctx context.Context) error {
 	}
 	upkeep := time.NewTicker(upkeepEvery)
 	defer upkeep.Stop()
+	rounds := newUpkeeping()
+	defer rounds.end(h)
 	for {
 		select {
 		case <-ctx.Done():
@@ -35,7 +37,8 @@ func (h *History) Run(ctx context.Context) error {
 		case b := <-h.queue:
 			h.keep(ctx, h.gather(b))
 		case <-upkeep.C:
-			h.upkeep(ctx)
+			h.known.forget()
+			rounds.begin(func() { h.maintain(ctx) })
 		}
 	}
 }
@@ -166,10 +169,15 @@ func (h *History) write(batches []*batch) error {
 	return nil
 }
 
-// upkeep does what the TSDB's own loop would do: that one panics on a full disk where nobody can catch it. When there
-// is no room it does nothing.
+// upkeep is a round of it, by whoever writes.
 func (h *History) upkeep(ctx context.Context) {
 	h.known.forget()
+	h.maintain(ctx)
+}
+
+// maintain does what the TSDB's own loop would do: that one panics on a full disk where nobody can catch it. When there
+// is no room it does nothing. It may be called beside writing.
+func (h *History) maintain(ctx context.Context) {
 	s, err := h.ready()
 	if err == nil {
 		err = h.room(1)

@@ -71,10 +71,8 @@ type Config struct {
 		// Interval of groups that name none.
 		Interval policy.Duration `yaml:"interval"`
 	} `yaml:"evaluation"`
-	History struct {
-		// Retention of the curves beside the collector; 0 switches history off.
-		Retention policy.Duration `yaml:"retention"`
-	} `yaml:"history"`
+	// History is what is kept of the samples.
+	History HistoryConfig `yaml:"history"`
 	Silence struct {
 		// Intervals a host may miss, at least Least in all; AfterGoodbye for an agent that stopped in order.
 		Intervals    int             `yaml:"intervals"`
@@ -108,7 +106,7 @@ type Config struct {
 	Receivers []notify.Receiver `yaml:"receivers"`
 }
 
-// DefaultConfig is what `up` and `serve` start from: both listeners on loopback, shipped rules, two hours of history.
+// DefaultConfig is what `up` and `serve` start from: both listeners on loopback, shipped rules, history.
 func DefaultConfig() Config {
 	var c Config
 	c.Storage.Path = DefaultStoragePath()
@@ -123,7 +121,7 @@ func DefaultConfig() Config {
 	c.Rules.Packs = true
 	c.Rules.Missing = rules.Freeze
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
-	c.History.Retention = policy.Duration(2 * time.Hour)
+	c.History = defaultHistory()
 	c.Silence.Intervals = incident.DefaultPatience.Intervals
 	c.Silence.Least = policy.Duration(incident.DefaultPatience.Least)
 	c.Silence.AfterGoodbye = policy.Duration(incident.DefaultPatience.AfterGoodbye)
@@ -201,9 +199,7 @@ func (c Config) Validate() error {
 	if c.Evaluation.Interval <= 0 {
 		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
 	}
-	if c.History.Retention < 0 {
-		fault("history.retention: must be zero (off) or positive")
-	}
+	c.History.validate(fault)
 	if !c.Rules.Missing.Valid() {
 		fault("rules.missing: want %s or %s, got %q", rules.Freeze, rules.Resolve, c.Rules.Missing)
 	}

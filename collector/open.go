@@ -59,7 +59,7 @@ func (c *Collector) openHistory() error {
 		return nil
 	}
 	h, err := history.Open(filepath.Join(c.cfg.Storage.Path, "history"), history.Options{
-		Retention: retention, Logger: c.log.With("part", "history"), Registerer: c.reg,
+		Retention: retention, MaxBytes: c.cfg.History.maxBytes(), Logger: c.log.With("part", "history"), Registerer: c.reg,
 		OpenAfter: c.agentsFirst(),
 	})
 	if err != nil {

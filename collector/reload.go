@@ -112,6 +112,6 @@ func atStart(c Config) []setting {
 		{"agents.listen_address", c.Agents.ListenAddress}, {"agents.external_address", c.Agents.ExternalAddress},
 		{"agents.names", fmt.Sprint(c.Agents.Names)},
 		{"evaluation.interval", c.Evaluation.Interval},
-		{"history.retention", c.History.Retention},
+		{"history.retention", c.History.Retention}, {"history.size", c.History.Size}, {"history.instance", c.History.Instance},
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/watchbill/watchbill/agent"
 	"github.com/watchbill/watchbill/collector"
+	"github.com/watchbill/watchbill/collector/policy"
 	"github.com/watchbill/watchbill/rules"
 )
 
@@ -22,6 +23,8 @@ type serveOptions struct {
 	ruleFiles                     []string
 	packs                         bool
 	missing                       string
+	historyRetention              string
+	historySize                   collector.Bytes
 	logLevel, logFormat           string
 	logFile                       string
 	logMaxSize                    int64
@@ -41,6 +44,9 @@ func (o *serveOptions) register(cmd *cobra.Command) {
 	f.StringArrayVar(&o.ruleFiles, "rules.file", nil, "rule file to load beside the shipped packs; repeatable")
 	f.BoolVar(&o.packs, "rules.packs", d.Rules.Packs, "load the shipped rule packs")
 	f.StringVar(&o.missing, "rules.missing", string(d.Rules.Missing), "what missing series do to an alert: freeze it, or resolve it as Prometheus does")
+	f.StringVar(&o.historyRetention, "history.retention", d.History.Retention.String(), "how long samples are kept for graphs and evidence; 0 keeps none")
+	o.historySize = d.History.Size
+	f.Var(&o.historySize, "history.size", "how much of the disk they may take, the oldest dropped first; 0 for no bound")
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "logfmt", "logfmt or json")
 	f.StringVar(&o.logFile, "log.file", "", "file for the log, rotated, instead of standard error")
@@ -58,6 +64,13 @@ func (o *serveOptions) config(cmd *cobra.Command) (collector.Config, error) {
 		}
 	}
 	given := cmd.Flags().Changed
+	if given("history.retention") {
+		d, err := model.ParseDuration(o.historyRetention)
+		if err != nil {
+			return c, usagef("--history.retention: want a duration like 15d or 12h, or 0, got %q", o.historyRetention)
+		}
+		c.History.Retention = policy.Duration(d)
+	}
 	for flag, set := range map[string]func(){
 		"web.listen-address":   func() { c.Web.ListenAddress = o.webListen },
 		"web.config.file":      func() { c.Web.ConfigFile = o.webConfigFile },
@@ -66,6 +79,7 @@ func (o *serveOptions) config(cmd *cobra.Command) (collector.Config, error) {
 		"storage.path":         func() { c.Storage.Path = o.storagePath },
 		"rules.packs":          func() { c.Rules.Packs = o.packs },
 		"rules.missing":        func() { c.Rules.Missing = rules.Missing(o.missing) },
+		"history.size":         func() { c.History.Size = o.historySize },
 		"rules.file":           func() { c.Rules.Files = append(c.Rules.Files, o.ruleFiles...) },
 	} {
 		if given(flag) {

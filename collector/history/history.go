@@ -10,6 +10,7 @@ package history
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,11 +34,15 @@ var (
 	ErrTooMany = errors.New("too many series")
 )
 
+// Unbounded is an Options.MaxBytes.
+const Unbounded = -1
+
 // Options says how a History works; the zero value of everything is a default.
 type Options struct {
-	// Retention is how long samples are kept at least, and how late they may come; 2 h by default, 30 min at least.
+	// Retention is how long samples are kept at least; 15 days by default, 30 min at least. As late, up to four days, they
+	// may come.
 	Retention time.Duration
-	// MaxBytes bounds the finished blocks on disk, oldest dropped first; 4 GiB by default.
+	// MaxBytes bounds what is on disk, oldest dropped first; 4 GiB by default, Unbounded for as much as Retention takes.
 	MaxBytes int64
 	// MinFree is the free space, in bytes, below which nothing is written, and twice that below which nothing is opened;
 	// the smaller of 256 MiB and a twentieth of the file system by default.
@@ -53,7 +58,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.Retention = max(cmp.Or(o.Retention, 2*time.Hour), 30*time.Minute)
+	o.Retention = max(cmp.Or(o.Retention, 15*24*time.Hour), 30*time.Minute)
 	o.MaxBytes = cmp.Or(o.MaxBytes, 4<<30)
 	o.Queue = cmp.Or(o.Queue, 4<<20)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
@@ -90,6 +95,8 @@ type shelf struct {
 	db      *tsdb.DB
 	metrics *prometheus.Registry
 	readers sync.RWMutex
+	// stop ends a merge of blocks that goes on; none is begun after it.
+	stop context.CancelFunc
 }
 
 // Open opens the history in dir, making it when there is none. What is damaged is repaired, or moved aside to
@@ -157,6 +164,7 @@ func (h *History) Close() error {
 
 // shut closes s when its readers are gone.
 func (h *History) shut(s *shelf) error {
+	s.stop()
 	s.readers.Lock()
 	defer s.readers.Unlock()
 	h.metrics.closed(s.metrics)

@@ -148,7 +148,7 @@ func TestWhatNoChartCanShowIsLeftOut(t *testing.T) {
 }
 
 func TestLateSamplesFillIn(t *testing.T) {
-	h := open(t, t.TempDir(), Options{})
+	h := open(t, t.TempDir(), Options{Retention: 2 * time.Hour})
 	h.hear(one(noon, 1, "__name__", "load"))
 	h.hear(one(noon.Add(-30*time.Minute), 2, "__name__", "load")) // late
 	h.hear(one(noon.Add(-110*time.Minute), 3, "__name__", "load"))

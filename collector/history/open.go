@@ -81,13 +81,11 @@ func (h *History) takeLock() error {
 
 // openShelf opens the TSDB, which repairs a torn write-ahead log itself.
 func (h *History) openShelf() (*shelf, error) {
-	block := min(h.o.Retention/4, 2*time.Hour)
 	o := tsdb.DefaultOptions()
 	o.RetentionDuration = h.o.Retention.Milliseconds()
 	o.MaxBytes = h.o.MaxBytes
-	// A short block keeps the head, which is in memory, small: it holds one and a half of them.
-	o.MinBlockDuration, o.MaxBlockDuration = block.Milliseconds(), block.Milliseconds()
-	o.OutOfOrderTimeWindow = h.o.Retention.Milliseconds()
+	o.MinBlockDuration, o.MaxBlockDuration = blockRanges(h.o.Retention)
+	o.OutOfOrderTimeWindow = min(h.o.Retention, lateBy).Milliseconds()
 	o.WALCompression = compression.Snappy
 	// A thousand stripes, as this had before, are 2 MB less, and 8 % more processor time for every report from a hundred
 	// thousand series on: a reference is found in a map of some ten rather than of a hundred.
@@ -95,7 +93,8 @@ func (h *History) openShelf() (*shelf, error) {
 	o.NoLockfile = true // ours stands beside it
 	// The TSDB's own upkeep panics on a full disk, in a goroutine where nobody can catch it; Run does the upkeep instead.
 	o.BlockReloadInterval = 10 * 365 * 24 * time.Hour
-	s := &shelf{metrics: prometheus.NewRegistry()}
+	s := &shelf{metrics: prometheus.NewRegistry(), stop: func() {}}
+	o.NewCompactorFunc = h.newCompactor(s)
 	err := guarded(func() (err error) {
 		s.db, err = tsdb.Open(h.path(), slog.New(quiet{h.o.Logger.Handler()}), s.metrics, o, nil)
 		return err
@@ -105,6 +104,22 @@ func (h *History) openShelf() (*shelf, error) {
 	}
 	s.db.DisableCompactions()
 	return s, nil
+}
+
+// lateBy is how late samples are taken in: what agents bring after an outage may be 72 hours old, and a day more is what
+// they have acknowledged and are asked for again. The window costs nothing while nothing is late. What comes late takes a
+// chunk of its own for every series in memory, and at the next cut a block for every range of two hours it lies in, which is
+// merged with the one that is there: a window as long as a long retention would let one sender with old samples have all
+// blocks written anew.
+const lateBy = 4 * 24 * time.Hour
+
+// blockRanges are the shortest and the longest block, in ms. A short one keeps the head, which is in memory, small: it holds
+// one and a half of them. Merged they are up to a tenth of the retention, as Prometheus has it, so that dropping the oldest
+// drops little.
+func blockRanges(retention time.Duration) (shortest, longest int64) {
+	short := min(retention/4, 2*time.Hour)
+	long := max(min(retention/10, 31*24*time.Hour), short)
+	return short.Milliseconds(), long.Milliseconds()
 }
 
 // passing tells an error that says something of the machine from one that says something of the files.
@@ -138,20 +153,28 @@ func (h *History) moveAside(cause error) error {
 // room is an error wrapping syscall.ENOSPC when less than so many times MinFree is free: a full disk leaves files that
 // nobody can repair, so nothing is begun that may not fit.
 func (h *History) room(times uint64) error {
-	free, total, err := h.free(h.dir)
+	free, need, err := h.leeway(times)
 	if err != nil {
-		return fmt.Errorf("ask for free space in %s: %w", h.dir, err)
+		return err
 	}
-	need := h.o.MinFree
-	if need == 0 {
-		need = min(256<<20, total/20)
-	}
-	need *= times
 	if free < need {
 		return fmt.Errorf("%s has %d MiB free and history wants %d MiB: free some space; it goes on by itself: %w",
 			h.dir, free>>20, need>>20, syscall.ENOSPC)
 	}
 	return nil
+}
+
+// leeway is how many bytes are free, and how many so many times MinFree are.
+func (h *History) leeway(times uint64) (free, need uint64, err error) {
+	free, total, err := h.free(h.dir)
+	if err != nil {
+		return 0, 0, fmt.Errorf("ask for free space in %s: %w", h.dir, err)
+	}
+	need = h.o.MinFree
+	if need == 0 {
+		need = min(256<<20, total/20)
+	}
+	return free, need * times, nil
 }
 
 // abandon gives up s after a panic: its locks and buffers cannot be trusted, so it is not even closed.

@@ -24,6 +24,8 @@ type references struct {
 	// of is the shelf that the references are of: another one gives other references.
 	of   *shelf
 	sets map[setKey]*set
+	// named are those of samples with labels of their own, by the labels' hash.
+	named map[uint64]*named
 	// round counts upkeep.
 	round   int
 	builder *labels.Builder
@@ -44,13 +46,20 @@ type set struct {
 	used int // in this round of upkeep
 }
 
+// named is the reference of one series.
+type named struct {
+	labels labels.Labels
+	ref    storage.SeriesRef
+	used   int // in this round of upkeep
+}
+
 // tally is what became of the samples of one commit.
 type tally struct{ written, lookedUp, tooOld, duplicate, invalid int }
 
 // appendAll commits batches as one, or nothing of them.
 func (r *references) appendAll(s *shelf, batches []*batch, t *tally) error {
 	if r.of != s || r.sets == nil {
-		r.of, r.sets = s, map[setKey]*set{}
+		r.of, r.sets, r.named = s, map[setKey]*set{}, map[uint64]*named{}
 	}
 	app := s.db.Appender(context.Background())
 	for _, b := range batches {
@@ -61,6 +70,11 @@ func (r *references) appendAll(s *shelf, batches []*batch, t *tally) error {
 				return errors.Join(fmt.Errorf("append to history: %w", err), app.Rollback())
 			}
 			values = values[n:]
+		}
+		for i := range b.named {
+			if err := r.appendNamed(app, &b.named[i], t); err != nil {
+				return errors.Join(fmt.Errorf("append to history: %w", err), app.Rollback())
+			}
 		}
 	}
 	if err := app.Commit(); err != nil {
@@ -86,19 +100,55 @@ func (r *references) append(app storage.Appender, k setKey, at int64, values []f
 			t.lookedUp++
 			known.refs[i], err = app.Append(0, r.labels(k, i), at, v)
 		}
-		switch {
-		case err == nil:
-			t.written++
-		case errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds),
-			errors.Is(err, storage.ErrOutOfOrderSample):
-			t.tooOld++
-		case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
-			t.duplicate++
-		case errors.Is(err, tsdb.ErrInvalidSample):
-			t.invalid++
-		default:
+		if err := t.count(err); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// appendNamed appends a sample that has its labels. Of two series whose labels have the same hash, the later one is looked
+// up each time.
+func (r *references) appendNamed(app storage.Appender, x *Sample, t *tally) error {
+	hash := x.Labels.Hash()
+	known := r.named[hash]
+	if known == nil {
+		known = &named{labels: x.Labels}
+		r.named[hash] = known
+	}
+	err := tsdb.ErrInvalidSample
+	mine := labels.Equal(known.labels, x.Labels)
+	if mine {
+		known.used = r.round
+		if known.ref != 0 {
+			_, err = app.Append(known.ref, labels.EmptyLabels(), x.T, x.V)
+		}
+	}
+	if err != nil && errors.Is(err, tsdb.ErrInvalidSample) {
+		t.lookedUp++
+		var ref storage.SeriesRef
+		ref, err = app.Append(0, x.Labels, x.T, x.V)
+		if mine {
+			known.ref = ref
+		}
+	}
+	return t.count(err)
+}
+
+// count notes what became of one sample; what it returns concerns more than that one.
+func (t *tally) count(err error) error {
+	switch {
+	case err == nil:
+		t.written++
+	case errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds),
+		errors.Is(err, storage.ErrOutOfOrderSample):
+		t.tooOld++
+	case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
+		t.duplicate++
+	case errors.Is(err, tsdb.ErrInvalidSample):
+		t.invalid++
+	default:
+		return err
 	}
 	return nil
 }
@@ -119,6 +169,11 @@ func (r *references) forget() {
 	for k, s := range r.sets {
 		if r.round-s.used > forgetAfter {
 			delete(r.sets, k)
+		}
+	}
+	for k, s := range r.named {
+		if r.round-s.used > forgetAfter {
+			delete(r.named, k)
 		}
 	}
 }

@@ -8,8 +8,3 @@ type Sample struct {
 	T      int64 // ms
 	V      float64
 }
-
-// AppendSamples queues samples for Run to write. It never blocks: when the queue is full they are dropped and counted.
-func (h *History) AppendSamples(samples []Sample) {
-	h.metrics.drop("queue_full", len(samples))
-}

@@ -27,6 +27,8 @@ func (h *History) Run(ctx context.Context) error {
 	}
 	upkeep := time.NewTicker(upkeepEvery)
 	defer upkeep.Stop()
+	rounds := newUpkeeping()
+	defer rounds.end(h)
 	for {
 		select {
 		case <-ctx.Done():
@@ -35,7 +37,8 @@ func (h *History) Run(ctx context.Context) error {
 		case b := <-h.queue:
 			h.keep(ctx, h.gather(b))
 		case <-upkeep.C:
-			h.upkeep(ctx)
+			h.known.forget()
+			rounds.begin(func() { h.maintain(ctx) })
 		}
 	}
 }
@@ -74,11 +77,11 @@ func (h *History) dropQueued() {
 
 // gather adds to b what else waits, up to one commit's worth.
 func (h *History) gather(b *batch) []*batch {
-	batches, n := append(h.known.gathered[:0], b), len(b.values)
+	batches, n := append(h.known.gathered[:0], b), b.size()
 	for n < commitSamples {
 		select {
 		case b := <-h.queue:
-			batches, n = append(batches, b), n+len(b.values)
+			batches, n = append(batches, b), n+b.size()
 			continue
 		default:
 		}
@@ -136,7 +139,7 @@ func (h *History) drain() {
 func (h *History) dropAll(batches []*batch) {
 	n := 0
 	for _, b := range batches {
-		n += len(b.values)
+		n += b.size()
 	}
 	h.metrics.drop("write_failed", n)
 }
@@ -166,10 +169,15 @@ func (h *History) write(batches []*batch) error {
 	return nil
 }
 
-// upkeep does what the TSDB's own loop would do: that one panics on a full disk where nobody can catch it. When there
-// is no room it does nothing.
+// upkeep is a round of it, by whoever writes.
 func (h *History) upkeep(ctx context.Context) {
 	h.known.forget()
+	h.maintain(ctx)
+}
+
+// maintain does what the TSDB's own loop would do: that one panics on a full disk where nobody can catch it. When there
+// is no room it does nothing. It may be called beside writing.
+func (h *History) maintain(ctx context.Context) {
 	s, err := h.ready()
 	if err == nil {
 		err = h.room(1)

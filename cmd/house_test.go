@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"collector/ingest":          {"agent/wire", "collector/fleet", "rules/window", "collector/incident"},
 	"collector/evaluate":        {"rules", "rules/program", "rules/window"},
 	"collector/history":         {"rules/window"},
+	"collector/history/remote":  {"collector/history", "collector/policy", "rules/window"},
 	"collector/incident":        {"rules"},
 	"collector/sla":             {},
 	"collector/ticket":          {"collector/incident", "collector/sla"},

@@ -28,6 +28,7 @@ import (
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/history"
+	"github.com/watchbill/watchbill/collector/history/remote"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
@@ -60,6 +61,7 @@ type Collector struct {
 	fleet     *fleet.Registry
 	window    *window.Window
 	history   *history.History
+	remote    *remote.Remote
 	evaluator *evaluate.Evaluator
 	ingest    *ingest.Ingest
 	outbox    *outbox.Loop
@@ -112,6 +114,7 @@ func New(ctx context.Context, cfg Config, o Options) (*Collector, error) {
 		func() error { return c.openStore(ctx) },
 		func() error { return c.openFleet(ctx, r.directory) },
 		c.openHistory,
+		c.openRemote,
 		func() error { return c.wire(ctx, r.groups, r.book) },
 		func() error { c.doubtMade(r.book); c.doubtTerms(cfg, r.book); return nil },
 		func() error { c.consents(ctx, r.book, fleet.Directory{}); return nil },
@@ -328,6 +331,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		"review":              c.past.reviews.Run,
 		"watch":               c.watch,
 		"reload":              c.reloadOnHangup,
+		"remote write":        c.remote.Run,
 	}
 	if c.history != nil {
 		parts["history"] = c.history.Run

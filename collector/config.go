@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/history/remote"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
@@ -73,6 +74,8 @@ type Config struct {
 	} `yaml:"evaluation"`
 	// History is what is kept of the samples.
 	History HistoryConfig `yaml:"history"`
+	// Remote is who gets the samples, too.
+	Remote  remote.Config `yaml:",inline"`
 	Silence struct {
 		// Intervals a host may miss, at least Least in all; AfterGoodbye for an agent that stopped in order.
 		Intervals    int             `yaml:"intervals"`
@@ -122,6 +125,7 @@ func DefaultConfig() Config {
 	c.Rules.Missing = rules.Freeze
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
 	c.History = defaultHistory()
+	c.Remote = remote.DefaultConfig()
 	c.Silence.Intervals = incident.DefaultPatience.Intervals
 	c.Silence.Least = policy.Duration(incident.DefaultPatience.Least)
 	c.Silence.AfterGoodbye = policy.Duration(incident.DefaultPatience.AfterGoodbye)
@@ -165,6 +169,7 @@ func (c *Config) resolve(dir string) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+	c.Remote.SetDirectory(dir)
 	for i := range c.Receivers {
 		c.Receivers[i].SetDirectory(dir)
 	}
@@ -195,7 +200,7 @@ func (c Config) Validate() error {
 			fault("agents.external_address: want host:port, got %q", a)
 		}
 	}
-	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate(), c.Feed.Validate())
+	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate(), c.Feed.Validate(), c.Remote.Validate())
 	if c.Evaluation.Interval <= 0 {
 		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
 	}

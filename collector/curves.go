@@ -35,5 +35,5 @@ func (c *Collector) curves() curves {
 	if c.history != nil {
 		all = append(all, c.history)
 	}
-	return all
+	return append(all, c.remote)
 }

@@ -49,7 +49,8 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	}
 	r, err := c.read(cfg)
 	senders, sendersErr := notify.New(cfg.Receivers, notifyOptions(cfg))
-	if err := errors.Join(cfg.Validate(), err, r.directory.Validate(), sendersErr); err != nil {
+	remotes, remoteErr := c.remote.Plan(cfg.Remote)
+	if err := errors.Join(cfg.Validate(), err, r.directory.Validate(), sendersErr, remoteErr); err != nil {
 		return out, err
 	}
 	// What commands declared has to go with it, too. Fleet and policies take effect together, first: nothing else can fail,
@@ -66,6 +67,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	}
 	c.pipeline.oncall.stale()
 	c.outbox.Configure(senders)
+	c.remote.Adopt(remotes)
 	c.pipeline.tell(cfg)
 	c.pipeline.maintain(cfg.Maintenance)
 	c.setPatience(cfg)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/notify"
@@ -75,6 +76,8 @@ type Config struct {
 		// Retention of the curves beside the collector; 0 switches history off.
 		Retention policy.Duration `yaml:"retention"`
 	} `yaml:"history"`
+	// Query bounds what Prometheus' API may take.
+	Query   api.QueryLimits `yaml:"query"`
 	Silence struct {
 		// Intervals a host may miss, at least Least in all; AfterGoodbye for an agent that stopped in order.
 		Intervals    int             `yaml:"intervals"`
@@ -119,6 +122,7 @@ func DefaultConfig() Config {
 	c.Rules.Missing = rules.Freeze
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
 	c.History.Retention = policy.Duration(2 * time.Hour)
+	c.Query = api.DefaultQueryLimits()
 	c.Silence.Intervals = incident.DefaultPatience.Intervals
 	c.Silence.Least = policy.Duration(incident.DefaultPatience.Least)
 	c.Silence.AfterGoodbye = policy.Duration(incident.DefaultPatience.AfterGoodbye)
@@ -193,6 +197,7 @@ func (c Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate())
+	errs = append(errs, c.Query.Validate())
 	if c.Evaluation.Interval <= 0 {
 		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
 	}

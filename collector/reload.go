@@ -68,6 +68,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	c.outbox.Configure(senders)
 	c.pipeline.tell(cfg)
 	c.setPatience(cfg)
+	c.api.SetQueryLimits(cfg.Query)
 	c.setRules(r.groups)
 	for _, key := range changed(c.cfg, cfg) {
 		out.NextStart = append(out.NextStart, key)

@@ -28,9 +28,16 @@ func fingerprint(q question, code int, body string) string {
 	return fmt.Sprintf("%d %x", code, sha256.Sum256([]byte(settled(q, body))))[:4+24]
 }
 
-// settled is an answer with the series of an instant vector in order, where the expression does not itself order them: the
-// engine keeps some of them in a map.
+// settled is an answer with the series of an instant vector in order, where the expression does not itself order them, and
+// with its notes in order: the engine keeps both in maps.
 func settled(q question, body string) string {
+	for _, field := range []string{`,"warnings":[`, `,"infos":[`} {
+		if i := strings.LastIndex(body, field); i > 0 {
+			notes := strings.Split(body[i:], `"`)
+			slices.Sort(notes)
+			return settled(q, body[:i]) + strings.Join(notes, `"`)
+		}
+	}
 	const opening = `{"status":"success","data":{"resultType":"vector","result":[{`
 	if !strings.HasPrefix(body, opening) || strings.Contains(q.line, "sort") {
 		return body

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/history/remote"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
@@ -76,6 +77,8 @@ type Config struct {
 	History HistoryConfig `yaml:"history"`
 	// Remote is who gets the samples, too.
 	Remote  remote.Config `yaml:",inline"`
+	// Query bounds what Prometheus' API may take.
+	Query   api.QueryLimits `yaml:"query"`
 	Silence struct {
 		// Intervals a host may miss, at least Least in all; AfterGoodbye for an agent that stopped in order.
 		Intervals    int             `yaml:"intervals"`
@@ -126,6 +129,7 @@ func DefaultConfig() Config {
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
 	c.History = defaultHistory()
 	c.Remote = remote.DefaultConfig()
+	c.Query = api.DefaultQueryLimits()
 	c.Silence.Intervals = incident.DefaultPatience.Intervals
 	c.Silence.Least = policy.Duration(incident.DefaultPatience.Least)
 	c.Silence.AfterGoodbye = policy.Duration(incident.DefaultPatience.AfterGoodbye)
@@ -201,6 +205,7 @@ func (c Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate(), c.Feed.Validate(), c.Remote.Validate())
+	errs = append(errs, c.Query.Validate())
 	if c.Evaluation.Interval <= 0 {
 		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
 	}

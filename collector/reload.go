@@ -72,6 +72,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	c.pipeline.maintain(cfg.Maintenance)
 	c.setPatience(cfg)
 	c.feed.configure(cfg.Feed)
+	c.api.SetQueryLimits(cfg.Query)
 	c.setRules(r.groups)
 	for _, key := range changed(c.cfg, cfg) {
 		out.NextStart = append(out.NextStart, key)

@@ -102,6 +102,8 @@ func (c *Collector) openAPI() {
 		Alertmanager: c.alertmanager(),
 		Build:        api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
 		Loopback: isLoopback(c.web.Addr()), Logger: c.log.With("part", "api"),
+		History: c.queried(), Retention: time.Duration(c.cfg.History.Retention), Interval: time.Duration(c.cfg.Evaluation.Interval),
+		Query: c.cfg.Query,
 	})
 	c.reg.MustRegister(c.api.Collector())
 }

@@ -1,5 +1,5 @@
 // Package api is how operators, scrapers and the console look into a collector and act on it: the JSON API under
-// /api/watchbill/v1/, health, /metrics, /federate and the form of a rating. It decides nothing: it authenticates, asks the rooms that know,
+// /api/watchbill/v1/, Prometheus' query API under /api/v1/, health, /metrics, /federate and the form of a rating. It decides nothing: it authenticates, asks the rooms that know,
 // and writes their answers in one stable form, the read models of this package.
 //
 // Everything under /api/watchbill/v1/ wants a person's token as "Authorization: Bearer TOKEN". /-/healthy and /-/ready
@@ -56,6 +56,13 @@ type Options struct {
 	Rules    Rules
 	// Window tells what assets last reported and serves their samples to /federate.
 	Window Window
+	// History is what Prometheus' API reads, nil where it is off; Retention is how long it is kept, Interval the evaluation's,
+	// which is the step of subqueries that name none. Query are the limits that New starts with,
+	// DefaultQueryLimits when zero.
+	History   Curves
+	Retention time.Duration
+	Interval  time.Duration
+	Query     QueryLimits
 	// Gatherer is what /metrics shows.
 	Gatherer prometheus.Gatherer
 	// Ready lists why the collector should not be asked yet; empty when it is ready.
@@ -88,6 +95,7 @@ type API struct {
 	o       Options
 	started time.Time
 	gauges  *gauges
+	queries *queries
 	// approving is held from the look at an approval until it is used up.
 	approving sync.Mutex
 }
@@ -103,7 +111,11 @@ func New(o Options) *API {
 	if o.Resent == nil {
 		o.Resent = func() {}
 	}
-	a := &API{o: o, started: o.Now()}
+	if o.Query == (QueryLimits{}) {
+		o.Query = DefaultQueryLimits()
+	}
+	a := &API{o: o, started: o.Now(), queries: newQueries(o.Interval)}
+	a.SetQueryLimits(o.Query)
 	a.gauges = newGauges(a)
 	return a
 }
@@ -237,9 +249,9 @@ func (a *API) Handler() http.Handler {
 		mux.Handle(method+" "+Root+path, a.endpoint(e))
 	}
 	mux.Handle(Root+"/", http.HandlerFunc(a.unknown))
-	mux.Handle("/api/v1/", reserved("Prometheus' HTTP API"))
 	a.silences(mux)
 	mux.Handle("/api/v2/", a.alertmanager())
+	a.mountPrometheus(mux)
 
 	metrics := promhttp.HandlerFor(a.o.Gatherer, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{a.o.Logger}, MaxRequestsInFlight: 4,

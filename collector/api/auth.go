@@ -15,6 +15,18 @@ func (a *API) authenticate(r *http.Request, right fleet.Right) (fleet.Operator, 
 	if token == "" && right == fleet.MayScrape {
 		_, token, _ = r.BasicAuth()
 	}
+	who, err := a.knownBy(token)
+	if err != nil {
+		return fleet.Operator{}, err
+	}
+	if !who.May(right) {
+		return fleet.Operator{}, forbidden(who, right)
+	}
+	return who, nil
+}
+
+// knownBy tells whose token it is; the error is a 401.
+func (a *API) knownBy(token string) (fleet.Operator, error) {
 	if token == "" && len(a.o.Fleet.Operators()) == 0 {
 		return fleet.Operator{}, refusal(http.StatusUnauthorized, "no_operators",
 			"stop it, run `watchbill operator add NAME` on its host with its --storage.path, and start it again",
@@ -30,9 +42,6 @@ func (a *API) authenticate(r *http.Request, right fleet.Right) (fleet.Operator, 
 		return fleet.Operator{}, refusal(http.StatusUnauthorized, "unauthenticated",
 			"an administrator makes a new one with `watchbill operator add NAME`",
 			"this collector does not know the token that was sent")
-	}
-	if !who.May(right) {
-		return fleet.Operator{}, forbidden(who, right)
 	}
 	return who, nil
 }

@@ -32,7 +32,9 @@ type audience struct {
 func (p *pipeline) tell(cfg Config) {
 	a := &audience{url: cfg.Web.ExternalURL, flapping: cfg.flapping()}
 	for _, r := range cfg.Receivers {
-		a.receivers = append(a.receivers, r.Name)
+		if r.TakesNotices() {
+			a.receivers = append(a.receivers, r.Name)
+		}
 		if r.Mail != nil && a.mail == "" {
 			a.mail = r.Name
 		}

@@ -48,7 +48,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 		}
 	}
 	r, err := c.read(cfg)
-	senders, sendersErr := notify.New(cfg.Receivers, notifyOptions(cfg))
+	senders, sendersErr := notify.New(cfg.Receivers, c.notifyOptions(cfg))
 	if err := errors.Join(cfg.Validate(), err, r.directory.Validate(), sendersErr); err != nil {
 		return out, err
 	}
@@ -66,6 +66,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	}
 	c.pipeline.oncall.stale()
 	c.outbox.Configure(senders)
+	c.alertsOut.configure(senders)
 	c.pipeline.tell(cfg)
 	c.setPatience(cfg)
 	c.setRules(r.groups)

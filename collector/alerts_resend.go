@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// resendLook is how often it is looked for alerts that are to be said again: as often as rules are evaluated by default,
-	// which is when Prometheus looks.
+	// resendLook is how often it is looked for alerts that are to be said again, at most: as often as rules are evaluated by
+	// default, which is when Prometheus looks. Where a resend delay is short it is looked four times in it.
 	resendLook = 5 * time.Second
 	// resolvedRetention is how long it is said again that an alert ended, as in Prometheus.
 	resolvedRetention = 15 * time.Minute
@@ -146,16 +146,26 @@ func (out *outlet) mark(said []outgoing, now time.Time) {
 func (o *alertsOut) Run(ctx context.Context) error {
 	var rounds sync.WaitGroup
 	defer rounds.Wait()
-	tick := time.NewTicker(resendLook)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		o.look(ctx, &rounds)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-timer.C:
 		}
+		o.look(ctx, &rounds)
+		timer.Reset(o.pace())
 	}
+}
+
+// pace is how long until the next look.
+func (o *alertsOut) pace() time.Duration {
+	pace := resendLook
+	for _, out := range o.all() {
+		pace = min(pace, out.to.ResendDelay()/4)
+	}
+	return max(pace, 50*time.Millisecond)
 }
 
 // look begins a round with every receiver that is not in one.

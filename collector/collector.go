@@ -115,6 +115,7 @@ func New(ctx context.Context, cfg Config, o Options) (*Collector, error) {
 		func() error { return c.wire(ctx, r.groups, r.book) },
 		func() error { c.doubtMade(r.book); c.doubtTerms(cfg, r.book); return nil },
 		func() error { c.consents(ctx, r.book, fleet.Directory{}); return nil },
+		func() error { c.stranded(ctx, cfg); return nil },
 	} {
 		if err := step(); err != nil {
 			c.Close()

@@ -76,7 +76,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	}
 	c.doubt(r.doubts)
 	c.log.Info("reloaded", "groups", len(r.groups))
-	out.Reloaded, out.Warnings = true, slices.Concat(r.doubts, c.doubtTerms(cfg, r.book), c.consents(ctx, policies, before))
+	out.Reloaded, out.Warnings = true, slices.Concat(r.doubts, c.doubtTerms(cfg, r.book), c.stranded(ctx, cfg), c.consents(ctx, policies, before))
 	return out, nil
 }
 

@@ -198,6 +198,27 @@ func TestAlertsOutSurviveARestart(t *testing.T) {
 	}
 }
 
+// A crash between the call and its record says the same again, under the same ID: an Alertmanager knows it by its labels.
+func TestAlertsOutAreToldAgainWhenTheRecordWasLost(t *testing.T) {
+	a := newAman(t)
+	s := newOutStage(t, a)
+	s.report("web1", 0, 5)
+	m := s.waiting()[0]
+	if err := (*s.alertsOut.outlets.Load())[0].to.Send(context.Background(), m); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	next := newStage(t, s.cfg)
+	if w := next.waiting(); len(w) != 1 || w[0].ID != m.ID {
+		t.Fatalf("waiting %+v, want %s", w, m.ID)
+	}
+	next.deliver()
+	if calls := a.take(); len(calls) != 2 || calls[0][0].Labels["instance"] != calls[1][0].Labels["instance"] ||
+		!calls[0][0].StartsAt.Equal(calls[1][0].StartsAt) {
+		t.Errorf("told %+v", calls)
+	}
+}
+
 // A resend that was begun before an alert ended does not say that it stands, for its end may be told already.
 func TestAlertsOutNeverTellThePastAfterThePresent(t *testing.T) {
 	s := newOutStage(t, newAman(t))

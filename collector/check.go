@@ -14,7 +14,9 @@ import (
 func CheckTerms(cfg Config, book *policy.Book, d fleet.Directory, now time.Time) []policy.Finding {
 	names := make([]string, 0, len(cfg.Receivers))
 	for _, r := range cfg.Receivers {
-		names = append(names, r.Name)
+		if r.TakesNotices() {
+			names = append(names, r.Name)
+		}
 	}
 	return book.Check(d, now, policy.WithReceivers(names))
 }

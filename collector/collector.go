@@ -70,6 +70,7 @@ type Collector struct {
 	silence   *silence
 	feed      *feed
 	past      *hindsight
+	alertsOut *alertsOut
 	facts     *facts
 	remember  *remembering
 
@@ -118,6 +119,7 @@ func New(ctx context.Context, cfg Config, o Options) (*Collector, error) {
 		func() error { return c.wire(ctx, r.groups, r.book) },
 		func() error { c.doubtMade(r.book); c.doubtTerms(cfg, r.book); return nil },
 		func() error { c.consents(ctx, r.book, fleet.Directory{}); return nil },
+		func() error { c.stranded(ctx, cfg); return nil },
 	} {
 		if err := step(); err != nil {
 			c.Close()
@@ -194,7 +196,10 @@ const fewAgents = 500
 func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy.Book) error {
 	c.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	c.window = window.New(window.Options{})
-	senders, err := notify.New(c.cfg.Receivers, notifyOptions(c.cfg))
+	if err := c.openAlertsOut(); err != nil {
+		return err
+	}
+	senders, err := notify.New(c.cfg.Receivers, c.notifyOptions(c.cfg))
 	if err != nil {
 		return err
 	}
@@ -204,8 +209,9 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 		return err
 	}
 	c.pipeline = &pipeline{
-		store: c.store, fleet: c.fleet, wake: c.outbox.Wake, metrics: newMetrics(c.reg), log: c.log, now: c.now,
+		store: c.store, fleet: c.fleet, wake: c.outbox.Wake, out: c.alertsOut, metrics: newMetrics(c.reg), log: c.log, now: c.now,
 	}
+	c.alertsOut.configure(senders)
 	if err := c.pipeline.agree(ctx, book); err != nil {
 		return err
 	}
@@ -296,6 +302,7 @@ func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 // setRules puts rules into force.
 func (c *Collector) setRules(groups []rules.Group) {
 	c.evaluator.Load(groups)
+	c.alertsOut.rules(groups, time.Duration(c.cfg.Evaluation.Interval))
 	c.lookback.Store(int64(rules.Lookback(groups)))
 }
 
@@ -329,6 +336,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		"evaluate":            c.evaluator.Run,
 		"outbox":              c.outbox.Run,
 		"review":              c.past.reviews.Run,
+		"alerts out":          c.alertsOut.Run,
 		"watch":               c.watch,
 		"reload":              c.reloadOnHangup,
 		"remote write":        c.remote.Run,

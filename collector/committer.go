@@ -289,12 +289,18 @@ func (p *pipeline) apply(tx store.Tx, batch []*commit, did *outcome) (culprit in
 			return slices.Index(batch, c), err
 		}
 	}
+	if err := p.postAlerts(tx, now, did); err != nil {
+		return -1, err
+	}
 	return -1, p.keepStorms(tx, now, did)
 }
 
 func (p *pipeline) applyOne(tx store.Tx, c *commit, now time.Time, did *outcome) error {
 	for _, t := range c.changes {
 		err := p.transition(tx, t, now, did)
+		if err == nil {
+			err = p.passOn(tx, t, now, did)
+		}
 		if err == nil && t.lean && !slices.Contains(did.muted, t.alert.ID) {
 			did.owed = append(did.owed, t.alert)
 			err = tx.PutOwed(t.ID())

@@ -24,6 +24,8 @@ type audience struct {
 	url       string
 	// mail is the first receiver that is mail: by it go letters to addresses; empty where there is none.
 	mail string
+	// records says that there is a receiver which shows incident records.
+	records bool
 	// flapping is when the alerts of tickets that open from now on are taken to flap.
 	flapping incident.Flapping
 }
@@ -32,7 +34,10 @@ type audience struct {
 func (p *pipeline) tell(cfg Config) {
 	a := &audience{url: cfg.Web.ExternalURL, flapping: cfg.flapping()}
 	for _, r := range cfg.Receivers {
-		a.receivers = append(a.receivers, r.Name)
+		if r.TakesNotices() {
+			a.receivers = append(a.receivers, r.Name)
+		}
+		a.records = a.records || r.PagerDuty != nil
 		if r.Mail != nil && a.mail == "" {
 			a.mail = r.Name
 		}
@@ -210,6 +215,9 @@ func (p *pipeline) noticeOf(c ticket.Change, told route.Telling) notify.Notice {
 	}
 	if url := p.audience.Load().url; url != "" {
 		out.Ticket.URL = url + "/api/watchbill/v1/tickets/" + t.Number
+	}
+	if told.What == ticket.Opened && p.audience.Load().records {
+		out.Record = recordOf(c)
 	}
 	for _, a := range t.Alerts {
 		out.Alerts = append(out.Alerts, notify.Alert{

@@ -48,8 +48,10 @@ type pipeline struct {
 	// audience is replaced on reload.
 	audience atomic.Pointer[audience]
 	// line tells this life of the store from what was before it was restored; empty when it never was.
-	line    string
-	wake    func()
+	line string
+	wake func()
+	// out is what tells Alertmanagers.
+	out     *alertsOut
 	metrics *metrics
 	log     *slog.Logger
 	now     func() time.Time
@@ -59,6 +61,8 @@ type pipeline struct {
 type outcome struct {
 	changes []ticket.Change
 	alerts  []incident.Alert
+	// out are the alerts that Alertmanagers are to hear of.
+	out []outgoing
 	// owed are alerts whose tickets want evidence that was left out.
 	owed []incident.Alert
 
@@ -107,6 +111,7 @@ func (p *pipeline) done(did outcome) {
 	now := p.now()
 	p.agreements.committed(did.changes)
 	p.paged(did)
+	p.out.note(did.out, now)
 	p.metrics.desk.said(did.said)
 	for _, c := range did.changes {
 		p.metrics.ticket(c)
@@ -127,7 +132,7 @@ func (p *pipeline) done(did outcome) {
 		s := did.storms[id]
 		p.log.Warn("storm", "number", s.Number, "service", s.Service, "where", s.Reach.String(), "assets", s.Assets)
 	}
-	if len(did.changes) > 0 {
+	if len(did.changes)+len(did.out) > 0 {
 		p.wake()
 	}
 }

@@ -48,7 +48,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 		}
 	}
 	r, err := c.read(cfg)
-	senders, sendersErr := notify.New(cfg.Receivers, notifyOptions(cfg))
+	senders, sendersErr := notify.New(cfg.Receivers, c.notifyOptions(cfg))
 	remotes, remoteErr := c.remote.Plan(cfg.Remote)
 	if err := errors.Join(cfg.Validate(), err, r.directory.Validate(), sendersErr, remoteErr); err != nil {
 		return out, err
@@ -68,6 +68,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	c.pipeline.oncall.stale()
 	c.outbox.Configure(senders)
 	c.remote.Adopt(remotes)
+	c.alertsOut.configure(senders)
 	c.pipeline.tell(cfg)
 	c.pipeline.maintain(cfg.Maintenance)
 	c.setPatience(cfg)
@@ -80,7 +81,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	}
 	c.doubt(r.doubts)
 	c.log.Info("reloaded", "groups", len(r.groups))
-	out.Reloaded, out.Warnings = true, slices.Concat(r.doubts, c.doubtTerms(cfg, r.book), c.consents(ctx, policies, before))
+	out.Reloaded, out.Warnings = true, slices.Concat(r.doubts, c.doubtTerms(cfg, r.book), c.stranded(ctx, cfg), c.consents(ctx, policies, before))
 	return out, nil
 }
 

@@ -117,8 +117,10 @@ func (c *Collector) standing() []rules.Transition {
 	return out
 }
 
-func notifyOptions(cfg Config) notify.Options {
-	return notify.Options{ExternalURL: cfg.Web.ExternalURL, Version: api.ReadBuild().Version}
+func (c *Collector) notifyOptions(cfg Config) notify.Options {
+	return notify.Options{
+		ExternalURL: cfg.Web.ExternalURL, Version: api.ReadBuild().Version, Source: cfg.Source(), Alerts: c.alertsOut.metrics,
+	}
 }
 
 // StoragePath is the directory that holds everything this collector keeps.

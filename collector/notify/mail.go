@@ -142,6 +142,15 @@ type Mail struct {
 	order []string
 }
 
+func (c *MailConfig) setDirectory(dir string) {
+	c.PasswordFile = promconfig.JoinDir(dir, c.PasswordFile)
+	c.TLSConfig.SetDirectory(dir)
+}
+
+func (c *MailConfig) sender(name string, o Options) (outbox.Sender, error) {
+	return NewMail(name, *c, o)
+}
+
 // NewMail makes the sender of the receiver called name. It reads the certificates that c names.
 func NewMail(name string, c MailConfig, o Options) (*Mail, error) {
 	if err := c.Validate(); err != nil {

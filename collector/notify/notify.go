@@ -7,9 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
-
-	promconfig "github.com/prometheus/common/config"
 
 	"github.com/watchbill/watchbill/collector/outbox"
 )
@@ -25,6 +24,8 @@ type Notice struct {
 	Ticket Ticket    `json:"ticket"`
 	// Alerts are those attached to the ticket, as they stood then.
 	Alerts []Alert `json:"alerts"`
+	// Record is the incident record as it stood when the ticket opened, for those that show it; left out of any other notice.
+	Record []RecordPart `json:"record,omitempty"`
 	// Letter: Text is all there is to say, in lines of its own: a message to a client, or one notice in place of many.
 	Letter bool `json:"letter,omitempty"`
 	// To are the addresses of whom it is for, in place of the recipients of a mail receiver; others do not look at it.
@@ -62,6 +63,12 @@ type Alert struct {
 	GeneratorURL string `json:"generator_url,omitempty"`
 }
 
+// RecordPart is one of the five parts of an incident record, in lines.
+type RecordPart struct {
+	Part string `json:"part"`
+	Text string `json:"text"`
+}
+
 // Firing tells whether the alert still stood.
 func (a Alert) Firing() bool { return a.EndsAt.IsZero() }
 
@@ -85,22 +92,54 @@ func decode(m outbox.Message) (Notice, error) {
 
 // Receiver is one receiver of the configuration: a name and exactly one kind.
 type Receiver struct {
-	Name    string         `yaml:"name"`
-	Webhook *WebhookConfig `yaml:"webhook,omitempty"`
-	Mail    *MailConfig    `yaml:"mail,omitempty"`
+	Name         string              `yaml:"name"`
+	Webhook      *WebhookConfig      `yaml:"webhook,omitempty"`
+	Mail         *MailConfig         `yaml:"mail,omitempty"`
+	Slack        *SlackConfig        `yaml:"slack,omitempty"`
+	Teams        *TeamsConfig        `yaml:"teams,omitempty"`
+	PagerDuty    *PagerDutyConfig    `yaml:"pagerduty,omitempty"`
+	Alertmanager *AlertmanagerConfig `yaml:"alertmanager,omitempty"`
 }
+
+// config is what a kind of receiver is configured with.
+type config interface {
+	// Validate names every fault at once; it opens no file and repeats nothing secret.
+	Validate() error
+	setDirectory(dir string)
+	sender(name string, o Options) (outbox.Sender, error)
+}
+
+// kind is a kind of receiver by its key in the configuration.
+type kind struct {
+	key string
+	config
+}
+
+// kinds are those that the receiver is: one, when it is right.
+func (r Receiver) kinds() []kind {
+	all := []kind{
+		{"webhook", r.Webhook}, {"mail", r.Mail}, {"slack", r.Slack}, {"teams", r.Teams}, {"pagerduty", r.PagerDuty},
+		{"alertmanager", r.Alertmanager},
+	}
+	given := []bool{
+		r.Webhook != nil, r.Mail != nil, r.Slack != nil, r.Teams != nil, r.PagerDuty != nil, r.Alertmanager != nil,
+	}
+	var out []kind
+	for i, k := range all {
+		if given[i] {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// TakesNotices tells whether people or desks listen there, who hear of tickets: all but an Alertmanager, which takes alerts.
+func (r Receiver) TakesNotices() bool { return r.Alertmanager == nil }
 
 // SetDirectory makes relative paths of the receiver relative to dir: of secrets, passwords, certificates and keys.
 func (r *Receiver) SetDirectory(dir string) {
-	if w := r.Webhook; w != nil {
-		w.SecretFile = promconfig.JoinDir(dir, w.SecretFile)
-		if w.HTTP != nil {
-			w.HTTP.SetDirectory(dir)
-		}
-	}
-	if m := r.Mail; m != nil {
-		m.PasswordFile = promconfig.JoinDir(dir, m.PasswordFile)
-		m.TLSConfig.SetDirectory(dir)
+	for _, k := range r.kinds() {
+		k.setDirectory(dir)
 	}
 }
 
@@ -110,6 +149,10 @@ type Options struct {
 	ExternalURL string
 	// Version of this program, for the User-Agent.
 	Version string
+	// Source names this collector among others that send alerts to the same place: the value of SourceLabel.
+	Source string
+	// Alerts counts what goes to Alertmanagers; nil counts nothing.
+	Alerts *AlertMetrics
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 }
@@ -146,15 +189,18 @@ func Validate(receivers []Receiver) error {
 
 // validate checks that there is one kind, and that it is right.
 func (r Receiver) validate(at string) error {
-	switch {
-	case r.Webhook == nil && r.Mail == nil:
-		return fmt.Errorf("%s: says nowhere to send to; add a webhook or mail", at)
-	case r.Webhook != nil && r.Mail != nil:
-		return fmt.Errorf("%s: is a webhook and mail; make two receivers of it", at)
-	case r.Mail != nil:
-		return prefix(at+".mail.", r.Mail.Validate())
+	kinds := r.kinds()
+	switch len(kinds) {
+	case 0:
+		return fmt.Errorf("%s: says nowhere to send to; add a webhook, mail, slack, teams, pagerduty or alertmanager", at)
+	case 1:
+		return prefix(at+"."+kinds[0].key+".", kinds[0].Validate())
 	}
-	return prefix(at+".webhook.", r.Webhook.Validate())
+	var keys []string
+	for _, k := range kinds {
+		keys = append(keys, k.key)
+	}
+	return fmt.Errorf("%s: is %s; make two receivers of it, or as many as there are", at, strings.Join(keys, " and "))
 }
 
 // prefix puts where in front of every error that errors.Join put into err.
@@ -196,9 +242,4 @@ func New(receivers []Receiver, o Options) (map[string]outbox.Sender, error) {
 }
 
 // sender makes the sender of the kind that r is.
-func (r Receiver) sender(o Options) (outbox.Sender, error) {
-	if r.Mail != nil {
-		return NewMail(r.Name, *r.Mail, o)
-	}
-	return NewWebhook(r.Name, *r.Webhook, o)
-}
+func (r Receiver) sender(o Options) (outbox.Sender, error) { return r.kinds()[0].sender(r.Name, o) }

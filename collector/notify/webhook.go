@@ -44,18 +44,8 @@ type WebhookConfig struct {
 func (c WebhookConfig) Validate() error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	u, err := url.Parse(c.URL)
-	switch {
-	case c.URL == "":
-		fault("url: must not be empty")
-	case err != nil:
-		fault("url: is not a URL; want something like https://desk.example/hooks/watchbill")
-	case u.Scheme != "http" && u.Scheme != "https":
-		fault("url: must begin with https:// or http://")
-	case u.Hostname() == "":
-		fault("url: names no host")
-	case u.User != nil:
-		fault("url: must not carry a user name or password, they would show in logs; use http_config.basic_auth")
+	if why := faultOfURL(c.URL, "https://desk.example/hooks/watchbill"); why != "" {
+		fault("url: %s", why)
 	}
 	if c.Secret != "" && c.SecretFile != "" {
 		fault("secret, secret_file: set one of them, not both")
@@ -72,6 +62,17 @@ func (c WebhookConfig) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (c *WebhookConfig) setDirectory(dir string) {
+	c.SecretFile = promconfig.JoinDir(dir, c.SecretFile)
+	if c.HTTP != nil {
+		c.HTTP.SetDirectory(dir)
+	}
+}
+
+func (c *WebhookConfig) sender(name string, o Options) (outbox.Sender, error) {
+	return NewWebhook(name, *c, o)
 }
 
 // Webhook calls a URL with Alertmanager's webhook payload, version 4, with the ticket in addition; README.md shows it.

@@ -270,10 +270,13 @@ func (r *round) count(receiver string, ln *lane) {
 	r.metrics.waiting.WithLabelValues(receiver).Set(float64(len(ln.pending) + len(ln.flying)))
 }
 
-// line is what keeps messages in order: the ticket. A message about no ticket stands in no line.
+// line is what keeps messages in order: the ticket, or a line that the message names. Any other stands in no line.
 func (m Message) line() string {
-	if m.Ticket != "" {
+	switch {
+	case m.Ticket != "":
 		return "ticket " + m.Ticket
+	case m.Line != "":
+		return "line " + m.Line
 	}
 	return "message " + m.ID
 }

@@ -48,6 +48,8 @@ type Message struct {
 	// Ticket is the ID of the ticket it is about; Number is what people call it.
 	Ticket string `json:"ticket,omitempty"`
 	Number string `json:"number,omitempty"`
+	// Line keeps messages to one receiver in order that are about no ticket: those of one line arrive as they were created.
+	Line string `json:"line,omitempty"`
 	// What happened: opened, updated, resolved …
 	What string `json:"what"`
 	// Body is what the sender needs to render it, fixed when it was committed.

@@ -80,6 +80,8 @@ type outcome struct {
 	looking bool
 	// said are the notices it makes, by channel and outcome.
 	said map[[2]string]int
+	// paged are the notices to people that it queues.
+	paged []page
 	// unread are faults of held notices that were put off.
 	unread []error
 }
@@ -102,6 +104,7 @@ func (p *pipeline) done(did outcome) {
 	p.agreements.committed(did.changes)
 	p.paged(did)
 	p.metrics.desk.said(did.said)
+	p.metrics.pages.count(did.paged, p.oncall, now)
 	for _, c := range did.changes {
 		p.metrics.ticket(c)
 		for _, n := range c.Notices {

@@ -87,7 +87,7 @@ func (b board) variables(d *dashboard.DashboardBuilder) {
 	d.WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus"))
 	for _, c := range b.chain {
 		d.WithVariable(dashboard.NewQueryVariableBuilder(c.name).Label(c.label).Datasource(source()).
-			Query(dashboard.StringOrMap{String: cog.ToPtr(fmt.Sprintf("label_values(%s, %s)", c.series, c.of))}).
+			Query(dashboard.StringOrMap{String: cog.ToPtr(fmt.Sprintf("label_values(%s, %s)", matchers.Replace(c.series), c.of))}).
 			Refresh(dashboard.VariableRefreshOnTimeRangeChanged).Sort(dashboard.VariableSortAlphabeticalAsc).
 			Multi(true).IncludeAll(true).AllValue(".*").Current(dashboard.VariableOption{
 			Text:  dashboard.StringOrArrayOfString{ArrayOfString: []string{"All"}},
@@ -126,7 +126,7 @@ func (p *place) put(what panel) dashboard.GridPos {
 	return at
 }
 
-// common is what all kinds of panel have.
+// shape is what the builders of all kinds of panel have.
 type shape[B any] interface {
 	Id(uint32) B
 	Title(string) B
@@ -246,6 +246,9 @@ func (p panel) listing(b *table.PanelBuilder) *table.PanelBuilder {
 	for i, c := range p.columns {
 		names = append(names, c.label)
 		order[c.label], renamed[c.label] = i, c.name
+	}
+	if p.order != "" {
+		b.SortBy([]cog.Builder[common.TableSortByFieldState]{common.NewTableSortByFieldStateBuilder().DisplayName(p.order)})
 	}
 	b.WithTransformation(dashboard.DataTransformerConfig{Id: "filterFieldsByName",
 		Options: map[string]any{"include": map[string]any{"pattern": "^(" + strings.Join(names, "|") + ")$"}}})

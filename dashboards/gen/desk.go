@@ -71,7 +71,7 @@ func oncall() board {
 			{"Who is on call?", []panel{
 				list("On call now", "short", 12, "Everybody who is on call at this moment.", q(`watchbill_oncall{rota=~"$rota"} == 1`, ""), column{"rota", "Rota"}, column{"person", "Person"}).none("nobody is on call"),
 				one("Rotas with nobody", "short", 6, "Rotas that should have somebody on call now and do not: pages go to those who stand in.",
-					q(`count(watchbill_oncall_covered{rota=~"$rota"} == 0)`, ""), rising(1, 1)...).none("none").tall(8),
+					q(`sum(1 - watchbill_oncall_covered{rota=~"$rota"})`, ""), rising(1, 1)...).none("no rota").tall(8),
 				ts("Covered", "short", 6, "Whether somebody was on call whenever somebody should be.", q(`watchbill_oncall_covered{rota=~"$rota"}`, "{{rota}}")).between(0, 1).whole().says(yesNo),
 			}},
 			{"How often are they told, and how often at once?", []panel{
@@ -80,7 +80,7 @@ func oncall() board {
 					q(`sum(increase(watchbill_pages_total{rota=~"$rota",person=~"$person",urgent="yes"}[$__range]))`, "")).whole(),
 				one("At night", "percentunit", 6, "Share of the notices of the time shown that came between 22 and 6 o'clock UTC, of all rotas.",
 					q(`sum(increase(watchbill_pages_by_hour_total{rota=~"$rota",hour=~"22|23|0[0-5]"}[$__range])) / sum(increase(watchbill_pages_by_hour_total{rota=~"$rota"}[$__range]))`, ""), rising(0.2, 0.4)...).share(),
-				one("Acknowledged", "short", 6, "First acknowledgements by a person, of the whole fleet, in the time shown.", q(`sum(increase(watchbill_acknowledgements_total{person=~".*"}[$__range]))`, "")).whole(),
+				one("Acknowledged", "short", 6, "First acknowledgements by a person, of the whole fleet, in the time shown.", q(`sum(increase(watchbill_acknowledgements_total[$__range]))`, "")).whole(),
 				ts("Notices per hour", "short", 12, "By rota; none is a notice to somebody who was not on call.",
 					q(`sum by (rota) (increase(watchbill_pages_total{rota=~"$rota",person=~"$person"}[1h]))`, "{{rota}}")).above(0),
 				ts("Notices to one person per hour", "short", 12, "More than a few in an hour cannot be worked on.",
@@ -89,10 +89,12 @@ func oncall() board {
 			{"Is the load fair?", []panel{
 				top("Notices by person", "short", 8, "In the time shown.", q(`sort_desc(sum by (person) (increase(watchbill_pages_total{rota=~"$rota",person=~"$person"}[$__range])))`, "{{person}}")).above(0).whole(),
 				top("Acknowledged by", "short", 8, "First acknowledgements in the time shown, by who gave them.", q(`sort_desc(sum by (person) (increase(watchbill_acknowledgements_total[$__range])))`, "{{person}}")).above(0).whole(),
-				top("Notices by hour of the day", "short", 8, "In the time shown, hours in UTC.", q(`sort_by_label(sum by (hour) (increase(watchbill_pages_by_hour_total{rota=~"$rota"}[$__range])), "hour")`, "{{hour}} h")).above(0).tall(8),
+				list("Notices by hour of the day", "short", 8, "In the time shown, hours in UTC.", q(`sum by (hour) (increase(watchbill_pages_by_hour_total{rota=~"$rota"}[$__range]))`, ""),
+					column{"hour", "Hour (UTC)"}, column{"Value", "Notices"}).whole().by("Hour (UTC)"),
 			}},
 			{"When, and how fast, is it acknowledged?", []panel{
-				top("Acknowledged by hour of the day", "short", 12, "In the time shown, hours in UTC.", q(`sort_by_label(sum by (hour) (increase(watchbill_acknowledgements_by_hour_total[$__range])), "hour")`, "{{hour}} h")).above(0).tall(12),
+				list("Acknowledged by hour of the day", "short", 12, "In the time shown, hours in UTC.", q(`sum by (hour) (increase(watchbill_acknowledgements_by_hour_total[$__range]))`, ""),
+					column{"hour", "Hour (UTC)"}, column{"Value", "Acknowledged"}).whole().by("Hour (UTC)").tall(12),
 				ts("Time to acknowledge", "s", 12, "From a ticket's opening to its first acknowledgement, of those of the day before, of the whole fleet.",
 					q(`histogram_quantile(0.5, sum by (le) (increase(watchbill_ticket_acknowledge_seconds_bucket[1d])))`, "half within"),
 					q(`histogram_quantile(0.95, sum by (le) (increase(watchbill_ticket_acknowledge_seconds_bucket[1d])))`, "95 % within")).above(0).at(900, 3600).tall(12),

@@ -4,7 +4,7 @@ func iis() board {
 	return board{
 		uid: "watchbill-iis", title: "Watchbill: IIS", from: "6h",
 		asks:  "Do the web sites on IIS answer, and which application pool is in trouble?",
-		chain: append(hosts("windows_iis_current_connections"), choice{"website", "Web site", `windows_iis_current_connections{$hosts}`, "site"}),
+		chain: hosts("windows_iis_worker_threads"),
 		rows: []row{
 			{"Does it serve?", []panel{
 				one("Requests per second", "reqps", 6, "Of all web sites together.",
@@ -17,11 +17,11 @@ func iis() board {
 			}},
 			{"Which site is asked, and how does it answer?", []panel{
 				ts("Requests by site", "reqps", 8, "A step down to nothing is a site that nobody reaches.",
-					q(`sum by (customer, instance, site) (rate(windows_iis_requests_total{$pools}[$__rate_interval]))`, "{{instance}} {{site}}")).above(0).to(assetLink),
+					q(`sum by (customer, instance, site, exported_site) (rate(windows_iis_requests_total{$pools}[$__rate_interval]))`, "{{instance}} {{exported_site}} {{site}}")).above(0).to(assetLink),
 				ts("Errors by status", "reqps", 8, "Requests per second that worker processes answered with an error.",
 					q(`sum by (customer, instance, app, status_code) (rate(windows_iis_worker_request_errors_total{$hosts}[$__rate_interval]))`, "{{instance}} {{app}} {{status_code}}")).above(0).at(1, 10).to(assetLink),
 				ts("Not found", "reqps", 8, "Requests per second for what is not there: a broken link, a missing deployment, or a scanner.",
-					q(`sum by (customer, instance, site) (rate(windows_iis_not_found_errors_total{$pools}[$__rate_interval]))`, "{{instance}} {{site}}")).above(0).to(assetLink),
+					q(`sum by (customer, instance, site, exported_site) (rate(windows_iis_not_found_errors_total{$pools}[$__rate_interval]))`, "{{instance}} {{exported_site}} {{site}}")).above(0).to(assetLink),
 			}},
 			{"Is an application pool in trouble?", []panel{
 				list("Pools that do not run", "short", 8, "Application pools and the state they are in.",
@@ -36,11 +36,11 @@ func iis() board {
 				ts("Threads busy", "percentunit", 8, "Share of a worker process' threads that work: at 1 requests wait.",
 					q(`windows_iis_worker_threads{$hosts,state="busy"} / ignoring (state) windows_iis_worker_max_threads`, "{{instance}} {{app}}")).share().at(0.7, 0.9).to(assetLink),
 				ts("Requests waiting", "short", 8, "In the queue of every pool.",
-					q(`windows_iis_http_requests_current_queue_size{$hosts}`, "{{instance}} {{site}}")).above(0).at(100, 900).to(assetLink),
+					q(`windows_iis_http_requests_current_queue_size{$pools}`, "{{instance}} {{exported_site}} {{site}}")).above(0).at(100, 900).to(assetLink),
 				ts("Requests refused", "reqps", 8, "Per second, for the queue of the pool was full: users saw 503.",
-					q(`rate(windows_iis_http_request_total_rejected_request{$hosts}[$__rate_interval])`, "{{instance}} {{site}}")).above(0).at(0.1, 1).to(assetLink),
+					q(`rate(windows_iis_http_request_total_rejected_request{$pools}[$__rate_interval])`, "{{instance}} {{exported_site}} {{site}}")).above(0).at(0.1, 1).to(assetLink),
 				ts("Connections by site", "short", 24, "Open connections of every web site.",
-					q(`windows_iis_current_connections{$pools}`, "{{instance}} {{site}}")).above(0).whole().to(assetLink),
+					q(`windows_iis_current_connections{$pools}`, "{{instance}} {{exported_site}} {{site}}")).above(0).whole().to(assetLink),
 			}},
 		},
 	}

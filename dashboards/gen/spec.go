@@ -63,6 +63,8 @@ type panel struct {
 	stacked bool
 	// columns are a listing's, as it names labels: in order, and as people call them. Value is the value's.
 	columns []column
+	// order is the name of the column that a listing is ordered by; empty is the query's own order.
+	order string
 	links   []link
 }
 
@@ -86,8 +88,9 @@ const (
 	hostMatch     = `customer=~"$customer",site=~"$site",instance=~"$asset"`
 	ticketMatch   = `customer=~"$customer",site=~"$site",asset=~"$asset"`
 	customerMatch = `customer=~"$customer"`
-	// A web site of IIS has the label that a site of the fleet has: the exporter's own wins, as with honor_labels.
-	poolMatch   = `customer=~"$customer",instance=~"$asset",site=~"$website"`
+	// The exporter has a label site for web sites of IIS. Where a scrape gives its target a site of the fleet, it becomes
+	// exported_site; where it does not (honor_labels), site says something else than the variable. So it chooses nothing.
+	poolMatch   = `customer=~"$customer",instance=~"$asset"`
 	targetMatch = hostMatch + `,target=~"$target"`
 )
 
@@ -174,6 +177,11 @@ func (p panel) none(said string) panel {
 	return p
 }
 
+func (p panel) by(column string) panel {
+	p.order = column
+	return p
+}
+
 func (p panel) says(words map[string]string) panel {
 	p.words = words
 	return p
@@ -205,9 +213,15 @@ func hostBoard(uid, title string) link {
 
 // hosts is the chain customer, site, asset among the assets that have a series.
 func hosts(series string) []choice {
+	within := func(matchers string) string {
+		if inner, braced := strings.CutSuffix(series, "}"); braced {
+			return inner + "," + matchers + "}"
+		}
+		return series + "{" + matchers + "}"
+	}
 	return []choice{
 		{"customer", "Customer", series, "customer"},
-		{"site", "Site", series + `{customer=~"$customer"}`, "site"},
-		{"asset", "Asset", series + `{customer=~"$customer",site=~"$site"}`, "instance"},
+		{"site", "Site", within(`customer=~"$customer"`), "site"},
+		{"asset", "Asset", within(`customer=~"$customer",site=~"$site"`), "instance"},
 	}
 }

@@ -17,7 +17,7 @@ import (
 const maxListed = 1000
 
 // openTickets tell of open tickets one by one, for lists and annotations on dashboards, and count their clocks by customer.
-// They read all of them when asked, at most every countEvery, and for no more than a twentieth of the time.
+// They read all of them when asked, at most once a second, and for no more than a twentieth of the time.
 type openTickets struct {
 	store   store.Store
 	metrics *customerMetrics
@@ -106,12 +106,9 @@ func (o *openTickets) read(ctx context.Context) (openReading, error) {
 	if err != nil {
 		return openReading{}, err
 	}
-	o.last, o.until = r, began.Add(max(openFor, 20*o.now().Sub(began)))
+	o.last, o.until = r, began.Add(max(time.Second, 20*o.now().Sub(began)))
 	return r, nil
 }
-
-// openFor is how long a reading is good for at least.
-const openFor = 5 * time.Second
 
 func (o *openTickets) count(r *openReading, t ticket.Ticket, now time.Time) {
 	customer := o.metrics.customers.of(t.Customer)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,7 +49,13 @@ customers:
     sites: [{id: london, assets: [{name: shop1}, {name: shop2}]}]
   - id: zenith
     name: Zenith
-    contracts: [{id: zenith-1, sets: [erp-partner], ordered: 2026-01-05, paid: 2026-01-12, phase: live}]
+    contracts:
+      - id: zenith-1
+        sets: [erp-partner]
+        ordered: 2026-01-05
+        paid: 2026-01-12
+        phase: live
+        targets: [{priority: system-down, clock: response, within: "10h,elapsed"}]
     sites: [{id: leeds, assets: [{name: erp1}]}]
 `
 
@@ -159,7 +166,8 @@ const root = "/api/watchbill/v1"
 // work lets time have gone by and people act: tickets are opened, one long ago, acknowledged and resolved.
 func (h *house) work() {
 	h.t.Helper()
-	h.report("shop1")
+	var full disk
+	h.report("shop1", &full)
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
 	h.do("POST", root+"/oncall/overrides", map[string]any{"rota": "web-host-on-call", "person": "eve", "until": time.Now().Add(time.Hour)}, nil)
 	open := func(customer, asset, title, channel string, received time.Time) string {
@@ -171,21 +179,27 @@ func (h *house) work() {
 	act := func(number, verb string) {
 		h.do("POST", root+"/tickets/"+number+"/"+verb, map[string]any{"text": "done"}, nil)
 	}
-	open("zenith", "erp1", "nobody can log in", "telephone", ago(72*time.Hour)) // breached
+	open("zenith", "erp1", "nobody can log in", "telephone", ago(11*time.Hour))   // breached
+	open("zenith", "erp1", "printing is slow", "telephone", ago(595*time.Minute)) // at risk
 	open("acme", "shop2", "the shop is slow", "on-call", ago(time.Minute))
 	for i, d := range []time.Duration{2 * time.Minute, 20 * time.Minute} {
 		n := open("acme", "shop2", fmt.Sprint("no orders ", i), "telephone", ago(d))
 		act(n, "ack")
 		act(n, "resolve")
 	}
-	h.until("a breach, a delivery and a ticket of an alert", func(all map[string]scrape) bool {
-		return total(all, "watchbill_customer_breaches_total") > 0 && total(all, "watchbill_outbox_delivery_seconds_count") > 0 &&
-			total(all, "watchbill_alert_sample_to_commit_seconds_count") > 0 && total(all, "watchbill_pages_total") > 0
+	h.until("an alert's ticket", func(all map[string]scrape) bool {
+		return total(all, "watchbill_alert_sample_to_commit_seconds_count") > 0
+	})
+	full.mended.Store(true)
+	h.until("a breach, a risk, a delivery, and a ticket that a rule resolved", func(all map[string]scrape) bool {
+		return having(all, "watchbill_customer_clocks", "at_risk") && having(all, "watchbill_customer_clocks", "breached") &&
+			having(all, "watchbill_tickets_resolved_total", "rule") && total(all, "watchbill_tickets") >= 3 && total(all, "watchbill_customer_breaches_total") > 0 && total(all, "watchbill_outbox_delivery_seconds_count") > 0 &&
+			total(all, "watchbill_pages_total") > 0
 	})
 }
 
 // report has an agent report a host whose disk is full, until the collector has judged it.
-func (h *house) report(asset string) {
+func (h *house) report(asset string, d *disk) {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg := agent.DefaultConfig()
@@ -204,7 +218,7 @@ func (h *house) report(asset string) {
 	}
 	a, err := agent.New(cfg, agent.Options{Version: "1.2.3",
 		Inventory: func(context.Context) (*wire.Inventory, error) { return inventory, nil },
-		Sources:   []sample.Source{{Name: "filesystem", Kind: "node", Sampler: fullDisk{}}}})
+		Sources:   []sample.Source{{Name: "filesystem", Kind: "node", Sampler: d}}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -220,13 +234,18 @@ func (h *house) report(asset string) {
 	})
 }
 
-type fullDisk struct{}
+// disk is full until it is mended.
+type disk struct{ mended atomic.Bool }
 
 // Read implements sample.Sampler.
-func (fullDisk) Read(context.Context, time.Time) (sample.Reading, error) {
+func (d *disk) Read(context.Context, time.Time) (sample.Reading, error) {
 	srv := []wire.Label{{Name: "device", Value: "/dev/sdb"}, {Name: "fstype", Value: "ext4"}, {Name: "mountpoint", Value: "/srv"}}
+	avail := 1e6
+	if d.mended.Load() {
+		avail = 9e10
+	}
 	return sample.Reading{Samples: []wire.Sample{
-		{Name: "node_filesystem_avail_bytes", Labels: srv, Value: 1e6}, {Name: "node_filesystem_readonly", Labels: srv, Value: 0},
+		{Name: "node_filesystem_avail_bytes", Labels: srv, Value: avail}, {Name: "node_filesystem_readonly", Labels: srv, Value: 0},
 		{Name: "node_filesystem_size_bytes", Labels: srv, Value: 1e11},
 	}}, nil
 }
@@ -318,3 +337,12 @@ func total(all map[string]scrape, name string) (sum float64) {
 	return sum
 }
 
+// having tells whether a metric has a series with a label of some value.
+func having(all map[string]scrape, name, value string) (yes bool) {
+	for _, s := range all {
+		if s.labels.Get(model.MetricNameLabel) == name && s.value > 0 {
+			s.labels.Range(func(l labels.Label) { yes = yes || l.Value == value })
+		}
+	}
+	return yes
+}

@@ -191,4 +191,3 @@ func says(v promql.Vector) bool {
 	}
 	return false
 }
-

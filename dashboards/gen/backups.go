@@ -21,12 +21,12 @@ func backups() board {
 		rows: []row{
 			{"Did every backup run, and did it end well?", []panel{
 				one("Hosts whose last backup failed", "short", 6, "By cron's exit code, resticprofile, pgBackRest and Veeam.", q(`sum(`+failed+`)`, ""), rising(1, 1)...),
-				one("Oldest last backup", "s", 6, "Of all that say when they ran.",
-					q(`max(time() - (resticprofile_backup_time_seconds{$hosts} or node_textfile_mtime_seconds{$hosts,`+files+`} or windows_textfile_mtime_seconds{$hosts,`+files+`} or pbs_snapshot_vm_last_timestamp{$hosts}))`, ""), rising(26*3600, 50*3600)...),
+				one("Backups over 26 hours old", "short", 6, "Of all that say when they ran last: a night was missed.",
+					q(`count(time() - (resticprofile_backup_time_seconds{$hosts} or node_textfile_mtime_seconds{$hosts,`+files+`} or windows_textfile_mtime_seconds{$hosts,`+files+`} or pbs_snapshot_vm_last_timestamp{$hosts}) > 93600)`, ""), rising(1, 1)...).none("none"),
 				one("Repositories damaged", "short", 6, "Whose last check (restic, pgBackRest) found a fault.",
 					q(`sum(restic_check_success{$hosts} == bool 0 or pgbackrest_stanza_status{$hosts} != bool 0)`, ""), rising(1, 1)...),
-				one("Last restore test", "s", 6, "Since the last restore test, of the host where it is longest ago.",
-					q(`max(time() - (node_textfile_mtime_seconds{$hosts,`+tests+`} or windows_textfile_mtime_seconds{$hosts,`+tests+`}))`, ""), rising(35*86400, 90*86400)...).none("none was ever made"),
+				one("Restore tests overdue", "short", 6, "Hosts whose last restore test is over 35 days ago. A host that never had one is not among them.",
+					q(`count(time() - (node_textfile_mtime_seconds{$hosts,`+tests+`} or windows_textfile_mtime_seconds{$hosts,`+tests+`}) > 3024000)`, ""), rising(1, 1)...).none("none"),
 			}},
 			{"From when could it be restored?", []panel{age.above(0).at(26*3600, 50*3600).tall(10).to(assetLink)}},
 			{"What failed?", []panel{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func (b board) json() ([]byte, error) {
 			AsDropdown(true).IncludeVars(true).KeepTime(true))
 	b.variables(d)
 	d.Annotation(dashboard.NewAnnotationQueryBuilder().Name("Tickets").Datasource(source()).Enable(true).IconColor("red").
-		Expr(query{expr: annotation}.full()))
+		Expr(query{expr: cmp.Or(b.marks, annotation)}.full()))
 	next := place{id: 1}
 	for _, r := range b.rows {
 		d.WithRow(dashboard.NewRowBuilder(r.question).Id(next.take()).GridPos(next.line()))

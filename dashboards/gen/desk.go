@@ -66,6 +66,7 @@ func oncall() board {
 	return board{
 		uid: "watchbill-oncall", title: "Watchbill: on-call load", from: "7d",
 		asks:  "Who is on call, how often are they woken, and is that fair?",
+		marks: `watchbill_ticket_opened_timestamp_seconds`,
 		chain: []choice{{"rota", "Rota", "watchbill_oncall_covered", "rota"}, {"person", "Person", `watchbill_pages_total{rota=~"$rota"}`, "person"}},
 		rows: []row{
 			{"Who is on call?", []panel{
@@ -166,7 +167,7 @@ func self() board {
 				ts("Requests of operators", "reqps", 8, "Answers per second on the operators' listener, by status.", q(`sum by (code) (rate(watchbill_api_requests_total[$__rate_interval]))`, "{{code}}")).above(0),
 			}},
 			{"How are the agents?", []panel{
-				ts("Memory of agents", "bytes", 8, "What the agent's own limit counts.", q(`watchbill_agent_memory_bytes{$hosts}`, "{{instance}}")).above(0).to(assetLink),
+				ts("Memory of agents", "bytes", 8, "Resident memory.", q(`process_resident_memory_bytes{$hosts} and on (job, instance) watchbill_agent_build_info`, "{{instance}}")).above(0).to(assetLink),
 				ts("Reports not acknowledged", "short", 8, "In agents' spools: more than a few means that the line or the collector is slow.", q(`watchbill_agent_spool_unacknowledged_reports{$hosts}`, "{{instance}}")).above(0).whole().at(10, 1000).to(assetLink),
 				ts("Clock of hosts off by", "s", 8, "As agents know it from the collector; what they report is corrected.", q(`watchbill_agent_clock_offset_seconds{$hosts}`, "{{instance}}")).at(1, 30).to(assetLink),
 				top("Slowest samplers", "s", 12, "Time that the last reading of a source took.", q(`topk(10, watchbill_agent_collection_duration_seconds{$hosts})`, "{{instance}} {{source}}"), rising(0.5, 2)...).above(0).to(assetLink),

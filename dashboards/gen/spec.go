@@ -11,6 +11,8 @@ type board struct {
 	// chain are the variables by which what is shown is chosen, each asked within those before it.
 	chain []choice
 	rows  []row
+	// marks is drawn as annotations; tickets of what is chosen where it is empty.
+	marks string
 }
 
 const uidPrefix = "watchbill-"
@@ -65,7 +67,7 @@ type panel struct {
 	columns []column
 	// order is the name of the column that a listing is ordered by; empty is the query's own order.
 	order string
-	links   []link
+	links []link
 }
 
 // query is one expression. $hosts, $tickets and $customers in it stand for the matchers that the variables choose by.

@@ -78,6 +78,8 @@ var inTests = map[string][]string{
 	"rules/packs":      {"rules", "rules/window"}, // packs are tested by running them
 	"collector/ingest": {"agent/enroll"},          // renewals and rotations are tested with the agent's own part in them
 	"collector":        {"agent", "agent/*"},      // outages are played with real agents
+	// queries are asked of what a collector says that works, with an agent
+	"dashboards": {"collector", "collector/*", "agent", "agent/*"},
 }
 
 // pureRooms take data and the time, and give decisions: no clock, no I/O, no goroutines, no chance.

@@ -215,7 +215,9 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 	if err := c.pipeline.agree(ctx, book); err != nil {
 		return err
 	}
-	c.reg.MustRegister(&clockGauges{store: c.store, now: func() time.Time { return c.now() }}, &tallyGauges{c.store})
+	c.reg.MustRegister(&clockGauges{store: c.store, now: func() time.Time { return c.now() }}, &tallyGauges{c.store},
+		&openTickets{store: c.store, metrics: c.pipeline.metrics.customers, now: func() time.Time { return c.now() }},
+		onCallGauges{c.pipeline}, webInfo{c.webURL})
 	if c.restored {
 		c.pipeline.line = strconv.FormatInt(c.restore.At.Unix(), 36)
 	}

@@ -76,7 +76,7 @@ type Config struct {
 	// History is what is kept of the samples.
 	History HistoryConfig `yaml:"history"`
 	// Remote is who gets the samples, too.
-	Remote  remote.Config `yaml:",inline"`
+	Remote remote.Config `yaml:",inline"`
 	// Query bounds what Prometheus' API may take.
 	Query   api.QueryLimits `yaml:"query"`
 	Silence struct {

@@ -67,7 +67,7 @@ func (p *pipeline) gather(tx store.Tx, v voice, t route.Telling, did *outcome) e
 		did.says(channelOf(t), heldBack)
 	}
 	for _, now := range round.Send {
-		did.says(channelOf(now), queued)
+		did.tells(now)
 		if err := p.post(tx, v, now); err != nil {
 			return err
 		}
@@ -143,6 +143,7 @@ func (p *pipeline) letGo(ctx context.Context, now time.Time, behind bool) (next 
 		p.paged(did)
 	}
 	p.metrics.desk.said(did.said)
+	p.metrics.pages.count(did.paged, p.oncall, now)
 	for _, err := range did.unread {
 		p.metrics.putOff.WithLabelValues(putOffNotice).Inc()
 		p.log.Error("what was held cannot be read; trying again later", "in", putOff, "err", err)
@@ -181,7 +182,7 @@ func (p *pipeline) letGoIn(tx store.Tx, now time.Time, did *outcome) (time.Time,
 	round := route.Digest(waiting, p.pagesNow(did), now)
 	did.pages = round.Pages
 	for _, t := range round.Send {
-		did.says(channelOf(t), queued)
+		did.tells(t)
 		if err := p.letOut(tx, t, now); err != nil {
 			return next, err
 		}

@@ -98,7 +98,7 @@ func (p *pipeline) send(tx store.Tx, v voice, tellings []route.Telling, did *out
 		case t.Draft != nil:
 			drafts = append(drafts, *t.Draft)
 		case t.External || t.Person.ID+t.Person.Name+t.Person.Email == "":
-			did.says(channelOf(t), queued)
+			did.tells(t)
 			err = p.post(tx, v, t)
 		default:
 			err = p.gather(tx, v, t, did)

@@ -23,6 +23,8 @@ type metrics struct {
 	reloadGoodAt     prometheus.Gauge
 	pings            *prometheus.CounterVec
 	desk             *deskMetrics
+	customers        *customerMetrics
+	pages            *pageMetrics
 
 	// putOff is what was due and could not be done.
 	putOff *prometheus.CounterVec
@@ -74,7 +76,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		reloadGoodAt: prometheus.NewGauge(prometheus.GaugeOpts{Name: "watchbill_config_last_reload_success_timestamp_seconds",
 			Help: "When configuration, rules and fleet were last loaded with success."}),
 		pings: newPings(),
-		desk:  newDeskMetrics(reg),
+		desk:  newDeskMetrics(reg), customers: newCustomerMetrics(reg), pages: newPageMetrics(reg),
 	}
 	reg.MustRegister(m.opened, m.resolved, m.acknowledge, m.resolve, m.sampleToCommit, m.commit, m.together, m.apart, m.storms,
 		m.reloadGood, m.reloadGoodAt, m.pings)
@@ -95,6 +97,7 @@ func (m *metrics) reloaded(err error, now time.Time) {
 // ticket counts one committed change.
 func (m *metrics) ticket(c ticket.Change) {
 	m.desk.count(c)
+	m.customers.count(c)
 	t := c.Ticket
 	for _, e := range c.Events {
 		switch e.Kind {

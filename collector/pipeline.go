@@ -90,6 +90,8 @@ type outcome struct {
 	muted, unmuted []string
 	// late is the ID of the alert that is being brought to its ticket after it was muted.
 	late string
+	// paged are the notices to people that it queues.
+	paged []page
 	// unread are faults of held notices that were put off.
 	unread []error
 }
@@ -113,6 +115,7 @@ func (p *pipeline) done(did outcome) {
 	p.paged(did)
 	p.out.note(did.out, now)
 	p.metrics.desk.said(did.said)
+	p.metrics.pages.count(did.paged, p.oncall, now)
 	for _, c := range did.changes {
 		p.metrics.ticket(c)
 		for _, n := range c.Notices {

@@ -182,8 +182,12 @@ func bySilence(a, b incident.Muting, now time.Time) int {
 	return cmp.Or(cmp.Compare(rankA, rankB), order[rankA], strings.Compare(a.ID, b.ID))
 }
 
-// silence tells whether a silence exists for the operator: everything it asks for is of customers that exist for them.
+// silence tells whether a silence exists for the operator: everything it asks for is of customers that exist for them, and
+// they are of those who may know how things are found.
 func (s sight) silence(m incident.Muting) bool {
+	if !s.record() {
+		return false
+	}
 	if s.all() {
 		return true
 	}

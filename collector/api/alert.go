@@ -48,6 +48,8 @@ type Alert struct {
 	// Ticket is the open ticket it is attached to, or the one a person resolved although it still fires; null for one
 	// that has neither.
 	Ticket *TicketRef `json:"ticket"`
+	// MutedBy are the silences and maintenance windows that keep it from a ticket now.
+	MutedBy []incident.MutedBy `json:"muted_by,omitempty"`
 }
 
 // TicketRef names a ticket.
@@ -188,6 +190,7 @@ func (a *API) listAlerts(r *http.Request, who fleet.Operator) (any, error) {
 		for _, al := range standing {
 			row := alertRow(al)
 			row.Ticket = tickets[row.ID]
+			row.MutedBy = a.mutedBy(row)
 			list.add(s, row)
 		}
 		if resolved {
@@ -214,7 +217,7 @@ func (l *AlertList) add(s sight, row Alert) {
 	}
 	if !s.inside() {
 		row.ID, row.Name, row.Group, row.Expr, row.Unknown = "", "", "", "", ""
-		row.Labels, row.Annotations = map[string]string{}, map[string]string{}
+		row.Labels, row.Annotations, row.MutedBy = map[string]string{}, map[string]string{}, nil
 	}
 	l.Alerts = append(l.Alerts, row)
 }

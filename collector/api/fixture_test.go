@@ -89,7 +89,7 @@ func newHouse(t testing.TB, change ...func(*Options)) *house {
 	}
 	d := newDesk(t, s, h.fleet)
 	h.opts = Options{
-		Store: s, Desk: d, Terms: d, OnCall: d, Fleet: h.fleet, Rules: h.rules, Window: h.window, Gatherer: prometheus.NewRegistry(),
+		Store: s, Desk: d, Terms: d, OnCall: d, Silencer: &quiet{}, Fleet: h.fleet, Rules: h.rules, Window: h.window, Gatherer: prometheus.NewRegistry(),
 		Ready: func() []string { return h.ready },
 		Reload: func(context.Context) (Reloaded, error) {
 			return Reloaded{Reloaded: h.reload == nil, NextStart: h.nextStart, Warnings: h.warnings}, h.reload

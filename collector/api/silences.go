@@ -18,6 +18,7 @@ import (
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
 )
 
 // Silencer is where silences and maintenance windows are kept.
@@ -31,6 +32,8 @@ type Silencer interface {
 	ExpireSilence(ctx context.Context, id, by string) error
 	// Maintenance are the windows in force.
 	Maintenance() []incident.Window
+	// MutedBy is what keeps an alert from a ticket now, nil when nothing does.
+	MutedBy(a incident.Alert) []incident.MutedBy
 }
 
 // gettableSilence is a silence as Alertmanager's API v2 writes it.
@@ -69,6 +72,17 @@ type amFault struct {
 }
 
 func (f *amFault) Error() string { return fmt.Sprint(f.body) }
+
+// mutedBy is what keeps an alert from a ticket now.
+func (a *API) mutedBy(row Alert) []incident.MutedBy {
+	if row.State != rules.Firing {
+		return nil
+	}
+	return a.o.Silencer.MutedBy(incident.Alert{
+		ID: row.ID, Name: row.Name, Severity: row.Severity, Service: row.Service, System: row.System, Customer: row.Customer, Site: row.Site,
+		Asset: row.Asset, Labels: row.Labels,
+	})
+}
 
 // schemaFault is a request that does not keep to Alertmanager's schema.
 func schemaFault(status, code int, format string, args ...any) error {
@@ -185,8 +199,12 @@ func bySilence(a, b incident.Muting, now time.Time) int {
 	return cmp.Or(cmp.Compare(rankA, rankB), order[rankA], strings.Compare(a.ID, b.ID))
 }
 
-// silence tells whether a silence exists for the operator: everything it asks for is of customers that exist for them.
+// silence tells whether a silence exists for the operator: everything it asks for is of customers that exist for them, and
+// they are of those who may know how things are found.
 func (s sight) silence(m incident.Muting) bool {
+	if !s.record() {
+		return false
+	}
 	if s.all() {
 		return true
 	}
@@ -289,9 +307,14 @@ func (a *API) postSilence(r *http.Request, who fleet.Operator) (any, error) {
 	case m.EndsAt.Before(now):
 		return nil, &amFault{http.StatusBadRequest, "Failed to create silence: end time can't be in the past"}
 	}
+	by := signed(m.CreatedBy, who.Name)
 	if m.ID != "" {
-		if _, err := a.findSilence(m.ID, who); err != nil {
+		was, err := a.findSilence(m.ID, who)
+		if err != nil {
 			return nil, &amFault{http.StatusNotFound, incident.ErrNoMuting.Error()}
+		}
+		if m.CreatedBy == was.CreatedBy {
+			by = was.CreatedBy // sent back as it was read
 		}
 	}
 	if err := m.Validate(); err != nil { // before it is confined: what asks for nothing is refused whoever asks
@@ -300,7 +323,7 @@ func (a *API) postSilence(r *http.Request, who fleet.Operator) (any, error) {
 	if err := a.sight(who).confine(&m); err != nil {
 		return nil, err
 	}
-	m.CreatedBy, m.UpdatedBy = signed(m.CreatedBy, who.Name), who.Name
+	m.CreatedBy, m.UpdatedBy = by, who.Name
 	id, err := a.o.Silencer.SetSilence(r.Context(), m)
 	switch {
 	case errors.Is(err, incident.ErrNoMuting):

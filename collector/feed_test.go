@@ -238,7 +238,7 @@ func TestWhatFedAlertsDo(t *testing.T) {
 		}, open},
 		{"our own that come back", func(f *feeding) {
 			own := f.down("web1")
-			own["labels"].(map[string]string)["watchbill"] = "abc"
+			own["labels"].(map[string]string)[ownLabel] = "https://watchbill.example"
 			f.post(own)
 		}, ""},
 		{"the machine slept", func(f *feeding) {

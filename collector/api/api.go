@@ -236,7 +236,7 @@ func (a *API) Handler() http.Handler {
 	}
 	mux.Handle(Root+"/", http.HandlerFunc(a.unknown))
 	mux.Handle("/api/v1/", reserved("Prometheus' HTTP API"))
-	mux.Handle("/api/v2/", a.alertmanager())
+	mux.Handle("/api/v2/", a.alertFeed())
 
 	metrics := promhttp.HandlerFor(a.o.Gatherer, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{a.o.Logger}, MaxRequestsInFlight: 4,

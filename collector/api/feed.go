@@ -9,11 +9,11 @@ import (
 	"github.com/watchbill/watchbill/collector/fleet"
 )
 
-// alertmanager is Alertmanager's API v2 under /api/v2/: who sends alerts has a token with the right to feed, who reads one
+// alertFeed is Alertmanager's API v2 under /api/v2/: who sends alerts has a token with the right to feed, who reads one
 // with the right to read, as bearer or as the password of basic authentication. On loopback reading is open, as of
 // /federate. Errors are JSON strings there, as Alertmanager's are. The handlers behind it find who asks by fleet.Asking;
 // those of silences decide themselves who may change one.
-func (a *API) alertmanager() http.Handler {
+func (a *API) alertFeed() http.Handler {
 	if a.o.Alertmanager == nil {
 		return reserved("Alertmanager's HTTP API")
 	}

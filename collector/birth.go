@@ -26,6 +26,7 @@ func (p *pipeline) open(tx store.Tx, a incident.Alert, ev []ticket.Evidence, rec
 	}
 	b := ticket.Birth{
 		Title: a.Title(), Alert: a, Evidence: withHistory(ev, past), Recurs: recurs, Quiet: incident.Quiet(a), Storm: did.into[key],
+		Held: did.late != "" && did.late == a.ID,
 	}
 	if same, ok, err := tx.ReportedTicket(key); err != nil {
 		return err

@@ -211,12 +211,18 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 		c.pipeline.line = strconv.FormatInt(c.restore.At.Unix(), 36)
 	}
 	c.pipeline.tell(c.cfg)
+	c.pipeline.maintain(c.cfg.Maintenance)
+	if err := c.pipeline.loadSilences(ctx); err != nil {
+		return err
+	}
+	c.reg.MustRegister(&muteGauges{p: c.pipeline, now: func() time.Time { return c.now() }})
 	c.pipeline.evidence = gatherer{
 		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store, zones: c.pipeline.zones,
 		failing: c.failing, standing: c.standing,
 	}
 	c.watchOver()
 	c.feed = c.newFeed()
+	c.feed.suppressed = c.suppressed
 	if err := c.openRules(ctx, groups); err != nil {
 		return err
 	}

@@ -43,6 +43,8 @@ type change struct {
 	evidence []ticket.Evidence
 	// lean evidence lacks what has to be read from the disk; it is added later.
 	lean bool
+	// late is set when it was muted and is brought to its ticket now.
+	late *mutedAlert
 }
 
 // fires tells whether an alert begins to fire.
@@ -242,7 +244,7 @@ func (p *pipeline) write(batch []*commit) (culprit int, err error) {
 		var did outcome
 		err = p.store.Update(context.Background(), "", func(tx store.Tx) (err error) {
 			// The closure may run more than once. A change is large: of thousands the list does not grow by copying.
-			did = outcome{together: true, changes: make([]ticket.Change, 0, n)}
+			did = outcome{together: true, muter: p.mutes.muter.Load(), changes: make([]ticket.Change, 0, n)}
 			culprit, err = p.apply(tx, batch, &did)
 			return err
 		})
@@ -293,7 +295,7 @@ func (p *pipeline) apply(tx store.Tx, batch []*commit, did *outcome) (culprit in
 func (p *pipeline) applyOne(tx store.Tx, c *commit, now time.Time, did *outcome) error {
 	for _, t := range c.changes {
 		err := p.transition(tx, t, now, did)
-		if err == nil && t.lean {
+		if err == nil && t.lean && !slices.Contains(did.muted, t.alert.ID) {
 			did.owed = append(did.owed, t.alert)
 			err = tx.PutOwed(t.ID())
 		}

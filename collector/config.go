@@ -102,6 +102,8 @@ type Config struct {
 	} `yaml:"flapping"`
 	// Feed is how alerts of other programs are taken.
 	Feed ingest.FeedConfig `yaml:"feed"`
+	// Maintenance are times in which alerts open no tickets.
+	Maintenance MaintenancePlan `yaml:"maintenance"`
 	// Receivers are told about every ticket.
 	Receivers []notify.Receiver `yaml:"receivers"`
 }
@@ -206,6 +208,7 @@ func (c Config) Validate() error {
 		fault("rules.missing: want %s or %s, got %q", rules.Freeze, rules.Resolve, c.Rules.Missing)
 	}
 	c.validateSilence(fault)
+	errs = append(errs, c.Maintenance.Validate())
 	if err := notify.Validate(c.Receivers); err != nil {
 		errs = append(errs, err)
 	}

@@ -15,7 +15,7 @@ import (
 // returns when the next of it is. What fails keeps nothing else from being done: the error joins all that did.
 func (p *pipeline) elapse(ctx context.Context) (next time.Time, err error) {
 	now := p.now()
-	errs := []error{p.tellStorms(ctx, now), p.fillIn(ctx, now), p.lineUp(ctx)}
+	errs := []error{p.unmute(ctx, now), p.tellStorms(ctx, now), p.fillIn(ctx, now), p.lineUp(ctx)}
 	behind := false // more deadlines are due than were looked at
 	deadlines := func(ctx context.Context, now time.Time) (time.Time, error) {
 		at, err := p.deadlines(ctx, now)

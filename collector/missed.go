@@ -40,6 +40,10 @@ func (p *pipeline) missed(ctx context.Context, u evaluate.Unseen) (tell func(ctx
 			if err := then(tx); err != nil || !something {
 				return err
 			}
+			if len(p.mutes.muter.Load().By(a, now)) > 0 { // it is over: what ended while it was muted opens nothing
+				p.mutes.counts.muted.Add(1)
+				return nil
+			}
 			return p.fire(tx, a, ev, now, &did)
 		})
 		if err != nil {

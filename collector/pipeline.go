@@ -42,6 +42,7 @@ type pipeline struct {
 	// commits are those that wait to be written together; thin is the evidence that was left out while many came.
 	commits committer
 	thin    thin
+	mutes   mutes
 	// asks is what evidence is wanted of agents.
 	asks asks
 	// audience is replaced on reload.
@@ -80,6 +81,11 @@ type outcome struct {
 	looking bool
 	// said are the notices it makes, by channel and outcome.
 	said map[[2]string]int
+	// muter is what held alerts back as the transaction began, muted and unmuted are the alerts of which that changed.
+	muter          *incident.Muter
+	muted, unmuted []string
+	// late is the ID of the alert that is being brought to its ticket after it was muted.
+	late string
 	// unread are faults of held notices that were put off.
 	unread []error
 }
@@ -115,6 +121,7 @@ func (p *pipeline) done(did outcome) {
 	for _, a := range did.owed {
 		p.thin.owe(a)
 	}
+	p.muted(did)
 	for _, id := range did.begun {
 		p.metrics.storms.Inc()
 		s := did.storms[id]
@@ -127,6 +134,9 @@ func (p *pipeline) done(did outcome) {
 
 // transition is one alert's change inside a transaction.
 func (p *pipeline) transition(tx store.Tx, t change, now time.Time, did *outcome) error {
+	if t.late != nil {
+		return p.unmuteOne(tx, t, now, did)
+	}
 	if t.Alert.State == rules.Inactive {
 		if err := tx.DeleteAlert(t.ID()); err != nil {
 			return err
@@ -137,9 +147,12 @@ func (p *pipeline) transition(tx store.Tx, t change, now time.Time, did *outcome
 	switch {
 	case t.fires():
 		did.alerts = append(did.alerts, t.alert)
+		if muted, err := p.mute(tx, t.alert, now, did); muted || err != nil {
+			return err
+		}
 		return p.fire(tx, t.alert, t.evidence, now, did)
 	case t.Alert.State == rules.Inactive: // from pending too: it may have fired before its rule's for was lengthened
-		return p.end(tx, t.alert, now, did)
+		return errors.Join(tx.Unmute(t.ID()), p.end(tx, t.alert, now, did))
 	}
 	return nil
 }

@@ -67,6 +67,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	c.pipeline.oncall.stale()
 	c.outbox.Configure(senders)
 	c.pipeline.tell(cfg)
+	c.pipeline.maintain(cfg.Maintenance)
 	c.setPatience(cfg)
 	c.feed.configure(cfg.Feed)
 	c.setRules(r.groups)

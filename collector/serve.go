@@ -96,7 +96,7 @@ func serve(ctx context.Context, srv *http.Server, listen func() error) error {
 
 func (c *Collector) openAPI() {
 	c.api = api.New(api.Options{
-		Store: c.store, Desk: c.pipeline, Terms: c.pipeline, OnCall: c.pipeline, Fleet: c.fleet, Rules: c.evaluator, Window: c.window,
+		Store: c.store, Desk: c.pipeline, Terms: c.pipeline, OnCall: c.pipeline, Silencer: c.pipeline, Fleet: c.fleet, Rules: c.evaluator, Window: c.window,
 		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake,
 		Backup:       c.backups.Download,
 		Alertmanager: c.alertmanager(),

@@ -19,7 +19,7 @@ const maxLoose = 10_000
 // then, and a ticket says so from its first moment on.
 func (p *pipeline) foresee(tx store.Tx, c *commit, now time.Time, did *outcome) error {
 	for _, t := range c.changes {
-		if !t.fires() {
+		if !t.fires() || len(did.muter.By(t.alert, now)) > 0 { // what opens no ticket makes no storm
 			continue
 		}
 		f, counts := incident.FlipOf(t.alert, now)

@@ -50,8 +50,10 @@ type Options struct {
 	Desk   Desk
 	Terms  Terms
 	OnCall OnCall
-	Fleet  Fleet
-	Rules  Rules
+	// Silencer keeps silences and maintenance windows.
+	Silencer Silencer
+	Fleet    Fleet
+	Rules    Rules
 	// Window tells what assets last reported and serves their samples to /federate.
 	Window Window
 	// Gatherer is what /metrics shows.
@@ -66,8 +68,8 @@ type Options struct {
 	// Backup makes a verified copy of the store. It waits while another is made, and returns soon after ctx ends.
 	Backup func(ctx context.Context) (Download, error)
 
-	// Alertmanager answers /api/v2/, Silences of that /api/v2/silences and /api/v2/silence/{id}. Nil: there is none.
-	Alertmanager, Silences http.Handler
+	// Alertmanager answers /api/v2/ but for silences. Nil: nothing does.
+	Alertmanager http.Handler
 
 	Build       Build
 	Incarnation uint64
@@ -236,6 +238,7 @@ func (a *API) Handler() http.Handler {
 	}
 	mux.Handle(Root+"/", http.HandlerFunc(a.unknown))
 	mux.Handle("/api/v1/", reserved("Prometheus' HTTP API"))
+	a.silences(mux)
 	mux.Handle("/api/v2/", a.alertFeed())
 
 	metrics := promhttp.HandlerFor(a.o.Gatherer, promhttp.HandlerOpts{

@@ -49,6 +49,8 @@ type Birth struct {
 	Recurs *Ticket
 	// Quiet tickets are told to nobody.
 	Quiet bool
+	// Held tells that its alert fired before and was kept from a ticket by a silence or maintenance: its clocks start now.
+	Held bool
 }
 
 // Report is how a person's report came.
@@ -87,7 +89,7 @@ func (b Birth) detected() bool { return b.Report == nil && (b.Alert.ID != "" || 
 //
 // Its clocks start at Opening.ReceivedAt: the receipt of a report; of a detected fault the instant at which its alert fired
 // (Alert.FiredAt: the bad sample and the rule's `for` lie before it and stand in the record), but not after now; and now for
-// what was over before anybody knew, for quiet tickets, and for what the house opens. The error of a report that cannot be
+// what was held back by a silence or maintenance, for what was over before anybody knew, for quiet tickets, and for what the house opens. The error of a report that cannot be
 // opened wraps ErrRefused.
 func Open(b Birth, now time.Time) (Change, error) {
 	d := begin(Ticket{}, now)
@@ -219,7 +221,7 @@ func (b Birth) opening(now time.Time) Opening {
 	case b.detected():
 		o.Key = incident.KeyOf(a).String()
 		o.Customer, o.Site, o.Asset, o.Service, o.System = a.Customer, a.Site, a.Asset, a.Service, a.System
-		if at := a.FiredAt; a.Firing() && !b.Quiet && !at.IsZero() && at.Before(now) {
+		if at := a.FiredAt; a.Firing() && !b.Quiet && !at.IsZero() && at.Before(now) && !b.Held {
 			o.ReceivedAt = at.Round(0).UTC()
 		}
 	case b.Report != nil:

@@ -1,0 +1,385 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+// Silencer is where silences and maintenance windows are kept.
+type Silencer interface {
+	// Silences are all that are kept, expired ones too.
+	Silences() []incident.Muting
+	// SetSilence makes a silence, or changes the one of its ID, and returns the ID that it has then. The error is
+	// incident.ErrNoMuting, or wraps ticket.ErrRefused with Alertmanager's text.
+	SetSilence(ctx context.Context, m incident.Muting) (id string, err error)
+	// ExpireSilence ends one now. incident.ErrNoMuting.
+	ExpireSilence(ctx context.Context, id, by string) error
+	// Maintenance are the windows in force.
+	Maintenance() []incident.Window
+}
+
+// gettableSilence is a silence as Alertmanager's API v2 writes it.
+type gettableSilence struct {
+	ID          string             `json:"id"`
+	Status      silenceStatus      `json:"status"`
+	UpdatedAt   string             `json:"updatedAt"`
+	Annotations map[string]string  `json:"annotations,omitempty"`
+	Comment     string             `json:"comment"`
+	CreatedBy   string             `json:"createdBy"`
+	EndsAt      string             `json:"endsAt"`
+	Matchers    []incident.Matcher `json:"matchers"`
+	StartsAt    string             `json:"startsAt"`
+}
+
+type silenceStatus struct {
+	State incident.MutingState `json:"state"`
+}
+
+// amTime is how Alertmanager writes times.
+const amTime = "2006-01-02T15:04:05.000Z07:00"
+
+func silenceRow(m incident.Muting, now time.Time) gettableSilence {
+	return gettableSilence{
+		ID: m.ID, Status: silenceStatus{m.State(now)}, UpdatedAt: m.UpdatedAt.UTC().Format(amTime), Annotations: m.Annotations,
+		Comment: m.Comment, CreatedBy: m.CreatedBy, EndsAt: m.EndsAt.UTC().Format(amTime), Matchers: m.Matchers,
+		StartsAt: m.StartsAt.UTC().Format(amTime),
+	}
+}
+
+// amFault is an answer other than 200 of Alertmanager's API: a text, or what its framework says of a request that does not
+// keep to the schema.
+type amFault struct {
+	status int
+	body   any
+}
+
+func (f *amFault) Error() string { return fmt.Sprint(f.body) }
+
+// schemaFault is a request that does not keep to Alertmanager's schema.
+func schemaFault(status, code int, format string, args ...any) error {
+	return &amFault{status, map[string]any{"code": code, "message": fmt.Sprintf(format, args...)}}
+}
+
+// The codes that Alertmanager's framework gives beside a message.
+const (
+	codeType     = 601
+	codeRequired = 602
+	codeTooFew   = 612
+)
+
+// silences mounts Alertmanager's paths of silences.
+func (a *API) silences(mux *http.ServeMux) {
+	for pattern, serve := range map[string]func(*http.Request, fleet.Operator) (any, error){
+		"GET /api/v2/silences":        a.getSilences,
+		"POST /api/v2/silences":       a.postSilence,
+		"GET /api/v2/silence/{id}":    a.getSilence,
+		"DELETE /api/v2/silence/{id}": a.deleteSilence,
+	} {
+		right := fleet.MayRead
+		if !strings.HasPrefix(pattern, "GET") {
+			right = fleet.MayWork
+		}
+		mux.Handle(pattern, a.alertmanager(right, serve))
+	}
+}
+
+// alertmanager serves one of Alertmanager's paths: it authenticates, bounds the request and answers in Alertmanager's form.
+func (a *API) alertmanager(right fleet.Right, serve func(*http.Request, fleet.Operator) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := a.authenticate(withBearer(r), right)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+		defer cancel()
+		r.Body = inTime(http.NewResponseController(w), http.MaxBytesReader(w, r.Body, bodyLimit), r.ContentLength)
+		out, err := serve(r.WithContext(ctx), who)
+		var fault *amFault
+		switch {
+		case errors.As(err, &fault) && fault.body == nil:
+			w.WriteHeader(fault.status)
+		case errors.As(err, &fault):
+			a.write(w, fault.status, fault.body)
+		case err != nil:
+			a.fail(w, r, err)
+		case out == nil:
+			w.WriteHeader(http.StatusOK)
+		default:
+			a.write(w, http.StatusOK, out)
+		}
+	})
+}
+
+// withBearer takes a token that came as the password of basic authentication for one that came as a bearer's: that is what
+// amtool and Grafana's data sources send.
+func withBearer(r *http.Request) *http.Request {
+	if _, token, ok := r.BasicAuth(); ok {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return r
+}
+
+func (a *API) getSilences(r *http.Request, who fleet.Operator) (any, error) {
+	q := r.URL.Query()
+	want := map[incident.MutingState]bool{}
+	for _, state := range []incident.MutingState{incident.MutingActive, incident.MutingPending, incident.MutingExpired} {
+		want[state] = true
+		if s := q.Get(string(state)); s != "" {
+			on, err := strconv.ParseBool(s)
+			if err != nil {
+				return nil, schemaFault(http.StatusUnprocessableEntity, codeType, "%s in query must be of type boolean: %q", state, s)
+			}
+			want[state] = on
+		}
+	}
+	var filter []incident.Matcher
+	for _, text := range q["filter"] {
+		m, err := incident.ParseMatcher(text)
+		if err != nil {
+			return nil, &amFault{http.StatusBadRequest, err.Error()}
+		}
+		filter = append(filter, m)
+	}
+	s, now := a.sight(who), a.o.Now()
+	var found []incident.Muting
+	for _, m := range a.o.Silencer.Silences() {
+		missing := func(f incident.Matcher) bool { return !slices.Contains(m.Matchers, f) }
+		if want[m.State(now)] && !m.Forgotten(now) && !slices.ContainsFunc(filter, missing) && s.silence(m) {
+			found = append(found, m)
+		}
+	}
+	slices.SortFunc(found, func(a, b incident.Muting) int { return bySilence(a, b, now) })
+	out := make([]gettableSilence, len(found))
+	for i, m := range found {
+		out[i] = silenceRow(m, now)
+	}
+	return out, nil
+}
+
+// bySilence is Alertmanager's order: active ones that end first, then pending ones that begin first, then expired ones, the
+// newest first.
+func bySilence(a, b incident.Muting, now time.Time) int {
+	states := []incident.MutingState{incident.MutingActive, incident.MutingPending, incident.MutingExpired}
+	rankA, rankB := slices.Index(states, a.State(now)), slices.Index(states, b.State(now))
+	order := []int{a.EndsAt.Compare(b.EndsAt), a.StartsAt.Compare(b.StartsAt), b.EndsAt.Compare(a.EndsAt)}
+	return cmp.Or(cmp.Compare(rankA, rankB), order[rankA], strings.Compare(a.ID, b.ID))
+}
+
+// silence tells whether a silence exists for the operator: everything it asks for is of customers that exist for them.
+func (s sight) silence(m incident.Muting) bool {
+	if s.all() {
+		return true
+	}
+	confined := slices.ContainsFunc(m.Matchers, func(m incident.Matcher) bool { return m.Name == "customer" && m.IsEqual })
+	if !confined {
+		return false
+	}
+	n := 0
+	for _, id := range append(slices.Clone(s.ids), incident.OwnCustomer) {
+		if m.MayMatchCustomer(id) {
+			if !s.customer(id) {
+				return false
+			}
+			n++
+		}
+	}
+	return n > 0
+}
+
+// confine adds to a silence that it is about the operator's customers alone, unless they see all.
+func (s sight) confine(m *incident.Muting) error {
+	if s.all() || s.silence(*m) {
+		return nil
+	}
+	var mine []string
+	for _, id := range s.ids {
+		if s.customer(id) {
+			mine = append(mine, regexp.QuoteMeta(id))
+		}
+	}
+	if len(mine) == 0 {
+		return &amFault{http.StatusBadRequest, "your token sees no customer, so there is nothing it could silence"}
+	}
+	slices.Sort(mine)
+	only := incident.Matcher{Name: "customer", Value: strings.Join(mine, "|"), IsRegex: true, IsEqual: true}
+	if len(mine) == 1 && mine[0] == regexp.QuoteMeta(mine[0]) {
+		only.Value, only.IsRegex = mine[0], false
+	}
+	m.Matchers = append(m.Matchers, only)
+	return nil
+}
+
+var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$`)
+
+// silenceOf finds the silence that a path names, for an operator.
+func (a *API) silenceOf(r *http.Request, who fleet.Operator) (incident.Muting, error) {
+	id := r.PathValue("id")
+	if !uuidForm.MatchString(id) {
+		return incident.Muting{}, schemaFault(http.StatusUnprocessableEntity, codeType, "silenceID in path must be of type uuid: %q", id)
+	}
+	return a.findSilence(id, who)
+}
+
+func (a *API) findSilence(id string, who fleet.Operator) (incident.Muting, error) {
+	s, now := a.sight(who), a.o.Now()
+	for _, m := range a.o.Silencer.Silences() {
+		if m.ID == id && !m.Forgotten(now) && s.silence(m) {
+			return m, nil
+		}
+	}
+	return incident.Muting{}, &amFault{http.StatusNotFound, nil}
+}
+
+func (a *API) getSilence(r *http.Request, who fleet.Operator) (any, error) {
+	m, err := a.silenceOf(r, who)
+	if err != nil {
+		return nil, err
+	}
+	return silenceRow(m, a.o.Now()), nil
+}
+
+func (a *API) deleteSilence(r *http.Request, who fleet.Operator) (any, error) {
+	m, err := a.silenceOf(r, who)
+	if err != nil {
+		return nil, err
+	}
+	err = a.o.Silencer.ExpireSilence(r.Context(), m.ID, who.Name)
+	if errors.Is(err, incident.ErrNoMuting) {
+		return nil, &amFault{http.StatusNotFound, nil}
+	}
+	return nil, err
+}
+
+func (a *API) postSilence(r *http.Request, who fleet.Operator) (any, error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, schemaFault(http.StatusUnsupportedMediaType, http.StatusUnsupportedMediaType,
+			"unsupported media type %q, only [application/json] are allowed", kind)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, schemaFault(http.StatusRequestEntityTooLarge, http.StatusRequestEntityTooLarge, "reading body: %v", err)
+	}
+	m, err := decodeSilence(body)
+	if err != nil {
+		return nil, err
+	}
+	switch now := a.o.Now(); {
+	case !m.StartsAt.Before(m.EndsAt):
+		return nil, &amFault{http.StatusBadRequest, "Failed to create silence: start time must be before end time"}
+	case m.EndsAt.Before(now):
+		return nil, &amFault{http.StatusBadRequest, "Failed to create silence: end time can't be in the past"}
+	}
+	if m.ID != "" {
+		if _, err := a.findSilence(m.ID, who); err != nil {
+			return nil, &amFault{http.StatusNotFound, incident.ErrNoMuting.Error()}
+		}
+	}
+	if err := m.Validate(); err != nil { // before it is confined: what asks for nothing is refused whoever asks
+		return nil, &amFault{http.StatusBadRequest, err.Error()}
+	}
+	if err := a.sight(who).confine(&m); err != nil {
+		return nil, err
+	}
+	m.CreatedBy, m.UpdatedBy = signed(m.CreatedBy, who.Name), who.Name
+	id, err := a.o.Silencer.SetSilence(r.Context(), m)
+	switch {
+	case errors.Is(err, incident.ErrNoMuting):
+		return nil, &amFault{http.StatusNotFound, err.Error()}
+	case errors.Is(err, ticket.ErrRefused):
+		return nil, &amFault{http.StatusBadRequest, strings.TrimPrefix(err.Error(), ticket.ErrRefused.Error()+": ")}
+	case err != nil:
+		return nil, err
+	}
+	return map[string]string{"silenceID": id}, nil
+}
+
+// signed is who a silence is from: what the client says, and whose token it came with where that is another name.
+func signed(said, operator string) string {
+	tail := " (by " + operator + ")"
+	switch said = strings.TrimSpace(said); {
+	case said == "", said == operator:
+		return operator
+	case strings.HasSuffix(said, tail):
+		return said
+	}
+	return said + tail
+}
+
+// postableSilence is a silence as Alertmanager's API v2 takes it. Fields that it does not know are overlooked, as there:
+// clients send back what they read.
+type postableSilence struct {
+	ID       string `json:"id"`
+	Matchers *[]struct {
+		Name    *string `json:"name"`
+		Value   *string `json:"value"`
+		IsRegex *bool   `json:"isRegex"`
+		IsEqual *bool   `json:"isEqual"`
+	} `json:"matchers"`
+	StartsAt    *string           `json:"startsAt"`
+	EndsAt      *string           `json:"endsAt"`
+	CreatedBy   *string           `json:"createdBy"`
+	Comment     *string           `json:"comment"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+// decodeSilence reads one.
+func decodeSilence(body []byte) (incident.Muting, error) {
+	var p postableSilence
+	if err := json.Unmarshal(body, &p); err != nil {
+		return incident.Muting{}, schemaFault(http.StatusBadRequest, http.StatusBadRequest, "parsing silence body from %q failed, because %v", "", err)
+	}
+	var missing []string
+	for _, f := range []struct {
+		name  string
+		there bool
+	}{
+		{"comment", p.Comment != nil}, {"createdBy", p.CreatedBy != nil}, {"endsAt", p.EndsAt != nil},
+		{"matchers", p.Matchers != nil}, {"startsAt", p.StartsAt != nil},
+	} {
+		if !f.there {
+			missing = append(missing, "silence."+f.name+" in body is required")
+		}
+	}
+	if len(missing) > 0 {
+		return incident.Muting{}, schemaFault(http.StatusUnprocessableEntity, codeRequired, "%s", strings.Join(missing, "\n"))
+	}
+	m := incident.Muting{ID: p.ID, CreatedBy: *p.CreatedBy, Comment: *p.Comment, Annotations: p.Annotations}
+	if len(*p.Matchers) == 0 {
+		return m, schemaFault(http.StatusUnprocessableEntity, codeTooFew, "silence.matchers in body should have at least 1 items")
+	}
+	for i, one := range *p.Matchers {
+		if one.Name == nil || one.Value == nil || one.IsRegex == nil {
+			return m, schemaFault(http.StatusUnprocessableEntity, codeRequired, "silence.matchers.%d: name, value and isRegex in body are required", i)
+		}
+		m.Matchers = append(m.Matchers, incident.Matcher{Name: *one.Name, Value: *one.Value, IsRegex: *one.IsRegex,
+			IsEqual: one.IsEqual == nil || *one.IsEqual})
+	}
+	for _, at := range []struct {
+		name, text string
+		into       *time.Time
+	}{{"startsAt", *p.StartsAt, &m.StartsAt}, {"endsAt", *p.EndsAt, &m.EndsAt}} {
+		t, err := time.Parse(time.RFC3339Nano, at.text)
+		if err != nil {
+			return m, schemaFault(http.StatusBadRequest, http.StatusBadRequest, "parsing silence body from %q failed, because %s is no date-time: %q", "", at.name, at.text)
+		}
+		*at.into = t.UTC()
+	}
+	return m, nil
+}

@@ -91,7 +91,7 @@ func (d *draft) take(t *feedTerms, in ingest.FedAlert, sender string, now time.T
 		}
 		d.begin(t, fp, was, in, sender, now)
 	case !was.fires(): // it lapsed, and now it is said to be over
-		if in.EndsAt.Before(was.StartsAt) {
+		if t.Before(in, was.FedAlert) {
 			d.count[fedStale]++
 			return
 		}

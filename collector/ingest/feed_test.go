@@ -125,6 +125,7 @@ func TestMerge(t *testing.T) {
 		{"a guess does not hold against an end", FedAlert{StartsAt: at(-9), EndsAt: at(5), Guessed: true}, FedAlert{StartsAt: at(-9), EndsAt: at(4)}, FedFires, at(-9), at(4)},
 		{"one of a pair says it is over", FedAlert{StartsAt: at(-9), EndsAt: at(4)}, FedAlert{StartsAt: at(-9), EndsAt: at(-0.1)}, FedEnds, at(-9), at(-0.1)},
 		{"an end of before", FedAlert{StartsAt: at(-2), EndsAt: at(4)}, FedAlert{StartsAt: at(-9), EndsAt: at(-3)}, FedStale, at(-2), at(4)},
+		{"an end of just before, by another clock", FedAlert{StartsAt: at(-2), EndsAt: at(4)}, FedAlert{StartsAt: at(-2.1), EndsAt: at(-2.1)}, FedEnds, at(-2.1), at(-2.1)},
 		{"an end that is brought forward to now", FedAlert{StartsAt: at(-9), EndsAt: at(4)}, FedAlert{StartsAt: at(-9), EndsAt: at(0.4)}, FedEnds, at(-9), at(0.4)},
 		{"a short end that is moved on", FedAlert{StartsAt: at(-9), EndsAt: at(0.1)}, FedAlert{StartsAt: at(-9), EndsAt: at(0.2)}, FedFires, at(-9), at(0.2)},
 		{"a webhook after a resend", FedAlert{StartsAt: at(-9), EndsAt: at(4)}, FedAlert{StartsAt: at(-9), Guessed: true}, FedFires, at(-9), time.Time{}},

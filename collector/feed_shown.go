@@ -73,6 +73,18 @@ func (s shownFeed) Standing(_ context.Context, who fleet.Operator, known bool) (
 	return out, nil
 }
 
+// suppressed are the silences and the maintenance windows that hold back the ticket of an alert.
+func (c *Collector) suppressed(a incident.Alert) (silencedBy, mutedBy []string) {
+	for _, by := range c.pipeline.mutes.muter.Load().By(a, c.now()) {
+		if by.ID != "" {
+			silencedBy = append(silencedBy, by.ID)
+		} else {
+			mutedBy = append(mutedBy, by.Name)
+		}
+	}
+	return silencedBy, mutedBy
+}
+
 // groupOf are the labels of the group that an alert is shown in: its incident.
 func groupOf(a incident.Alert) map[string]string {
 	out := map[string]string{"customer": a.Customer, "service": incident.KeyOf(a).Service}

@@ -28,12 +28,11 @@ const (
 	fedTooMany   = "over_limit"
 )
 
-// ownLabels mark alerts of this house that went out and come back: they would open tickets about tickets.
-var ownLabels = []string{"watchbill", "watchbill_source", "watchbill_instance"}
+// ownLabel marks alerts of a Watchbill that went out to an Alertmanager. Those that come back would open tickets about
+// tickets.
+const ownLabel = "watchbill_source"
 
-func isOwn(lbls map[string]string) bool {
-	return slices.ContainsFunc(ownLabels, func(l string) bool { return lbls[l] != "" })
-}
+func isOwn(lbls map[string]string) bool { return lbls[ownLabel] != "" }
 
 // Take implements ingest.Feed: when it returns nil all of the batch is durable. Of a batch that fails in the middle the
 // portions before it are; its sender sends it again.
@@ -92,7 +91,7 @@ func (d *draft) take(t *feedTerms, in ingest.FedAlert, sender string, now time.T
 		}
 		d.begin(t, fp, was, in, sender, now)
 	case !was.fires(): // it lapsed, and now it is said to be over
-		if in.EndsAt.Before(was.StartsAt) {
+		if t.Before(in, was.FedAlert) {
 			d.count[fedStale]++
 			return
 		}

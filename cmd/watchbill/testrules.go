@@ -17,8 +17,8 @@ import (
 )
 
 func newTestCmd() *cobra.Command {
-	return group("test", "Run unit tests of rules and scenarios of policy sets", "Runs tests. Exits with 1 when one fails.",
-		"  watchbill test rules rules/packs/*_test.yml\n  watchbill test policies", newTestRulesCmd(), newTestPoliciesCmd())
+	return group("test", "Run unit tests of rules, scenarios of policy sets, and tests of the alert feed's mappings", "Runs tests. Exits with 1 when one fails.",
+		"  watchbill test rules rules/packs/*_test.yml\n  watchbill test policies\n  watchbill test feed feed_test.yml", newTestRulesCmd(), newTestPoliciesCmd(), newTestFeedCmd())
 }
 
 func newTestRulesCmd() *cobra.Command {

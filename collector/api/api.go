@@ -75,7 +75,7 @@ type Options struct {
 	// Backup makes a verified copy of the store. It waits while another is made, and returns soon after ctx ends.
 	Backup func(ctx context.Context) (Download, error)
 
-	// Alertmanager answers /api/v2/ but for silences. Nil: there is none.
+	// Alertmanager answers /api/v2/ but for silences. Nil: nothing does.
 	Alertmanager http.Handler
 
 	Build       Build
@@ -250,7 +250,7 @@ func (a *API) Handler() http.Handler {
 	}
 	mux.Handle(Root+"/", http.HandlerFunc(a.unknown))
 	a.silences(mux)
-	mux.Handle("/api/v2/", a.alertmanager())
+	mux.Handle("/api/v2/", a.alertFeed())
 	a.mountPrometheus(mux)
 
 	metrics := promhttp.HandlerFor(a.o.Gatherer, promhttp.HandlerOpts{

@@ -8,15 +8,15 @@ import (
 	"github.com/watchbill/watchbill/collector/fleet"
 )
 
-// alertmanager is Alertmanager's API v2 under /api/v2/: who sends alerts has a token with the right to feed, who reads one
+// alertFeed is Alertmanager's API v2 under /api/v2/, but for silences: who sends alerts has a token with the right to feed, who reads one
 // with the right to read, as bearer or as the password of basic authentication. On loopback reading is open, as of
-// /federate. Errors are JSON strings there, as Alertmanager's are. The handlers behind it find who asks by fleet.Asking.
-func (a *API) alertmanager() http.Handler {
+// /federate. Errors are JSON strings there, as Alertmanager's are. The handler behind it finds who asks by fleet.Asking.
+func (a *API) alertFeed() http.Handler {
 	if a.o.Alertmanager == nil {
 		return reserved("Alertmanager's HTTP API")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next, right := a.o.Alertmanager, fleet.MayRead
+		right := fleet.MayRead
 		if r.Method == http.MethodPost {
 			right = fleet.MayFeed
 		}
@@ -35,7 +35,7 @@ func (a *API) alertmanager() http.Handler {
 		rc := http.NewResponseController(w)
 		_ = rc.SetWriteDeadline(time.Now().Add(answerTimeout + readTimeout)) // tests' recorders have none
 		r.Body = inTime(rc, r.Body, r.ContentLength)
-		next.ServeHTTP(w, r)
+		a.o.Alertmanager.ServeHTTP(w, r)
 	})
 }
 
@@ -45,6 +45,7 @@ func (a *API) open(r *http.Request) bool {
 		r.Header.Get("Authorization") == ""
 }
 
+// writeString answers an error as Alertmanager does.
 func (a *API) writeString(w http.ResponseWriter, status int, text string) {
 	b, err := json.Marshal(text)
 	if err != nil { // a string is always encoded

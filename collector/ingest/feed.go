@@ -153,11 +153,11 @@ const (
 // Merge is what becomes of the alert that stands, when a message about it comes in at now: Alertmanager's rules of the
 // provider's Put and Alert.Merge (the younger message's end holds, whether it says firing or resolved; an end that a sender
 // gave beats an earlier one, one that the receiver guessed does not; the earliest start holds), with two deviations, both for
-// senders whose clocks or messages are apart: a message of before the alert began does not end it, and an end that was
+// senders whose clocks or messages are apart: a message of before the alert began (by more than ClockSkew) does not end it, and an end that was
 // brought forward to less than ClockSkew from now is an end.
 func (t FeedTerms) Merge(old, in FedAlert, now time.Time) (FedAlert, FedVerdict) {
 	over := in.Over(now)
-	if over && in.EndsAt.Before(old.StartsAt) {
+	if over && t.Before(in, old) {
 		return old, FedStale
 	}
 	brought := !in.EndsAt.IsZero() && !in.Guessed && !old.EndsAt.IsZero() && in.EndsAt.Before(old.EndsAt) &&
@@ -172,6 +172,11 @@ func (t FeedTerms) Merge(old, in FedAlert, now time.Time) (FedAlert, FedVerdict)
 		in.EndsAt = old.EndsAt
 	}
 	return in, FedFires
+}
+
+// Before tells whether an end is of a time before an alert began, however the clocks of those who said so differ.
+func (t FeedTerms) Before(end, began FedAlert) bool {
+	return end.EndsAt.Before(began.StartsAt.Add(-t.ClockSkew))
 }
 
 // Renewed is the alert with an end that counts from now, for one that was put back after a start: its sender could not be

@@ -1,0 +1,498 @@
+package collector
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
+	"github.com/watchbill/watchbill/collector/ingest"
+	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+// feeding is a collector to whose operators' listener a test sends alerts, as a program with a token would.
+type feeding struct {
+	*stage
+	sender, reader string
+}
+
+func newFeeding(t *testing.T, cfg Config) *feeding {
+	t.Helper()
+	s := newStage(t, cfg)
+	s.feed.looked = s.at
+	f := &feeding{stage: s}
+	f.sender, f.reader = f.token("edge", fleet.Scope{}, fleet.Sender), f.token("reader", fleet.Scope{}, fleet.Viewer)
+	return f
+}
+
+func (f *feeding) token(name string, scope fleet.Scope, roles ...fleet.Role) string {
+	f.t.Helper()
+	token, err := f.fleet.AddOperatorWith(context.Background(), fleet.NewOperator{Name: name, Roles: roles, Scope: scope, By: "test"})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return token
+}
+
+// ask sends one request and returns its answer.
+func (f *feeding) ask(method, path, token, agent, body string) *httptest.ResponseRecorder {
+	f.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = "watchbill.example"
+	r.Header.Set("User-Agent", agent)
+	if token != "" {
+		r.SetBasicAuth("anybody", token)
+	}
+	w := httptest.NewRecorder()
+	f.api.Handler().ServeHTTP(w, r)
+	return w
+}
+
+const prometheusAgent = "Prometheus/2.42.0"
+
+// post sends alerts and wants them taken.
+func (f *feeding) post(alerts ...map[string]any) {
+	f.t.Helper()
+	body, err := json.Marshal(alerts)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if w := f.ask("POST", "/api/v2/alerts", f.sender, prometheusAgent, string(body)); w.Code != http.StatusOK {
+		f.t.Fatalf("answered %d: %s", w.Code, w.Body)
+	}
+}
+
+// pass lets time pass in steps of a look.
+func (f *feeding) pass(d time.Duration) {
+	f.t.Helper()
+	for end := f.at.Add(d); f.at.Before(end); {
+		f.at = f.at.Add(min(10*time.Second, end.Sub(f.at)))
+		if err := f.feed.lapse(context.Background()); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+// down is an alert about an instance, as Prometheus sends it: until four minutes from now.
+func (f *feeding) down(instance string) map[string]any {
+	return f.until(instance, f.at.Add(4*time.Minute))
+}
+
+func (f *feeding) until(instance string, end time.Time) map[string]any {
+	a := map[string]any{
+		"labels":       map[string]string{"alertname": "InstanceDown", "instance": instance, "job": "shop", "severity": "page"},
+		"annotations":  map[string]string{"summary": instance + " does not answer", "runbook_url": "https://wiki.example/down"},
+		"startsAt":     f.at.Add(-time.Minute).Format(time.RFC3339Nano),
+		"generatorURL": "http://prom.example:9090/graph?g0.expr=up+%3D%3D+0",
+	}
+	if !end.IsZero() {
+		a["endsAt"] = end.Format(time.RFC3339Nano)
+	}
+	return a
+}
+
+// states are the tickets' states, newest first.
+func (f *feeding) states() string {
+	f.t.Helper()
+	var out []string
+	for _, t := range f.tickets() {
+		out = append(out, string(t.State))
+	}
+	return strings.Join(out, " ")
+}
+
+func (f *feeding) wantStates(when, want string) {
+	f.t.Helper()
+	if got := f.states(); got != want {
+		f.t.Fatalf("%s: tickets are [%s], want [%s]", when, got, want)
+	}
+}
+
+func TestAFedAlertIsATicketWithASource(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	f.post(f.down("web1:9100"))
+	all := f.tickets()
+	if len(all) != 1 {
+		t.Fatalf("%d tickets", len(all))
+	}
+	tk := all[0]
+	if tk.Customer != "acme" || tk.Asset != "web1" || tk.Site != "london" || tk.Service != "shop" || tk.Severity != incident.Critical {
+		t.Errorf("the ticket is about %s %s %s %s %s", tk.Customer, tk.Site, tk.Asset, tk.Service, tk.Severity)
+	}
+	if tk.Title != "web1:9100 does not answer" || tk.Alerts[0].Source != "prometheus via edge" {
+		t.Errorf("title %q, source %q", tk.Title, tk.Alerts[0].Source)
+	}
+	said := f.evidenceText(tk)
+	for _, want := range []string{"http://prom.example:9090/graph", "https://wiki.example/down", `exported_instance="web1:9100"`,
+		"as its sender says", "customer Acme Ltd", "40 people depend on it"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the record does not say %q:\n%s", want, said)
+		}
+	}
+	for _, a := range f.evaluator.Alerts() {
+		if a.Origin.Name == "InstanceDown" && a.Alert.Labels.Get("instance") == "web1" {
+			return
+		}
+	}
+	t.Error("the alert does not stand beside those of rules")
+}
+
+// evidenceText is the whole record of a ticket.
+func (f *feeding) evidenceText(tk ticket.Ticket) string {
+	f.t.Helper()
+	b, err := json.Marshal(f.record(tk))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(b), `\"`, `"`)
+}
+
+// events are a ticket's timeline.
+func (f *feeding) events(tk ticket.Ticket) (out []ticket.Event) {
+	f.t.Helper()
+	f.view(func(tx store.Tx) (err error) {
+		out, err = tx.Timeline(tk.ID)
+		return err
+	})
+	return out
+}
+
+// TestWhatFedAlertsDo: what senders say, and what becomes of the ticket.
+func TestWhatFedAlertsDo(t *testing.T) {
+	open, done := string(ticket.New), string(ticket.Done)
+	for _, tt := range []struct {
+		name string
+		do   func(f *feeding)
+		want string
+	}{
+		{"firing", func(f *feeding) { f.post(f.down("web1")) }, open},
+		{"resent for an hour", func(f *feeding) {
+			for range 60 {
+				f.post(f.down("web1"))
+				f.pass(time.Minute)
+			}
+		}, open},
+		{"resolved", func(f *feeding) {
+			f.post(f.down("web1"))
+			f.pass(time.Minute)
+			f.post(f.until("web1", f.at.Add(-time.Second)))
+		}, done},
+		{"resolved and not known", func(f *feeding) { f.post(f.until("web1", f.at)) }, ""},
+		{"resolved by a clock that is ahead", func(f *feeding) {
+			f.post(f.down("web1"))
+			f.pass(time.Minute)
+			f.post(f.until("web1", f.at.Add(20*time.Second)))
+		}, done},
+		{"without an end, and not sent again", func(f *feeding) {
+			f.post(f.until("web1", time.Time{}))
+			f.pass(4 * time.Minute)
+			f.wantStates("before the resolve timeout", open)
+			f.pass(2 * time.Minute)
+		}, open},
+		{"a pair of senders", func(f *feeding) {
+			a, b := f.down("web1"), f.down("web1")
+			a["labels"].(map[string]string)["prometheus_replica"] = "a"
+			b["labels"].(map[string]string)["prometheus_replica"] = "b"
+			f.post(a, b)
+		}, open},
+		{"resolved as its sender fell silent", func(f *feeding) {
+			f.post(f.down("web1"))
+			f.pass(5 * time.Minute) // lapsed
+			f.wantStates("lapsed", open)
+			f.post(f.until("web1", f.at.Add(-30*time.Second)))
+		}, done},
+		{"heard again after it lapsed", func(f *feeding) {
+			f.post(f.down("web1"))
+			f.pass(5 * time.Minute)
+			f.post(f.down("web1"))
+		}, open},
+		{"… and resolved", func(f *feeding) {
+			f.post(f.down("web1"))
+			f.pass(5 * time.Minute)
+			f.post(f.down("web1"))
+			f.pass(time.Minute)
+			f.post(f.until("web1", f.at))
+		}, done},
+		{"an end of before it began", func(f *feeding) {
+			f.post(f.down("web1"))
+			old := f.until("web1", f.at.Add(-time.Hour))
+			old["startsAt"] = f.at.Add(-2 * time.Hour).Format(time.RFC3339)
+			f.post(old)
+		}, open},
+		{"two of one incident", func(f *feeding) {
+			other := f.down("web1")
+			other["labels"].(map[string]string)["alertname"] = "Slow"
+			f.post(f.down("web1"), other)
+			f.pass(time.Minute)
+			f.post(f.until("web1", f.at)) // the other fires on
+		}, open},
+		{"our own that come back", func(f *feeding) {
+			own := f.down("web1")
+			own["labels"].(map[string]string)[ownLabel] = "https://watchbill.example"
+			f.post(own)
+		}, ""},
+		{"the machine slept", func(f *feeding) {
+			f.post(f.down("web1"))
+			f.at = f.at.Add(time.Hour)
+			f.pass(10 * time.Second)
+			if n := len(f.feed.standing()); n != 1 {
+				f.t.Errorf("%d alerts stand: nobody could send while it slept", n)
+			}
+		}, open},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFeeding(t, testConfig(t, diskRules))
+			tt.do(f)
+			f.wantStates("at the end", tt.want)
+		})
+	}
+}
+
+func TestALapsedAlertSaysWhoFellSilent(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	f.post(f.down("web1"))
+	f.pass(5 * time.Minute)
+	tk := f.tickets()[0]
+	if tk.Alerts[0].End != incident.Lapsed || tk.Alerts[0].Firing() {
+		t.Fatalf("the alert ended as %q", tk.Alerts[0].End)
+	}
+	found := false
+	for _, e := range f.events(tk) {
+		found = found || e.Kind == ticket.AlertEnded && e.Actor.Name == "prometheus via edge" && strings.Contains(e.Text, "not heard of any more")
+	}
+	if !found {
+		t.Error("the timeline does not say that its sender is not heard of any more")
+	}
+	if n := testutil.ToFloat64(f.feed.metrics.lapsed.WithLabelValues("prometheus via edge")); n != 1 {
+		t.Errorf("counted %v lapses", n)
+	}
+	f.pass(25 * time.Hour)
+	if len(f.feed.held) != 0 {
+		t.Error("it is remembered for ever")
+	}
+}
+
+func TestFedAlertsSurviveARestart(t *testing.T) {
+	cfg := testConfig(t, diskRules)
+	f := newFeeding(t, cfg)
+	f.post(f.down("web1"), f.down("web2"))
+	at := f.at
+	f.Close()
+
+	s := newStage(t, cfg)
+	s.at = at.Add(time.Hour)
+	f = &feeding{stage: s, sender: f.sender}
+	for _, one := range s.feed.held { // restore ran by the real clock
+		one.EndsAt = s.at.Add(5 * time.Minute)
+	}
+	s.feed.looked = s.at
+	f.pass(4 * time.Minute)
+	f.wantStates("in the time of grace", "new new")
+	if n := len(f.feed.standing()); n != 2 {
+		t.Fatalf("%d alerts stand after the restart", n)
+	}
+	f.post(f.down("web1"))
+	f.wantStates("sent again", "new new")
+	f.post(f.until("web1", f.at))
+	f.pass(5 * time.Minute)
+	f.wantStates("one resolved, one lapsed", "new resolved")
+	if n := len(f.feed.standing()); n != 0 {
+		t.Errorf("%d alerts stand", n)
+	}
+}
+
+func TestAnAlertOfNobodyIsTheOperators(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	f.post(f.down("strange:1"))
+	tk := f.tickets()[0]
+	if tk.Customer != incident.OwnCustomer || tk.Asset != "strange" {
+		t.Errorf("it is of %s, about %q", tk.Customer, tk.Asset)
+	}
+	if said := f.evidenceText(tk); !strings.Contains(said, "no customer:") {
+		t.Errorf("the ticket does not say why:\n%s", said)
+	}
+}
+
+func TestResendsWriteNothing(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	f.post(f.down("web1"))
+	before := f.events(f.tickets()[0])
+	f.feed.commit = nil // would panic
+	for range 5 {
+		f.at = f.at.Add(time.Minute)
+		f.feed.looked = f.at
+		f.post(f.down("web1"))
+	}
+	if after := f.events(f.tickets()[0]); len(after) != len(before) {
+		t.Errorf("%d events became %d", len(before), len(after))
+	}
+}
+
+const webhookBody = `{"version":"4","groupKey":"{}:{}","truncatedAlerts":%d,"status":"firing","receiver":"wb","groupLabels":{},
+"commonLabels":{},"commonAnnotations":{},"externalURL":"http://am","alerts":[{"status":%q,"labels":{"alertname":"Backup","instance":"web2"},
+"annotations":{"summary":"no backup"},"startsAt":"2020-01-01T00:00:00Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p","fingerprint":"ff"}]}`
+
+func TestWebhook(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	send := func(status string, truncated int) {
+		t.Helper()
+		if w := f.ask("POST", "/api/v2/webhook", f.sender, "Alertmanager/0.25.0", fmt.Sprintf(webhookBody, truncated, status)); w.Code != 200 {
+			t.Fatalf("answered %d: %s", w.Code, w.Body)
+		}
+	}
+	send("firing", 3)
+	f.pass(10 * time.Hour)
+	f.wantStates("ten hours later", "new")
+	if len(f.feed.standing()) != 1 {
+		t.Error("what a webhook brought lapsed")
+	}
+	if said := f.evidenceText(f.tickets()[0]); !strings.Contains(said, "3 more alerts of this group") {
+		t.Errorf("it does not say what was left out:\n%s", said)
+	}
+	send("resolved", 0)
+	f.wantStates("resolved", "resolved")
+}
+
+func TestWhoMayFeedAndRead(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	f.post(f.down("web1"), f.down("strange"))
+	scoped := f.token("boss", fleet.Scope{Customer: "acme"}, fleet.ClientOwnerUser)
+	for _, tt := range []struct {
+		name, method, path, token, body string
+		status                          int
+		says                            string
+	}{
+		{"nobody sends", "POST", "/api/v2/alerts", "", "[]", 401, "token"},
+		{"a reader sends", "POST", "/api/v2/alerts", f.reader, "[]", 403, "feed"},
+		{"nobody reads", "GET", "/api/v2/alerts", "", "", 401, "token"},
+		{"a sender reads", "GET", "/api/v2/alerts", f.sender, "", 403, ""},
+		{"a reader reads", "GET", "/api/v2/alerts", f.reader, "", 200, "InstanceDown"},
+		{"a customer reads", "GET", "/api/v2/alerts", scoped, "", 200, "web1"},
+		{"no JSON", "POST", "/api/v2/alerts", f.sender, "x", 400, "JSON array"},
+		{"no labels", "POST", "/api/v2/alerts", f.sender, `[{"labels":{}}]`, 400, "at least one label pair required"},
+		{"an end before the start", "POST", "/api/v2/alerts", f.sender,
+			`[{"labels":{"a":"b"},"startsAt":"2026-01-02T00:00:00Z","endsAt":"2026-01-01T00:00:00Z"}]`, 400, "start time must be before end time"},
+		{"a bad matcher", "GET", "/api/v2/alerts?filter=%7B", f.reader, "", 400, "bad matcher format"},
+		{"a bad flag", "GET", "/api/v2/alerts?active=perhaps", f.reader, "", 400, "perhaps"},
+		{"a bad receiver", "GET", "/api/v2/alerts?receiver=(", f.reader, "", 400, "receiver"},
+		{"status", "GET", "/api/v2/status", f.reader, "", 200, `"versionInfo"`},
+		{"receivers", "GET", "/api/v2/receivers", f.reader, "", 200, `[{"name":"watchbill"}]`},
+		{"another path", "GET", "/api/v2/nothing", f.reader, "", 404, "not found"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f.t = t
+			w := f.ask(tt.method, tt.path, tt.token, "test", tt.body)
+			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.says) {
+				t.Errorf("answered %d %s, want %d and %q", w.Code, w.Body, tt.status, tt.says)
+			}
+			var text string
+			if tt.status >= 400 && json.Unmarshal(w.Body.Bytes(), &text) != nil {
+				t.Errorf("an error of Alertmanager's API is a JSON string: %s", w.Body)
+			}
+		})
+	}
+	w := f.ask("GET", "/api/v2/alerts", scoped, "test", "")
+	if strings.Contains(w.Body.String(), "strange") || strings.Contains(w.Body.String(), "prom.example") {
+		t.Errorf("a customer sees %s", w.Body)
+	}
+	if w := f.ask("GET", "/api/v2/alerts?filter=instance%3D%22web1%22", f.reader, "test", ""); strings.Contains(w.Body.String(), "strange") {
+		t.Errorf("filtered: %s", w.Body)
+	}
+}
+
+func TestAlertsAsAlertmanagerShowsThem(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	f.post(f.down("web1"))
+	f.feed.suppressed = func(incident.Alert) (silenced, muted []string) { return []string{"id-1"}, nil }
+	var got []map[string]any
+	if err := json.Unmarshal(f.ask("GET", "/api/v2/alerts", f.reader, "test", "").Body.Bytes(), &got); err != nil || len(got) != 1 {
+		t.Fatal(err, got)
+	}
+	for _, key := range []string{"annotations", "endsAt", "fingerprint", "receivers", "startsAt", "status", "updatedAt", "generatorURL", "labels"} {
+		if got[0][key] == nil {
+			t.Errorf("%s is missing", key)
+		}
+	}
+	status, _ := json.Marshal(got[0]["status"])
+	if string(status) != `{"inhibitedBy":[],"mutedBy":[],"silencedBy":["id-1"],"state":"suppressed"}` {
+		t.Errorf("status %s", status)
+	}
+	// The fingerprint is Alertmanager's, of the labels as they were sent.
+	if fp := (ingest.FedAlert{Labels: map[string]string{"alertname": "InstanceDown", "instance": "web1", "job": "shop", "severity": "page"}}).Fingerprint().String(); got[0]["fingerprint"] != fp {
+		t.Errorf("fingerprint %v, want %s", got[0]["fingerprint"], fp)
+	}
+	if w := f.ask("GET", "/api/v2/alerts?silenced=false", f.reader, "test", ""); strings.TrimSpace(w.Body.String()) != "[]" {
+		t.Errorf("silenced=false: %s", w.Body)
+	}
+	w := f.ask("GET", "/api/v2/alerts/groups", f.reader, "test", "")
+	if !strings.Contains(w.Body.String(), `"labels":{"customer":"acme","instance":"web1","service":"shop"},"receiver":{"name":"watchbill"}`) {
+		t.Errorf("groups: %s", w.Body)
+	}
+}
+
+func TestFeedBounds(t *testing.T) {
+	cfg := testConfig(t, diskRules)
+	cfg.Feed.MaxAlerts, cfg.Feed.AlertsPerRequest, cfg.Feed.BodyBytes = 2, 3, 4096
+	f := newFeeding(t, cfg)
+	many := func(n int) string {
+		var all []map[string]any
+		for i := range n {
+			all = append(all, map[string]any{"labels": map[string]string{"alertname": "A", "n": fmt.Sprint(i)}})
+		}
+		b, _ := json.Marshal(all)
+		return string(b)
+	}
+	for _, tt := range []struct {
+		body   string
+		status int
+		says   string
+	}{
+		{many(4), 413, "feed.alerts_per_request"}, {many(3), 429, "feed.max_alerts"},
+		{`[{"labels":{"a":"` + strings.Repeat("x", 5000) + `"}}]`, 413, "feed.body_bytes"},
+	} {
+		if w := f.ask("POST", "/api/v2/alerts", f.sender, "x", tt.body); w.Code != tt.status || !strings.Contains(w.Body.String(), tt.says) {
+			t.Errorf("answered %d %s, want %d and %s", w.Code, w.Body, tt.status, tt.says)
+		}
+	}
+	if n := len(f.feed.standing()); n != 2 {
+		t.Errorf("%d alerts stand, want the 2 that there is room for", n)
+	}
+}
+
+func TestHostileFeedText(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	a := f.down("web1")
+	a["annotations"] = map[string]string{"summary": "all is well\x1b[2J\nWB-1 closed \u202egnihton", "mapping": "made up"}
+	f.post(a)
+	tk := f.tickets()[0]
+	if all := tk.Title + f.evidenceText(tk); bytes.ContainsAny([]byte(all), "\x1b") || strings.ContainsRune(all, '\u202e') || strings.Contains(all, "made up") {
+		t.Errorf("the text came through: %q", all)
+	}
+}
+
+// TestAFloodOfAlertsIsCommittedInPortions: thousands in one request are taken, and a storm is told as one.
+func TestAFloodOfAlertsIsCommittedInPortions(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	var all []map[string]any
+	for i := range 1200 {
+		all = append(all, map[string]any{"labels": map[string]string{"alertname": "Down", "job": "shop", "instance": fmt.Sprintf("h%04d:9100", i)},
+			"endsAt": f.at.Add(4 * time.Minute).Format(time.RFC3339)})
+	}
+	f.post(all...)
+	if n := len(f.feed.standing()); n != 1200 {
+		t.Fatalf("%d stand", n)
+	}
+	if n := testutil.ToFloat64(f.pipeline.metrics.storms); n == 0 {
+		t.Error("1,200 tickets of one service at once are no storm")
+	}
+}

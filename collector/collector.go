@@ -69,6 +69,8 @@ type Collector struct {
 	past      *hindsight
 	facts     *facts
 	remember  *remembering
+	// recall has agents send again what history lost; nil without history.
+	recall *recall
 
 	// started is when this process began, listening when it could first be reached, in Unix nanoseconds.
 	started     time.Time
@@ -292,6 +294,7 @@ func (c *Collector) openIngest(ctx context.Context) error {
 		Quotas: c.cfg.Quotas, Backlog: c.cfg.Backlog, Door: c.cfg.Agents.Door,
 		Sink:        c.newSink(),
 		Ask:         func(asset string) []*wire.BundleRequest { return c.pipeline.asks.ask(asset, c.now()) },
+		Recall:      c.recalls(),
 		Incarnation: c.incarnation, Room: c.past.reviews.Room, Since: c.past.wants, Agents: c.expected,
 		KeepFor: func() time.Duration {
 			return askAgain(time.Duration(c.lookback.Load()), c.restore, c.restored, c.now())
@@ -320,7 +323,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		"reload":              c.reloadOnHangup,
 	}
 	if c.history != nil {
-		parts["history"] = c.history.Run
+		parts["history"], parts["recall"] = c.history.Run, c.recall.Run
 	}
 	if c.cfg.Backup.Every > 0 {
 		parts["backup"] = c.backups.Run
@@ -364,6 +367,8 @@ func (c *Collector) Close() {
 	if c.history != nil {
 		if err := c.history.Close(); err != nil {
 			c.log.Error("history was not closed in order", "err", err)
+		} else if err := c.recall.closed(); err != nil {
+			c.log.Warn("what history wants again is kept as of a minute ago", "err", err)
 		}
 	}
 	if c.store != nil {

@@ -261,6 +261,7 @@ func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	c.evaluator = evaluate.New(evaluate.Options{
 		Window: c.window, Commit: c.pipeline, Interval: time.Duration(c.cfg.Evaluation.Interval),
 		Logger: c.log.With("part", "evaluate"), Registerer: c.reg, AssetOf: c.assetOf, Others: c.silence.alerts,
+		Recorded: newRecordings(func(s []history.Sample) { c.curves().AppendSamples(s) }).write,
 	})
 	var states []store.AlertState
 	if err := c.store.View(ctx, func(tx store.Tx) (err error) {
@@ -324,6 +325,9 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 	if c.history != nil {
 		parts["history"], parts["recall"] = c.history.Run, c.recall.Run
+	}
+	if len(c.curves()) > 0 {
+		parts["own series"] = c.newOwnSeries().Run
 	}
 	if c.cfg.Backup.Every > 0 {
 		parts["backup"] = c.backups.Run

@@ -57,7 +57,9 @@ func (n *town) holes(host string, minutes int) (out []string) {
 	return out
 }
 
-func keepingHistory(c *Config, _ *agent.Config) { c.History.Retention = policy.Duration(24 * time.Hour) }
+func keepingHistory(c *Config, _ *agent.Config) {
+	c.History.Retention = policy.Duration(24 * time.Hour)
+}
 
 // stuff fills the history's queue with what is no report's.
 func stuff(h *history.History) {

@@ -213,7 +213,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 	}
 	c.pipeline.tell(c.cfg)
 	c.pipeline.evidence = gatherer{
-		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store, zones: c.pipeline.zones,
+		facts: c.facts, fleet: c.fleet, history: c.history, window: c.window, store: c.store, zones: c.pipeline.zones,
 		failing: c.failing, standing: c.standing,
 	}
 	c.watchOver()

@@ -17,6 +17,8 @@ type sink struct {
 	store  store.Store
 	window *window.Window
 	curves curves
+	// recall wants to know what came again; nil without history.
+	recall *recall
 	facts  *facts
 	past   *hindsight
 	// asks is what evidence is wanted of agents; learn brings what came to its tickets.
@@ -58,6 +60,9 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 			"at this moment: if that lasts, give it more processors or let agents report less often"}
 	}
 	s.curves.Append(r.Asset, r.Blocks)
+	if s.recall != nil {
+		s.recall.heard(r)
+	}
 	if err := s.keepSeen(ctx, r); err != nil {
 		return notKept(err)
 	}
@@ -113,7 +118,7 @@ func (s *sink) keepEvents(ctx context.Context, r ingest.Report) error {
 
 func (c *Collector) newSink() *sink {
 	return &sink{
-		store: c.store, window: c.window, curves: c.curves(), facts: c.facts, past: c.past,
+		store: c.store, window: c.window, curves: c.curves(), recall: c.recall, facts: c.facts, past: c.past,
 		asks: &c.pipeline.asks, learn: c.pipeline.learn, arrive: c.evaluator.Arrive,
 		lanes: newLanes(), seen: c.remember,
 	}

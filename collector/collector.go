@@ -73,6 +73,8 @@ type Collector struct {
 	alertsOut *alertsOut
 	facts     *facts
 	remember  *remembering
+	// recall has agents send again what history lost; nil without history.
+	recall *recall
 
 	// started is when this process began, listening when it could first be reached, in Unix nanoseconds.
 	started     time.Time
@@ -228,7 +230,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 	}
 	c.reg.MustRegister(&muteGauges{p: c.pipeline, now: func() time.Time { return c.now() }})
 	c.pipeline.evidence = gatherer{
-		facts: c.facts, fleet: c.fleet, history: c.history, store: c.store, zones: c.pipeline.zones,
+		facts: c.facts, fleet: c.fleet, history: c.history, window: c.window, store: c.store, zones: c.pipeline.zones,
 		failing: c.failing, standing: c.standing,
 	}
 	c.watchOver()
@@ -278,6 +280,7 @@ func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	c.evaluator = evaluate.New(evaluate.Options{
 		Window: c.window, Commit: c.pipeline, Interval: time.Duration(c.cfg.Evaluation.Interval),
 		Logger: c.log.With("part", "evaluate"), Registerer: c.reg, AssetOf: c.assetOf, Others: c.others,
+		Recorded: newRecordings(func(s []history.Sample) { c.curves().AppendSamples(s) }).write,
 	})
 	var states []store.AlertState
 	if err := c.store.View(ctx, func(tx store.Tx) (err error) {
@@ -315,6 +318,7 @@ func (c *Collector) openIngest(ctx context.Context) error {
 		Quotas: c.cfg.Quotas, Backlog: c.cfg.Backlog, Door: c.cfg.Agents.Door,
 		Sink:        c.newSink(),
 		Ask:         func(asset string) []*wire.BundleRequest { return c.pipeline.asks.ask(asset, c.now()) },
+		Recall:      c.recalls(),
 		Incarnation: c.incarnation, Room: c.past.reviews.Room, Since: c.past.wants, Agents: c.expected,
 		KeepFor: func() time.Duration {
 			return askAgain(time.Duration(c.lookback.Load()), c.restore, c.restored, c.now())
@@ -345,7 +349,10 @@ func (c *Collector) Run(ctx context.Context) error {
 		"remote write":        c.remote.Run,
 	}
 	if c.history != nil {
-		parts["history"] = c.history.Run
+		parts["history"], parts["recall"] = c.history.Run, c.recall.Run
+	}
+	if len(c.curves()) > 0 {
+		parts["own series"] = c.newOwnSeries().Run
 	}
 	if c.cfg.Backup.Every > 0 {
 		parts["backup"] = c.backups.Run
@@ -389,6 +396,8 @@ func (c *Collector) Close() {
 	if c.history != nil {
 		if err := c.history.Close(); err != nil {
 			c.log.Error("history was not closed in order", "err", err)
+		} else if err := c.recall.closed(); err != nil {
+			c.log.Warn("what history wants again is kept as of a minute ago", "err", err)
 		}
 	}
 	if c.store != nil {

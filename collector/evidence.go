@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/storage"
+
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/history"
 	"github.com/watchbill/watchbill/collector/incident"
@@ -34,8 +36,10 @@ type gatherer struct {
 	facts   *facts
 	fleet   *fleet.Registry
 	history *history.History
-	zones   *zones
-	store   store.Store
+	// window has what rules look back on, for when there is no history; nil where nothing does.
+	window storage.Queryable
+	zones  *zones
+	store  store.Store
 	// failing are the samplers of an asset that cannot look, with their reasons.
 	failing func(asset string) []failing
 	// standing are the alerts that fire now, with their rules.

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
 
 	"github.com/watchbill/watchbill/collector/history"
 	"github.com/watchbill/watchbill/collector/incident"
@@ -18,11 +19,17 @@ import (
 
 // curves are the last hour of the series behind the alert, or the reason why there are none.
 func (g gatherer) curves(ctx context.Context, a incident.Alert, now time.Time) []ticket.Entry {
-	const source = "history"
+	from := g.history.Queryable
+	source, short, least := "history", "the series is younger than two samples", 2
+	if g.history == nil {
+		least = 3 // the two last are in every window
+		source, short = "window", "history is switched off (history.retention is 0), and no rule looks back on the series"
+		from = func() storage.Queryable { return g.window }
+	}
 	none := func(why string) []ticket.Entry {
 		return []ticket.Entry{{Text: "no curve of the last hour: " + why, Source: source, At: now}}
 	}
-	if g.history == nil {
+	if g.history == nil && g.window == nil {
 		return none("history is switched off (history.retention is 0)")
 	}
 	sels, err := selectors(a)
@@ -34,19 +41,19 @@ func (g gatherer) curves(ctx context.Context, a incident.Alert, now time.Time) [
 	var out []ticket.Entry
 	seen := map[uint64]bool{}
 	for _, sel := range sels {
-		found, err := g.history.Series(ctx, sel, now.Add(-time.Hour), now, curvePoints)
+		found, err := history.Curves(ctx, from(), sel, now.Add(-time.Hour), now, curvePoints)
 		if err != nil {
 			return append(out, none(err.Error())...)
 		}
 		for _, c := range found {
-			if h := c.Labels.Hash(); len(out) < maxCurves && !seen[h] && compatible(c.Labels, a.Labels) && len(c.Points) > 1 {
+			if h := c.Labels.Hash(); len(out) < maxCurves && !seen[h] && compatible(c.Labels, a.Labels) && len(c.Points) >= least {
 				seen[h] = true
-				out = append(out, curveEntry(c, now))
+				out = append(out, curveFrom(source, c, now))
 			}
 		}
 	}
 	if len(out) == 0 {
-		return none("the series is younger than two samples")
+		return none(short)
 	}
 	return out
 }
@@ -80,6 +87,17 @@ func compatible(series labels.Labels, alert map[string]string) bool {
 		}
 	})
 	return same
+}
+
+// curveFrom is a curve with where it is from. A window has no more of it than rules look back on, and says so.
+func curveFrom(source string, c history.Curve, now time.Time) ticket.Entry {
+	e := curveEntry(c, now)
+	if source != e.Source {
+		e.Text = fmt.Sprintf("the last %v of %s, which is what rules look back on: history is switched off",
+			now.Sub(c.Points[0].T).Round(time.Second), e.Series.Name)
+		e.Source = source
+	}
+	return e
 }
 
 func curveEntry(c history.Curve, now time.Time) ticket.Entry {

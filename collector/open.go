@@ -58,14 +58,17 @@ func (c *Collector) openHistory() error {
 	if retention == 0 {
 		return nil
 	}
-	h, err := history.Open(filepath.Join(c.cfg.Storage.Path, "history"), history.Options{
+	dir := filepath.Join(c.cfg.Storage.Path, "history")
+	c.openRecall(dir, retention)
+	h, err := history.Open(dir, history.Options{
 		Retention: retention, MaxBytes: c.cfg.History.maxBytes(), Logger: c.log.With("part", "history"), Registerer: c.reg,
-		OpenAfter: c.agentsFirst(),
+		OpenAfter: c.agentsFirst(), Lost: c.recall.lose,
 	})
 	if err != nil {
 		return err
 	}
 	c.history = h
+	c.takeUpRecall()
 	return nil
 }
 

@@ -15,6 +15,16 @@ const (
 	HeaderReplayed = "Watchbill-Replayed"
 )
 
+// roundBits is where a round begins in an Ack.incarnation.
+const roundBits = 32
+
+// Round is the Ack.incarnation of a collector's start that asks one agent again for what that very start has acknowledged,
+// for the so-manieth time. An agent needs to know nothing of it: what differs is another incarnation.
+func Round(start uint64, round uint32) uint64 { return start + uint64(round)<<roundBits }
+
+// Start is which start of the collector an Ack.incarnation is of, whatever the round.
+func Start(incarnation uint64) uint64 { return incarnation & (1<<roundBits - 1) }
+
 // The lanes.
 const (
 	// LaneLive is the newest report; it goes ahead of everything else and needs no credit.

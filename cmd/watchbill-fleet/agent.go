@@ -236,7 +236,7 @@ func (a *light) unanswered(err error, now time.Time) time.Duration {
 // answered believes an Ack of the pending report that came now to a request sent then.
 func (a *light) answered(ctx context.Context, ack *wire.Ack, sent, now time.Time) (wait time.Duration) {
 	m := a.pending
-	got := answer{incarnation: ack.Incarnation, sent: sent, came: now}
+	got := answer{incarnation: wire.Start(ack.Incarnation), sent: sent, came: now}
 	got.reached[stageBack] = true
 	a.heard(ack)
 	switch ack.Result {

@@ -153,7 +153,7 @@ func (a *spooled) append(now, due time.Time, samples bool, goodbye string) error
 func (a *spooled) hear(x push.Answer) {
 	t, ack := a.way.last, x.Ack
 	accepted, live := ack.Result == wire.Ack_RESULT_ACCEPTED, t.lane == wire.LaneLive
-	got := answer{incarnation: ack.Incarnation, sent: x.Sent, came: x.Received}
+	got := answer{incarnation: wire.Start(ack.Incarnation), sent: x.Sent, came: x.Received}
 	got.reached[stageBack] = true
 	got.reached[stageLive] = accepted && live && len(ack.Refusals) == 0
 	got.reached[stageReplayed] = accepted && live && ack.ReplaySinceMs == 0

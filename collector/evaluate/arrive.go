@@ -126,6 +126,13 @@ func (e *Evaluator) record(a *asset, rec *recording, values []float64, t int64) 
 		return e.doubtful(rec.rule.Rule, a.who.Labels(rec.use.prog.Labels(int(lane))), time.UnixMilli(t))
 	})
 	e.opts.Window.Record(a.name, rec.rule.Origin.ID, rec.use.layout, at, values, doubted)
+	if e.opts.Recorded != nil {
+		made := make([]promql.Sample, len(values))
+		for i, v := range values {
+			made[i] = promql.Sample{Metric: a.who.Labels(rec.use.layout.Series[i]), T: at.UnixMilli(), F: v}
+		}
+		e.opts.Recorded(made)
+	}
 }
 
 // advance is where one rule stands after an evaluation, once it is committed.

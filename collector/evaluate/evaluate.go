@@ -46,6 +46,9 @@ type Options struct {
 	AssetOf func(instance string) (window.Asset, bool)
 	// Others are alerts that stand beside those of rules; Alerts and the metrics show them too. Nil: there are none.
 	Others func() []Standing
+	// Recorded is told what recording rules made, and stale markers where they make a series no more; also ALERTS that rules
+	// read. Samples are the caller's again when it returns, labels stay. Nil: nobody wants to know.
+	Recorded func([]promql.Sample)
 	// ExternalLabels and ExternalURL are for templates.
 	ExternalLabels map[string]string
 	ExternalURL    *url.URL

@@ -157,7 +157,11 @@ func (e *Evaluator) query(ctx context.Context, expr string, t time.Time) (promql
 // write puts what a rule gave into the window, where the rules after it read it, and ends what it gives no more.
 func (e *Evaluator) write(was rules.Written, now promql.Vector, at time.Time) rules.Written {
 	next, ended := was.Next(now, at)
-	for _, s := range slices.Concat(now, ended) {
+	all := slices.Concat(now, ended)
+	if e.opts.Recorded != nil {
+		e.opts.Recorded(all)
+	}
+	for _, s := range all {
 		if s.H == nil { // the window has no histograms
 			e.opts.Window.AppendRecorded(s.Metric, timestamp.Time(s.T), s.F)
 		}

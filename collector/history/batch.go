@@ -1,6 +1,10 @@
 package history
 
-import "github.com/watchbill/watchbill/rules/window"
+import (
+	"time"
+
+	"github.com/watchbill/watchbill/rules/window"
+)
 
 // maxBatches is how many reports may wait to be written, however few samples they have.
 const maxBatches = 1 << 14
@@ -49,14 +53,16 @@ func (h *History) put(b *batch) {
 		return
 	}
 	if h.waiting.Add(n) <= int64(h.o.Queue) {
+		h.unwritten.Add(n)
 		select {
 		case h.queue <- b:
 			return
 		default:
 		}
+		h.unwritten.Add(-n)
 	}
 	h.waiting.Add(-n)
-	h.metrics.drop("queue_full", int(n))
+	h.lose("queue_full", b)
 	h.release(b)
 }
 
@@ -84,6 +90,19 @@ func (h *History) take(a window.Asset, blocks []window.Block) *batch {
 	return b
 }
 
+// lose counts a batch that is not written, and tells of it when it is of a report.
+func (h *History) lose(reason string, b *batch) {
+	h.metrics.drop(reason, b.size())
+	if h.o.Lost == nil || len(b.blocks) == 0 {
+		return
+	}
+	from, to := b.blocks[0].at, b.blocks[0].at
+	for _, x := range b.blocks {
+		from, to = min(from, x.at), max(to, x.at)
+	}
+	h.o.Lost(b.asset.Name, time.UnixMilli(from), time.UnixMilli(to), len(b.values))
+}
+
 // release gives back a batch that nobody needs any more.
 func (h *History) release(b *batch) {
 	clear(b.blocks) // an idle batch must not keep layouts and labels alive
@@ -95,6 +114,7 @@ func (h *History) release(b *batch) {
 // releaseAll gives back the batches of one commit.
 func (h *History) releaseAll(done []*batch) {
 	for i, b := range done {
+		h.unwritten.Add(-int64(b.size()))
 		h.release(b)
 		done[i] = nil
 	}

@@ -52,7 +52,10 @@ type Options struct {
 	// then samples wait in the queue, and reading gives ErrUnavailable.
 	OpenAfter time.Duration
 	// Queue is how many samples may wait to be written; four million by default, which take 32 MB.
-	Queue      int
+	Queue int
+	// Lost is told of samples of reports that were taken from Append and not written: whose, of which time, how many. It must
+	// not block, and may be called by several goroutines at once.
+	Lost       func(asset string, from, to time.Time, samples int)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -73,6 +76,10 @@ type History struct {
 	queue   chan *batch
 	// waiting is how many samples are in queue.
 	waiting atomic.Int64
+	// unwritten is how many samples were taken and are neither written nor dropped; failing says that the last attempt at it
+	// failed.
+	unwritten atomic.Int64
+	failing   atomic.Bool
 	// spare are batches that are not in use. Their room stays with them: a report is queued without an allocation.
 	spare sync.Pool
 	// known belongs to the goroutine that writes.
@@ -121,6 +128,14 @@ func Open(dir string, o Options) (*History, error) {
 	}
 	return h, nil
 }
+
+// Well tells whether what is appended now will be written soon.
+func (h *History) Well() bool {
+	return h.shelf.Load() != nil && !h.failing.Load() && h.waiting.Load() < int64(h.o.Queue)/2 && len(h.queue) < cap(h.queue)/2
+}
+
+// Settled tells whether nothing waits to be written.
+func (h *History) Settled() bool { return h.unwritten.Load() == 0 }
 
 // begin opens what is there.
 func (h *History) begin() error {

@@ -31,11 +31,16 @@ type Curve struct {
 // Series returns the series that all matchers select, with their samples in [from, to], thinned to maxPoints each (see
 // Thin). What no chart can show is left out: stale markers, NaN, infinities, histograms; and a series of which nothing
 // is left. ErrTooMany when there are more than MaxCurves, ErrUnavailable when there is no history now.
-func (h *History) Series(ctx context.Context, matchers []*labels.Matcher, from, to time.Time, maxPoints int) (curves []Curve, err error) {
+func (h *History) Series(ctx context.Context, matchers []*labels.Matcher, from, to time.Time, maxPoints int) ([]Curve, error) {
+	return Curves(ctx, h.Queryable(), matchers, from, to, maxPoints)
+}
+
+// Curves is Series of whatever keeps samples.
+func Curves(ctx context.Context, of storage.Queryable, matchers []*labels.Matcher, from, to time.Time, maxPoints int) (curves []Curve, err error) {
 	if len(matchers) == 0 {
 		return nil, fmt.Errorf("read history: no matcher; name at least the metric")
 	}
-	q, err := h.Queryable().Querier(from.UnixMilli(), to.UnixMilli())
+	q, err := of.Querier(from.UnixMilli(), to.UnixMilli())
 	if err != nil {
 		return nil, err
 	}

@@ -97,6 +97,7 @@ func (h *History) keep(ctx context.Context, batches []*batch) {
 	defer h.releaseAll(batches)
 	for n := 1; ; n++ {
 		err := h.write(batches)
+		h.failing.Store(err != nil)
 		if err == nil {
 			return
 		}
@@ -137,11 +138,9 @@ func (h *History) drain() {
 }
 
 func (h *History) dropAll(batches []*batch) {
-	n := 0
 	for _, b := range batches {
-		n += b.size()
+		h.lose("write_failed", b)
 	}
-	h.metrics.drop("write_failed", n)
 }
 
 // write commits batches as one, or nothing of them. Samples that no history takes are left out and counted.

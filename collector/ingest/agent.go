@@ -62,6 +62,8 @@ type agent struct {
 	// sent is what the request in hand says of its report; price is what its last report had of samples.
 	sent  sending
 	price int
+	// round is the recall's that it is in; anybody may read it.
+	round atomic.Uint32
 	// credits are the reports of the past it may still send, granted the price each was given at.
 	credits, granted int
 	// replayed is since when it has sent everything again; zero when it has not.

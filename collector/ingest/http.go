@@ -160,8 +160,8 @@ func (i *Ingest) ack(result wire.Ack_Result, text string) *wire.Ack {
 		Result: result, Error: text,
 		NowMs:          i.o.Now().UnixMilli(),
 		Incarnation:    i.o.Incarnation,
-		KeepSeconds:    uint32(min(max(i.o.KeepFor(), 0), 365*24*time.Hour) / time.Second), //nolint:gosec // a year at most
-		ReturnSpreadMs: uint32(i.returnSpread().Milliseconds()),                            //nolint:gosec // bounded
+		KeepSeconds:    uint32(min(max(i.keepFor(), 0), 365*24*time.Hour) / time.Second), //nolint:gosec // a year at most
+		ReturnSpreadMs: uint32(i.returnSpread().Milliseconds()),                          //nolint:gosec // bounded
 	}
 }
 
@@ -177,6 +177,7 @@ func (i *Ingest) returnSpread() time.Duration {
 // ackTo is an ack that tells the agent who it is.
 func (i *Ingest) ackTo(who fleet.Agent, result wire.Ack_Result, text string) *wire.Ack {
 	a := i.ack(result, text)
+	a.Incarnation = i.incarnation(i.agents.round(who))
 	a.Customer, a.Site, a.Asset = who.Customer, who.Site, who.Asset
 	return a
 }

@@ -72,6 +72,8 @@ type Options struct {
 	// KeepFor is how far back some loaded rule looks: so long agents keep what was acknowledged, and so far back they
 	// are asked to replay after a start. Nothing is asked for by default.
 	KeepFor func() time.Duration
+	// Recall wants reports again that were lost after they were acknowledged. Nothing is by default.
+	Recall Recall
 	// ReturnSpread is over how long agents spread their return after a broken connection at the least; 2 s when zero. It
 	// grows with their number, to what the door needs for all of them.
 	ReturnSpread time.Duration
@@ -129,6 +131,9 @@ func New(o Options) (*Ingest, error) {
 	}
 	if o.KeepFor == nil {
 		o.KeepFor = func() time.Duration { return 0 }
+	}
+	if o.Recall == nil {
+		o.Recall = noRecall{}
 	}
 	if o.Room == nil {
 		o.Room = func(string) bool { return true }

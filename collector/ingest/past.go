@@ -143,6 +143,14 @@ func (i *Ingest) grant(who fleet.Agent, a *agent, ack *wire.Ack, now time.Time) 
 // is the same time for every report until that is done: the agent knows a request it has answered, and one that got
 // lost with its ack, or with the agent, is not lost for good.
 func (i *Ingest) replaySince(who fleet.Agent, a *agent, now time.Time) time.Time {
+	if since := i.windowSince(who, a, now); !since.IsZero() {
+		return since
+	}
+	return i.recallSince(a, who.Asset) // when rules have what they look back on
+}
+
+// windowSince is since when windows and reviews need it.
+func (i *Ingest) windowSince(who fleet.Agent, a *agent, now time.Time) time.Time {
 	if a.firstAt.IsZero() {
 		a.firstAt = now
 	}

@@ -50,7 +50,7 @@ func (i *Ingest) inTurn(w http.ResponseWriter, r *http.Request, who fleet.Agent,
 	defer a.leave()
 	now := i.o.Now()
 	i.tellRenew(w, r, a, now)
-	a.sent = sendingOf(r.Header, i.o.Incarnation)
+	a.sent = sendingOf(r.Header, i.incarnation(a.round.Load()))
 	a.sent.arrived, a.sent.from = arrived, otherEnd(r)
 	if mediaOf(r) == wire.TypeBulkV1 && !a.sent.past() {
 		a.sent.lane = wire.LaneBacklog // whatever it says: many at once are none of them live
@@ -109,6 +109,11 @@ func (i *Ingest) judge(ctx context.Context, who fleet.Agent, a *agent, m *wire.R
 		return i.refuse(who, a, err, now)
 	}
 	if a.seen.has(m.GetEpoch(), m.GetSequence()) {
+		if i.recalled(who, a) {
+			work, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+			defer cancel()
+			return i.again(work, i.sort(who, a, m, now))
+		}
 		return outcome{http.StatusOK, resultDuplicate, i.accepted(who, a, now)}
 	}
 	if !a.repeats(m) {
@@ -223,6 +228,7 @@ func (i *Ingest) accepted(who fleet.Agent, a *agent, now time.Time) *wire.Ack {
 	if since := i.replaySince(who, a, now); !since.IsZero() {
 		ack.ReplaySinceMs = max(since.UnixMilli(), 1)
 	}
+	ack.Incarnation = i.incarnation(a.round.Load())
 	return ack
 }
 

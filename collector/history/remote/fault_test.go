@@ -257,7 +257,7 @@ func TestSpoolKeepsToItsBounds(t *testing.T) {
 		age     time.Duration
 		because string
 	}{
-		"size": {64 << 10, 48 * time.Hour, "remote_write_spool.size"},
+		"size": {24 << 10, 48 * time.Hour, "remote_write_spool.size"},
 		"age":  {4 << 30, 6 * time.Hour, "remote_write_spool.age"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -273,7 +273,7 @@ func TestSpoolKeepsToItsBounds(t *testing.T) {
 				conf := to("a")
 				conf.Spool.Age = policy.Duration(c.age)
 				g := one(t, r)
-				g.options.segmentBytes, g.options.tidyEvery = 8<<10, time.Minute
+				g.options.segmentBytes, g.options.tidyEvery = 4<<10, time.Minute
 				b := g.begin(t, conf)
 				synctest.Wait()
 				if name == "size" { // smaller than a configuration may say, so that the test is quick
@@ -282,13 +282,13 @@ func TestSpoolKeepsToItsBounds(t *testing.T) {
 					b.Adopt(&p)
 				}
 				feed(b, 100, 22*12, 5*time.Minute)
-				if n := b.metric("watchbill_remote_write_spool_bytes"); name == "size" && n > 80<<10 {
+				if n := b.metric("watchbill_remote_write_spool_bytes"); name == "size" && n > 32<<10 {
 					t.Errorf("the spool has %v bytes", n)
 				}
 				time.Sleep(2 * time.Hour)
 				sent := b.metric(`watchbill_remote_write_samples_total{target="a"}`)
 				lost := b.metric(`watchbill_remote_write_samples_dropped_total{reason="spool_full",target="a"}`)
-				if lost == 0 || sent < 2000 || sent+lost != 100*22*12 {
+				if lost == 0 || sent < 1000 || sent+lost != 100*22*12 {
 					t.Errorf("%v samples were sent and %v counted as lost, want %d together", sent, lost, 100*22*12)
 				}
 				b.want(`watchbill_remote_write_samples_pending{target="a"}`, 0)

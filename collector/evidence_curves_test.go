@@ -64,7 +64,7 @@ func TestTicketsOpenWhenTheHistorysDiskIsFull(t *testing.T) {
 	if got := text(s.record(s.only()).Symptom); !strings.Contains(got, "no curve of the last hour: read history: history is not available") {
 		t.Errorf("the record says %q", got)
 	}
-	write(t, s.Collector)
+	flush(t, s.Collector)
 	s.report("web1", 10*time.Second, 50) // and it goes on
 	if n := len(s.standing()); n != 0 {
 		t.Errorf("%d alerts stand, want that of the disk to end", n)

@@ -74,14 +74,14 @@ func (c *cursors) highest() int {
 
 // keep makes positions durable when they differ from what is.
 func (c *cursors) keep(at map[string]position) error {
-	if maps.Equal(c.kept, at) {
-		return nil
-	}
 	if len(at) == 0 {
 		c.kept = map[string]position{}
 		if err := os.Remove(c.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		return nil
+	}
+	if maps.Equal(c.kept, at) {
 		return nil
 	}
 	b, err := json.Marshal(at)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/klauspost/compress/snappy"
 	remoteapi "github.com/prometheus/client_golang/exp/api/remote"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 )
@@ -86,7 +87,9 @@ func (e *encoder) encodeV1(batch []sample) {
 	e.labels, e.v1.Timeseries = e.labels[:0], e.v1.Timeseries[:0]
 	for _, g := range e.groups {
 		from := len(e.labels)
-		e.labels = append(e.labels, prompb.FromLabels(g.series.labels, nil)...)
+		g.series.labels.Range(func(l labels.Label) {
+			e.labels = append(e.labels, prompb.Label{Name: l.Name, Value: l.Value})
+		})
 		e.v1.Timeseries = append(e.v1.Timeseries, prompb.TimeSeries{
 			Labels: e.labels[from:len(e.labels):len(e.labels)], Samples: e.one[g.from:g.to:g.to],
 		})
@@ -107,7 +110,9 @@ func (e *encoder) encodeV2(batch []sample) {
 	e.refs, e.v2.Timeseries = e.refs[:0], e.v2.Timeseries[:0]
 	for _, g := range e.groups {
 		from := len(e.refs)
-		e.refs = append(e.refs, e.table.SymbolizeLabels(g.series.labels, nil)...)
+		g.series.labels.Range(func(l labels.Label) {
+			e.refs = append(e.refs, e.table.Symbolize(l.Name), e.table.Symbolize(l.Value))
+		})
 		e.v2.Timeseries = append(e.v2.Timeseries, writev2.TimeSeries{
 			LabelsRefs: e.refs[from:len(e.refs):len(e.refs)], Samples: e.two[g.from:g.to:g.to],
 		})

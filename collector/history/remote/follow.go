@@ -11,6 +11,7 @@ import (
 // when it is asked again.
 func (r *Remote) follow(ctx context.Context) {
 	p := r.planned()
+	r.behind = false
 	r.dismiss(p)
 	if len(p.config.Targets) == 0 {
 		r.discard()
@@ -21,6 +22,7 @@ func (r *Remote) follow(ctx context.Context) {
 	}
 	if !r.spool.isOpen() {
 		if err := r.open(p); err != nil {
+			r.behind = true
 			r.metrics.failures.Inc()
 			r.o.Logger.Error("remote write's spool cannot be opened; it is tried again, and what does not fit into memory is dropped",
 				"dir", r.dir, "err", err)

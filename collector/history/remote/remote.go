@@ -46,6 +46,8 @@ type Options struct {
 
 	// segmentBytes is where a segment ends; a sixteenth of the spool's size by default, at most 64 MiB.
 	segmentBytes int64
+	// tidyEvery is tidyEvery by default.
+	tidyEvery time.Duration
 	// transport is what a target's requests go through, made of its configuration by default.
 	transport func(Target) (http.RoundTripper, error)
 	// free is how much may be written: free and total bytes of the file system that holds a path.
@@ -62,6 +64,8 @@ type Remote struct {
 	writer  writer
 	// cursors is what is kept of targets' positions.
 	cursors cursors
+	// behind is true while Run could not do yet what is planned.
+	behind bool
 	// disk tells whether there is room.
 	disk room
 
@@ -146,7 +150,7 @@ func (r *Remote) planned() *Plan {
 // Run spools and sends until ctx ends; then it spools what is still queued, and returns nil.
 func (r *Remote) Run(ctx context.Context) error {
 	defer r.stopAll()
-	tidy := time.NewTicker(tidyEvery)
+	tidy := time.NewTicker(cmp.Or(r.o.tidyEvery, tidyEvery))
 	defer tidy.Stop()
 	r.follow(ctx)
 	for {
@@ -159,7 +163,9 @@ func (r *Remote) Run(ctx context.Context) error {
 		case b := <-r.queue.waiting:
 			r.write(r.queue.gather(b))
 		case <-tidy.C:
-			r.follow(ctx)
+			if r.behind {
+				r.follow(ctx)
+			}
 			r.tidy()
 		}
 	}

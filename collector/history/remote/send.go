@@ -67,15 +67,19 @@ func (t *target) deliver(ctx context.Context, e *encoder, batch []sample) bool {
 }
 
 func (t *target) settle(ctx context.Context, e *encoder, batch []sample, splits *int) bool {
+	var payload []byte
 	for attempt := 0; ; attempt++ {
+		n := len(batch)
 		if batch = t.young(batch); len(batch) == 0 {
 			return true
+		}
+		if payload == nil || len(batch) < n {
+			payload = e.encode(batch)
 		}
 		if !t.hold(ctx) {
 			return false
 		}
 		began := time.Now()
-		payload := e.encode(batch)
 		a := t.post(ctx, payload, attempt)
 		t.metrics.batch.Observe(time.Since(began).Seconds())
 		t.metrics.bytes.Add(float64(len(payload)))

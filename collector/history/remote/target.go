@@ -291,22 +291,33 @@ func (t *target) failed(what, why string) {
 	t.log.warn(what, why)
 }
 
-// rareLog logs what comes again and again once a minute.
+// rareLog logs what comes again and again after a minute, then after two, and so on up to an hour.
 type rareLog struct {
 	log  *slog.Logger
 	mu   sync.Mutex
-	last map[string]time.Time
+	said map[string]saying
+}
+
+// saying is when something was said last, and for how long it is not said again.
+type saying struct {
+	at    time.Time
+	quiet time.Duration
 }
 
 func (l *rareLog) warn(what, why string) {
 	now := time.Now()
 	l.mu.Lock()
-	if l.last == nil {
-		l.last = map[string]time.Time{}
+	if l.said == nil {
+		l.said = map[string]saying{}
 	}
-	again := now.Sub(l.last[what]) < time.Minute
-	if !again {
-		l.last[what] = now
+	last := l.said[what]
+	again := now.Sub(last.at) < last.quiet
+	switch {
+	case again:
+	case now.Sub(last.at) > 2*last.quiet:
+		l.said[what] = saying{now, time.Minute}
+	default:
+		l.said[what] = saying{now, min(2*last.quiet, time.Hour)}
 	}
 	l.mu.Unlock()
 	if !again {

@@ -160,8 +160,17 @@ func newQueryMetrics() *queryMetrics {
 	return m
 }
 
-func (m *queryMetrics) all() []prometheus.Collector {
+// QueryMetrics are the figures of Prometheus' API. Register them once with the registry behind Options.Gatherer.
+func (a *API) QueryMetrics() []prometheus.Collector {
+	m := a.queries.metrics
 	return []prometheus.Collector{m.took, m.running, m.waiting, m.refused, m.narrowed}
+}
+
+// count counts what was narrowed to a reach.
+func (m *queryMetrics) count(r reach) {
+	if len(r.must) > 0 {
+		m.narrowed.Inc()
+	}
 }
 
 // stopwatch takes the time of one request.

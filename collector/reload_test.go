@@ -128,6 +128,7 @@ func TestEveryKeyIsReloadedOrSaidToWait(t *testing.T) {
 		"web.external_url", "agents.door", "fleet.directory", "policies.directory", "rules.packs", "rules.files", "silence.intervals", "silence.least",
 		"silence.after_goodbye", "silence.after_enrolment", "silence.together", "silence.ping", "flapping.changes",
 		"flapping.window", "flapping.stable", "rules.missing", "quotas", "backlog", "receivers",
+		"query.timeout", "query.max_samples", "query.max_concurrency", "query.max_queued", "query.max_lookback",
 	}
 	for _, s := range atStart(DefaultConfig()) {
 		live = append(live, s.key)

@@ -74,9 +74,10 @@ func (q QueryLimits) atOnce() int {
 
 // queries is what answers expressions.
 type queries struct {
-	terms   atomic.Pointer[queryTerms]
-	gate    *gate
-	metrics *queryMetrics
+	terms atomic.Pointer[queryTerms]
+	// gate is for what reads samples, looks for what looks at rules and assets.
+	gate, looks *gate
+	metrics     *queryMetrics
 	// every is the step of subqueries that name none.
 	every time.Duration
 }
@@ -90,7 +91,18 @@ type queryTerms struct {
 
 func newQueries(every time.Duration) *queries {
 	m := newQueryMetrics()
-	return &queries{gate: &gate{metrics: m}, metrics: m, every: every}
+	return &queries{gate: newGate(m.running, m.waiting), looks: newGate(nil, nil), metrics: m, every: every}
+}
+
+// gateOf is the gate of a kind of turn; nil for none.
+func (q *queries) gateOf(t turn) *gate {
+	switch t {
+	case readTurn:
+		return q.gate
+	case lookTurn:
+		return q.looks
+	}
+	return nil
 }
 
 // set puts limits into force for what is asked from now on.
@@ -102,6 +114,7 @@ func (q *queries) set(l QueryLimits) {
 		EnableAtModifier:         true, EnableNegativeOffset: true, Parser: handed,
 	})})
 	q.gate.set(l.atOnce(), l.MaxQueued)
+	q.looks.set(1, l.MaxQueued)
 }
 
 // SetQueryLimits puts limits into force for queries from now on.

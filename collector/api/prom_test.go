@@ -200,7 +200,8 @@ func TestTenMillionSamples(t *testing.T) {
 
 // gateOf is a gate with metrics of its own.
 func gateOf(most, queue int) *gate {
-	g := &gate{metrics: newQueryMetrics()}
+	m := newQueryMetrics()
+	g := newGate(m.running, m.waiting)
 	g.set(most, queue)
 	return g
 }
@@ -231,7 +232,7 @@ func TestGate(t *testing.T) {
 		for i, ctx := range []context.Context{t.Context(), t.Context(), t.Context(), short, t.Context(), t.Context()} {
 			all = append(all, enter(i, ctx))
 		}
-		if running, waiting := testutil.ToFloat64(g.metrics.running), testutil.ToFloat64(g.metrics.waiting); running != 2 || waiting != 3 {
+		if running, waiting := testutil.ToFloat64(g.shown[0]), testutil.ToFloat64(g.shown[1]); running != 2 || waiting != 3 {
 			t.Errorf("%v run and %v wait, want 2 and 3", running, waiting)
 		}
 		var crowded crowdedError

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,8 +55,17 @@ func reportFleet(in io.Reader, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		at, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
-		if err == nil {
+		text, pace := strings.CutPrefix(strings.TrimSpace(line), benchPace+" ")
+		at, err := strconv.ParseInt(text, 10, 64)
+		switch {
+		case err != nil:
+		case pace:
+			var p50, p99 time.Duration
+			if p50, p99, err = reportPaced(agents, at); err == nil {
+				fmt.Fprintf(out, "took %d %d\n", p50, p99)
+				continue
+			}
+		default:
 			err = reportAll(agents, at)
 		}
 		if err != nil {
@@ -80,6 +90,28 @@ func reportAll(agents []*benchAgent, at int64) error {
 	}
 	g.Wait()
 	return errors.Join(errs...)
+}
+
+// benchPace before the time says that the agents are to report one after the other, spread over benchPaced.
+const benchPace = "pace"
+
+// reportPaced lets each agent report at its own moment, whoever else waits yet, and tells the median and the 99th percentile
+// of how long they waited for their acknowledgements.
+func reportPaced(agents []*benchAgent, at int64) (p50, p99 time.Duration, err error) {
+	took, errs := make([]time.Duration, len(agents)), make([]error, len(agents))
+	began := time.Now()
+	var g sync.WaitGroup
+	for i, a := range agents {
+		g.Go(func() {
+			time.Sleep(time.Until(began.Add(benchPaced * time.Duration(i) / time.Duration(len(agents)))))
+			asked := time.Now()
+			errs[i] = a.report(at)
+			took[i] = time.Since(asked)
+		})
+	}
+	g.Wait()
+	slices.Sort(took)
+	return took[len(took)/2], took[len(took)*99/100], errors.Join(errs...)
 }
 
 // benchHost is what a real host reported: blocks by scrape.

@@ -106,4 +106,5 @@ func (c *Collector) openAPI() {
 		Query: c.cfg.Query,
 	})
 	c.reg.MustRegister(c.api.Collector())
+	c.reg.MustRegister(c.api.QueryMetrics()...)
 }

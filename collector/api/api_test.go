@@ -109,7 +109,6 @@ func TestErrors(t *testing.T) {
 		{"address with port 0", "POST", Root + "/tokens", `{"customer":"acme","site":"berlin","address":"foo:0"}`, 400, "from 1 to 65535"},
 		{"too little of a message's ID", "POST", Root + "/outbox/nobod/resend", "", 404, "at least its first 6 letters"},
 		{"last administrator", "DELETE", Root + "/operators/the-admin", "", 409, "last administrator"},
-		{"Prometheus' API", "GET", "/api/v1/query", "", 404, "reserved for Prometheus"},
 		{"Alertmanager's API", "GET", "/api/v2/alerts", "", 404, "reserved for Alertmanager"},
 	}
 	for _, tt := range tests {

@@ -72,9 +72,6 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	g.requests.Describe(ch)
-	for _, c := range g.api.queries.metrics.all() {
-		c.Describe(ch)
-	}
 }
 
 // Collect implements prometheus.Collector. A store that cannot be read makes the gauges that need it fail, with the
@@ -83,9 +80,6 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	b := g.api.o.Build
 	ch <- prometheus.MustNewConstMetric(g.build, prometheus.GaugeValue, 1, b.Version, b.Revision, b.GoVersion, b.Platform)
 	g.requests.Collect(ch)
-	for _, c := range g.api.queries.metrics.all() {
-		c.Collect(ch)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	r, err := g.read(ctx)

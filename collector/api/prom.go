@@ -39,9 +39,20 @@ type promRoute struct {
 	methods []string
 	path    string
 	serve   func(*API, *promCall) (promAnswer, error)
-	// reads: it reads samples or series, and so takes a turn at the gate.
-	reads bool
+	// turn is whether it waits for one, and at which gate.
+	turn turn
 }
+
+// turn is what an endpoint waits for before it looks.
+type turn int
+
+const (
+	noTurn turn = iota
+	// readTurn: it reads samples or series, beside as many others as query.max_concurrency says.
+	readTurn
+	// lookTurn: it looks at every rule, alert or asset, which evaluation holds still for; one at a time does.
+	lookTurn
+)
 
 var (
 	get       = []string{http.MethodGet}
@@ -51,25 +62,25 @@ var (
 // promRoutes is Prometheus' API, as much as there is of it here.
 func promRoutes() []promRoute {
 	return []promRoute{
-		{getOrPost, "/query", (*API).promQuery, true},
-		{getOrPost, "/query_range", (*API).promQueryRange, true},
-		{getOrPost, "/query_exemplars", (*API).promExemplars, false},
-		{getOrPost, "/format_query", (*API).promFormat, false},
-		{getOrPost, "/series", (*API).promSeries, true},
-		{getOrPost, "/labels", (*API).promLabelNames, true},
-		{get, "/label/{name}/values", (*API).promLabelValues, true},
-		{get, "/metadata", (*API).promMetadata, true},
-		{get, "/targets", (*API).promTargets, false},
-		{get, "/targets/metadata", (*API).promTargetMetadata, false},
-		{get, "/scrape_pools", (*API).promScrapePools, false},
-		{get, "/rules", (*API).promRules, false},
-		{get, "/alerts", (*API).promAlerts, false},
-		{get, "/alertmanagers", (*API).promAlertmanagers, false},
-		{get, "/status/buildinfo", (*API).promBuildInfo, false},
-		{get, "/status/config", (*API).promConfig, false},
-		{get, "/status/flags", (*API).promFlags, false},
-		{get, "/status/runtimeinfo", (*API).promRuntimeInfo, false},
-		{get, "/status/tsdb", (*API).promTSDB, true},
+		{getOrPost, "/query", (*API).promQuery, readTurn},
+		{getOrPost, "/query_range", (*API).promQueryRange, readTurn},
+		{getOrPost, "/query_exemplars", (*API).promExemplars, noTurn},
+		{getOrPost, "/format_query", (*API).promFormat, noTurn},
+		{getOrPost, "/series", (*API).promSeries, readTurn},
+		{getOrPost, "/labels", (*API).promLabelNames, readTurn},
+		{get, "/label/{name}/values", (*API).promLabelValues, readTurn},
+		{get, "/metadata", (*API).promMetadata, readTurn},
+		{get, "/targets", (*API).promTargets, lookTurn},
+		{get, "/targets/metadata", (*API).promTargetMetadata, noTurn},
+		{get, "/scrape_pools", (*API).promScrapePools, lookTurn},
+		{get, "/rules", (*API).promRules, lookTurn},
+		{get, "/alerts", (*API).promAlerts, lookTurn},
+		{get, "/alertmanagers", (*API).promAlertmanagers, noTurn},
+		{get, "/status/buildinfo", (*API).promBuildInfo, noTurn},
+		{get, "/status/config", (*API).promConfig, noTurn},
+		{get, "/status/flags", (*API).promFlags, noTurn},
+		{get, "/status/runtimeinfo", (*API).promRuntimeInfo, noTurn},
+		{get, "/status/tsdb", (*API).promTSDB, readTurn},
 	}
 }
 
@@ -148,8 +159,8 @@ func (a *API) answerQuery(w http.ResponseWriter, r *http.Request, route promRout
 	c := &promCall{r: r, sight: s, reach: reachOf(s), terms: terms, leave: func() {}}
 	watch := a.queries.metrics.begin(route.path)
 	defer watch.end()
-	if route.reads {
-		leave, err := a.queries.gate.enter(r.Context())
+	if gate := a.queries.gateOf(route.turn); gate != nil {
+		leave, err := gate.enter(r.Context())
 		if err != nil {
 			a.promFail(w, r, err)
 			return

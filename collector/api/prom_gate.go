@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // gate lets so many queries read at a time, and so many wait for that, in the order in which they came.
@@ -13,7 +15,12 @@ type gate struct {
 	queue   int
 	running int
 	waiting []chan struct{}
-	metrics *queryMetrics
+	// shown are the gauges of who reads and who waits, if any.
+	shown [2]prometheus.Gauge
+}
+
+func newGate(running, waiting prometheus.Gauge) *gate {
+	return &gate{shown: [2]prometheus.Gauge{running, waiting}}
 }
 
 // set changes how many may read and wait. Who reads or waits already stays.
@@ -31,8 +38,11 @@ func (g *gate) call() {
 		g.waiting = slices.Delete(g.waiting, 0, 1)
 		g.running++
 	}
-	g.metrics.running.Set(float64(g.running))
-	g.metrics.waiting.Set(float64(len(g.waiting)))
+	for i, n := range []int{g.running, len(g.waiting)} {
+		if g.shown[i] != nil {
+			g.shown[i].Set(float64(n))
+		}
+	}
 }
 
 // enter waits for a turn until ctx ends. What it gives ends the turn; only the first call counts.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,7 +20,8 @@ const heldAnswer = 1 << 20
 // maxNotes is how many warnings, and how many infos, an answer carries, as in Prometheus.
 const maxNotes = 10
 
-// promWrite answers as Prometheus does, to the byte: labels are written as they are, other texts with <, > and & escaped.
+// promWrite answers as Prometheus does, to the byte where samples and labels are asked for: labels there are written as they are,
+// all other texts with <, > and & escaped.
 func (a *API) promWrite(w http.ResponseWriter, c *promCall, answer promAnswer) {
 	w.Header().Set("Content-Type", "application/json")
 	e := &promEncoder{w: w}
@@ -102,25 +102,9 @@ func (e *promEncoder) data(v any) {
 		e.raw(`}`)
 	case []labels.Labels:
 		list(e, x, e.labels)
-	case withLabels:
-		e.plain(x.v)
 	default:
 		e.json(v)
 	}
-}
-
-// withLabels is data with label sets somewhere in it, in which <, > and & stay as they are.
-type withLabels struct{ v any }
-
-func (e *promEncoder) plain(v any) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil && e.err == nil {
-		e.err = err
-	}
-	e.b = append(e.b, bytes.TrimRight(b.Bytes(), "\n")...)
-	e.room()
 }
 
 func (e *promEncoder) value(v parser.Value) {

@@ -74,9 +74,10 @@ func (q QueryLimits) atOnce() int {
 
 // queries is what answers expressions.
 type queries struct {
-	terms   atomic.Pointer[queryTerms]
-	gate    *gate
-	metrics *queryMetrics
+	terms atomic.Pointer[queryTerms]
+	// gate is for what reads samples, looks for what looks at rules and assets.
+	gate, looks *gate
+	metrics     *queryMetrics
 	// every is the step of subqueries that name none.
 	every time.Duration
 }
@@ -90,7 +91,18 @@ type queryTerms struct {
 
 func newQueries(every time.Duration) *queries {
 	m := newQueryMetrics()
-	return &queries{gate: &gate{metrics: m}, metrics: m, every: every}
+	return &queries{gate: newGate(m.running, m.waiting), looks: newGate(nil, nil), metrics: m, every: every}
+}
+
+// gateOf is the gate of a kind of turn; nil for none.
+func (q *queries) gateOf(t turn) *gate {
+	switch t {
+	case readTurn:
+		return q.gate
+	case lookTurn:
+		return q.looks
+	}
+	return nil
 }
 
 // set puts limits into force for what is asked from now on.
@@ -102,6 +114,7 @@ func (q *queries) set(l QueryLimits) {
 		EnableAtModifier:         true, EnableNegativeOffset: true, Parser: handed,
 	})})
 	q.gate.set(l.atOnce(), l.MaxQueued)
+	q.looks.set(1, l.MaxQueued)
 }
 
 // SetQueryLimits puts limits into force for queries from now on.
@@ -160,8 +173,17 @@ func newQueryMetrics() *queryMetrics {
 	return m
 }
 
-func (m *queryMetrics) all() []prometheus.Collector {
+// QueryMetrics are the figures of Prometheus' API. Register them once with the registry behind Options.Gatherer.
+func (a *API) QueryMetrics() []prometheus.Collector {
+	m := a.queries.metrics
 	return []prometheus.Collector{m.took, m.running, m.waiting, m.refused, m.narrowed}
+}
+
+// count counts what was narrowed to a reach.
+func (m *queryMetrics) count(r reach) {
+	if len(r.must) > 0 {
+		m.narrowed.Inc()
+	}
 }
 
 // stopwatch takes the time of one request.

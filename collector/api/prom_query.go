@@ -139,9 +139,7 @@ func (a *API) readFor(c *promCall, text string, delta time.Duration) (parser.Exp
 	if err := c.reach.enforce(expr); err != nil {
 		return nil, err
 	}
-	if len(c.reach.must) > 0 {
-		a.queries.metrics.narrowed.Inc()
-	}
+	a.queries.metrics.count(c.reach)
 	return expr, nil
 }
 

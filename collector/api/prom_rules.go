@@ -94,7 +94,7 @@ func (a *API) promAlerts(c *promCall) (promAnswer, error) {
 			out.Alerts = append(out.Alerts, alertAsPrometheus(s))
 		}
 	}
-	return promAnswer{data: withLabels{out}}, nil
+	return promAnswer{data: out}, nil
 }
 
 func alertAsPrometheus(s evaluate.Standing) promAlert {
@@ -143,7 +143,7 @@ func (a *API) promRules(c *promCall) (promAnswer, error) {
 		return promAnswer{}, badParameter("group_next_token",
 			fmt.Errorf("invalid group_next_token '%v'. were rule groups changed?", f.token))
 	}
-	return promAnswer{data: withLabels{out}}, nil
+	return promAnswer{data: out}, nil
 }
 
 func (c *promCall) ruleFilter() (f ruleFilter, err error) {

@@ -23,7 +23,7 @@ type listing struct {
 }
 
 // listing reads a request for a list. wrong gives the form of the error about match[].
-func (c *promCall) listing(wrong func(error) error) (l listing, err error) {
+func (a *API) listing(c *promCall, wrong func(error) error) (l listing, err error) {
 	if l.limit, err = wantedOf(c.value("limit")); err != nil {
 		return l, badParameter("limit", err)
 	}
@@ -35,6 +35,7 @@ func (c *promCall) listing(wrong func(error) error) (l listing, err error) {
 		return l, wrong(err)
 	}
 	l.sets = c.reach.narrow(sets)
+	a.queries.metrics.count(c.reach)
 	if l.limit == 0 || l.limit > maxListed {
 		l.limit = maxListed
 	}
@@ -49,7 +50,7 @@ func (a *API) promSeries(c *promCall) (promAnswer, error) {
 	if len(c.matchers()) == 0 {
 		return promAnswer{}, promErrorf(promBadData, "no match[] parameter provided")
 	}
-	l, err := c.listing(func(err error) error { return badParameter("match[]", err) })
+	l, err := a.listing(c, func(err error) error { return badParameter("match[]", err) })
 	if err != nil {
 		return promAnswer{}, err
 	}
@@ -110,7 +111,7 @@ func (a *API) promLabelValues(c *promCall) (promAnswer, error) {
 
 // promWords lists names or values of labels, of the series that any of match[] selects.
 func (a *API) promWords(c *promCall, read func(storage.Querier, *storage.LabelHints, []*labels.Matcher) ([]string, annotations.Annotations, error)) (promAnswer, error) {
-	l, err := c.listing(badMatch)
+	l, err := a.listing(c, badMatch)
 	if err != nil {
 		return promAnswer{}, err
 	}

@@ -59,7 +59,7 @@ func (a *API) promTargets(c *promCall) (promAnswer, error) {
 			}
 		}
 	}
-	return promAnswer{data: withLabels{out}}, nil
+	return promAnswer{data: out}, nil
 }
 
 // targets are by kind of block, then by asset and source.

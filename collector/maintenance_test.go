@@ -100,3 +100,19 @@ maintenance:
 		}
 	}
 }
+
+// TestMaintenanceIsReloaded: a window that comes with a reload is in force after it.
+func TestMaintenanceIsReloaded(t *testing.T) {
+	s, _ := reloaded(t, func(c *Config) {
+		c.Maintenance = MaintenancePlan{{Name: "move", Matchers: []string{`site="berlin"`}, From: time.Unix(1, 0), Until: time.Unix(2, 0)}}
+	})
+	if n := len(s.pipeline.Maintenance()); n != 0 {
+		t.Fatalf("%d windows before", n)
+	}
+	if _, err := s.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all := s.pipeline.Maintenance(); len(all) != 1 || all[0].Name != "move" {
+		t.Errorf("windows after it: %v", all)
+	}
+}

@@ -117,6 +117,7 @@ func (f *feed) restore(ctx context.Context, states []store.AlertState) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.looked = now
+	known := make(map[string]bool, len(kept))
 	for _, k := range kept {
 		var one fed
 		if err := json.Unmarshal(k.Body, &one); err != nil {
@@ -124,9 +125,10 @@ func (f *feed) restore(ctx context.Context, states []store.AlertState) error {
 		}
 		one.FedAlert = one.Renewed(t.FeedTerms, now)
 		f.held[one.Fingerprint()] = &one
+		known[one.Origin.ID] = true
 	}
 	for _, s := range states {
-		if incident.IsFed(s.Origin) && !f.known(s.Origin.ID) {
+		if incident.IsFed(s.Origin) && !known[s.Origin.ID] {
 			one := &fed{Origin: s.Origin, Alert: s.Alert, Sender: s.Origin.Group, FedAlert: ingest.FedAlert{
 				Labels: s.Alert.Labels.Map(), Annotations: s.Alert.Annotations.Map(), StartsAt: s.Alert.FirstBadAt,
 				UpdatedAt: now, EndsAt: now.Add(t.FeedTerms.ResolveTimeout), Guessed: true,
@@ -135,15 +137,6 @@ func (f *feed) restore(ctx context.Context, states []store.AlertState) error {
 		}
 	}
 	return nil
-}
-
-func (f *feed) known(origin string) bool {
-	for _, one := range f.held {
-		if one.Origin.ID == origin {
-			return true
-		}
-	}
-	return false
 }
 
 // enter waits for the turn; leave gives it back.

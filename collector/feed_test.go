@@ -496,3 +496,24 @@ func TestAFloodOfAlertsIsCommittedInPortions(t *testing.T) {
 		t.Error("1,200 tickets of one service at once are no storm")
 	}
 }
+
+// TestAReloadMapsWhatComesNext: what fires keeps its ticket, what comes goes by the new mappings.
+func TestAReloadMapsWhatComesNext(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	f.post(f.down("strange"))
+	cfg := f.cfg
+	cfg.Feed.Mappings = []ingest.Mapping{{Set: ingest.MappingSet{Customer: ingest.MappingValue{Value: "acme"}}}}
+	f.o.Reread = func() (Config, error) { return cfg, nil }
+	if _, err := f.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	f.at = f.at.Add(time.Second)
+	f.post(f.down("strange"), f.down("stranger"))
+	of := map[string]string{}
+	for _, tk := range f.tickets() {
+		of[tk.Asset] = tk.Customer
+	}
+	if len(of) != 2 || of["strange"] != incident.OwnCustomer || of["stranger"] != "acme" {
+		t.Errorf("the tickets are of %v", of)
+	}
+}

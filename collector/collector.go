@@ -69,6 +69,10 @@ type Collector struct {
 	past      *hindsight
 	facts     *facts
 	remember  *remembering
+	// remote is remote write's way in, feeds watches its senders.
+	remote       atomic.Pointer[ingest.Remote]
+	feeds        *feeds
+	savingRemote sync.Mutex
 
 	// started is when this process began, listening when it could first be reached, in Unix nanoseconds.
 	started     time.Time
@@ -224,7 +228,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 		Live: c.evaluator, Tell: c.past.told, Logger: c.log.With("part", "review"), Registerer: c.reg,
 		Now: func() time.Time { return c.now() },
 	})
-	if err := c.openIngest(ctx); err != nil {
+	if err := errors.Join(c.openIngest(ctx), c.openRemote()); err != nil {
 		return err
 	}
 	c.openAPI()
@@ -242,6 +246,7 @@ func (c *Collector) watchOver() {
 		reach: c.newReach(),
 	}
 	c.silence.counts.register(c.reg)
+	c.feeds = c.newFeeds()
 	c.past = &hindsight{
 		store: c.store, window: c.window, facts: c.facts, gather: c.pipeline.missed, started: c.started,
 		now:      func() time.Time { return c.now() },
@@ -258,7 +263,7 @@ func (c *Collector) setDown(a window.Asset, at time.Time) {
 func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	c.evaluator = evaluate.New(evaluate.Options{
 		Window: c.window, Commit: c.pipeline, Interval: time.Duration(c.cfg.Evaluation.Interval),
-		Logger: c.log.With("part", "evaluate"), Registerer: c.reg, AssetOf: c.assetOf, Others: c.silence.alerts,
+		Logger: c.log.With("part", "evaluate"), Registerer: c.reg, AssetOf: c.assetOf, Others: c.ownAlerts,
 	})
 	var states []store.AlertState
 	if err := c.store.View(ctx, func(tx store.Tx) (err error) {
@@ -269,11 +274,12 @@ func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	}
 	var restored []evaluate.Restored
 	for _, s := range states {
-		if !incident.IsSilence(s.Origin) && !incident.IsGap(s.Origin) {
+		if !incident.IsSilence(s.Origin) && !incident.IsGap(s.Origin) && !incident.IsFeed(s.Origin) {
 			restored = append(restored, evaluate.Restored{Origin: s.Origin, Alert: s.Alert})
 		}
 	}
 	c.silence.restore(states)
+	c.feeds.restore(states)
 	c.past.gaps.restore(states)
 	c.evaluator.Restore(restored)
 	c.setRules(groups)
@@ -317,6 +323,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		"outbox":              c.outbox.Run,
 		"review":              c.past.reviews.Run,
 		"watch":               c.watch,
+		"remote write in":     c.runRemote,
 		"reload":              c.reloadOnHangup,
 	}
 	if c.history != nil {
@@ -356,6 +363,9 @@ func (c *Collector) Close() {
 	if c.keepWindow.Swap(false) {
 		if err := c.remember.all(context.Background(), true); err != nil {
 			c.log.Error("how agents were seen last is kept as of a minute ago", "err", err)
+		}
+		if err := c.saveRemote(); err != nil {
+			c.log.Error("how senders were heard last is kept as of a minute ago", "err", err)
 		}
 		if err := c.saveWindow(); err != nil {
 			c.log.Error("agents will have to send again what rules look back on", "err", err)

@@ -100,6 +100,8 @@ type Config struct {
 		Window  policy.Duration `yaml:"window"`
 		Stable  policy.Duration `yaml:"stable"`
 	} `yaml:"flapping"`
+	// RemoteWriteIn is how samples of other programs are taken in.
+	RemoteWriteIn ingest.RemoteWriteIn `yaml:"remote_write_in"`
 	// Receivers are told about every ticket.
 	Receivers []notify.Receiver `yaml:"receivers"`
 }
@@ -115,6 +117,7 @@ func DefaultConfig() Config {
 	c.Agents.Door = ingest.DefaultDoor()
 	c.Quotas = ingest.DefaultQuotas()
 	c.Backlog = ingest.DefaultBacklog()
+	c.RemoteWriteIn = ingest.DefaultRemoteWriteIn()
 	c.Rules.Packs = true
 	c.Rules.Missing = rules.Freeze
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
@@ -192,7 +195,7 @@ func (c Config) Validate() error {
 			fault("agents.external_address: want host:port, got %q", a)
 		}
 	}
-	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate())
+	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate(), c.RemoteWriteIn.Validate())
 	if c.Evaluation.Interval <= 0 {
 		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
 	}

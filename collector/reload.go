@@ -64,6 +64,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	if err := c.ingest.Configure(boundsOf(cfg)); err != nil {
 		return out, err
 	}
+	c.remote.Load().Configure(cfg.RemoteWriteIn)
 	c.pipeline.oncall.stale()
 	c.outbox.Configure(senders)
 	c.pipeline.tell(cfg)

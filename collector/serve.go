@@ -98,8 +98,8 @@ func (c *Collector) openAPI() {
 	c.api = api.New(api.Options{
 		Store: c.store, Desk: c.pipeline, Terms: c.pipeline, OnCall: c.pipeline, Fleet: c.fleet, Rules: c.evaluator, Window: c.window,
 		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake,
-		Backup: c.backups.Download,
-		Build:  api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
+		Backup: c.backups.Download, RemoteWrite: c.remote.Load(), Feeds: c.remote.Load(),
+		Build: api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
 		Loopback: isLoopback(c.web.Addr()), Logger: c.log.With("part", "api"),
 	})
 	c.reg.MustRegister(c.api.Collector())

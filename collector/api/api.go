@@ -66,6 +66,10 @@ type Options struct {
 	// Backup makes a verified copy of the store. It waits while another is made, and returns soon after ctx ends.
 	Backup func(ctx context.Context) (Download, error)
 
+	// RemoteWrite takes in samples of other programs, under /api/v1/write; nobody does when nil. Feeds tells what they are of.
+	RemoteWrite http.Handler
+	Feeds       Feeds
+
 	Build       Build
 	Incarnation uint64
 	StoragePath string
@@ -232,6 +236,9 @@ func (a *API) Handler() http.Handler {
 		mux.Handle(method+" "+Root+path, a.endpoint(e))
 	}
 	mux.Handle(Root+"/", http.HandlerFunc(a.unknown))
+	if a.o.RemoteWrite != nil {
+		mux.Handle("/api/v1/write", a.o.RemoteWrite) // it looks itself who sends, and says what of the method
+	}
 	mux.Handle("/api/v1/", reserved("Prometheus' HTTP API"))
 	mux.Handle("/api/v2/", reserved("Alertmanager's HTTP API"))
 

@@ -57,16 +57,15 @@ func (f *feeds) look(ctx context.Context) error {
 			there[s.Name] = incident.Feed{Sender: s.Name, Asset: ingest.RemotePrefix + s.Name, First: s.First, Heard: s.Heard, Pace: s.Pace}
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	standing := f.standing() // who gathers evidence asks for them, too: nothing is held meanwhile
 	var ts []rules.Transition
 	for name, feed := range there {
-		if was := f.active[name]; was == nil && feed.SilentFor(terms.Paces, terms.Least, started, now) {
+		if _, stands := standing[name]; !stands && feed.SilentFor(terms.Paces, terms.Least, started, now) {
 			feed.Alone = f.alone(name)
 			ts = append(ts, rules.Transition{Origin: incident.FeedOrigin(), From: rules.Inactive, Alert: feed.Silent(now)})
 		}
 	}
-	for name, was := range f.active {
+	for name, was := range standing {
 		feed, there := there[name]
 		if there && !feed.Heard.After(was.Alert.FirstBadAt) {
 			continue
@@ -87,8 +86,21 @@ func (f *feeds) look(ctx context.Context) error {
 	return nil
 }
 
-// believe takes what is committed for true, and tells the window. The caller holds mu.
+// standing are the alerts that stand, by sender.
+func (f *feeds) standing() map[string]rules.Transition {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make(map[string]rules.Transition, len(f.active))
+	for name, t := range f.active {
+		out[name] = t.Transition
+	}
+	return out
+}
+
+// believe takes what is committed for true, and tells the window.
 func (f *feeds) believe(ts []rules.Transition, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, t := range ts {
 		name := t.Alert.Labels.Get("sender")
 		if t.Alert.State == rules.Firing {
@@ -109,10 +121,8 @@ func (f *feeds) believe(ts []rules.Transition, now time.Time) {
 
 // alerts are those that fire now, as the evaluator shows its own.
 func (f *feeds) alerts() []evaluate.Standing {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	var out []evaluate.Standing
-	for _, t := range f.active {
+	for _, t := range f.standing() {
 		out = append(out, evaluate.Standing{Origin: t.Origin, Alert: t.Alert})
 	}
 	return out

@@ -274,7 +274,7 @@ func (r *Remote) Run(ctx context.Context) error {
 		r.Settle(ctx, now)
 		if now.Sub(swept).Abs() >= remoteSweepEvery {
 			swept = now
-			r.sweep(ctx, now)
+			r.Sweep(ctx, now)
 		}
 	}
 }

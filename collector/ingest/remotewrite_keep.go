@@ -108,8 +108,8 @@ func (r *Remote) remember(ctx context.Context) error {
 	return err
 }
 
-// sweep looks whether assets are still what they were taken for, and forgets what nobody writes any more.
-func (r *Remote) sweep(ctx context.Context, now time.Time) {
+// Sweep looks whether assets are still what they were taken for, and forgets what nobody writes any more.
+func (r *Remote) Sweep(ctx context.Context, now time.Time) {
 	senders, assets := r.all()
 	for _, a := range assets {
 		who, declared := r.declared(a.instance)

@@ -127,7 +127,7 @@ func TestEveryKeyIsReloadedOrSaidToWait(t *testing.T) {
 	live := []string{
 		"web.external_url", "agents.door", "fleet.directory", "policies.directory", "rules.packs", "rules.files", "silence.intervals", "silence.least",
 		"silence.after_goodbye", "silence.after_enrolment", "silence.together", "silence.ping", "flapping.changes",
-		"flapping.window", "flapping.stable", "rules.missing", "quotas", "backlog", "receivers",
+		"flapping.window", "flapping.stable", "rules.missing", "quotas", "backlog", "receivers", "remote_write_in",
 	}
 	for _, s := range atStart(DefaultConfig()) {
 		live = append(live, s.key)
@@ -136,7 +136,7 @@ func TestEveryKeyIsReloadedOrSaidToWait(t *testing.T) {
 	config := reflect.TypeFor[Config]()
 	for _, section := range reflect.VisibleFields(config) {
 		name := section.Tag.Get("yaml")
-		if slices.Contains([]string{"quotas", "backlog", "receivers"}, name) {
+		if slices.Contains([]string{"quotas", "backlog", "receivers", "remote_write_in"}, name) {
 			keys = append(keys, name)
 			continue
 		}

@@ -75,6 +75,10 @@ type Collector struct {
 	remember  *remembering
 	// recall has agents send again what history lost; nil without history.
 	recall *recall
+	// remoteIn is remote write's way in, feeds watches its senders.
+	remoteIn     atomic.Pointer[ingest.Remote]
+	feeds        *feeds
+	savingRemote sync.Mutex
 
 	// started is when this process began, listening when it could first be reached, in Unix nanoseconds.
 	started     time.Time
@@ -245,7 +249,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 		Live: c.evaluator, Tell: c.past.told, Logger: c.log.With("part", "review"), Registerer: c.reg,
 		Now: func() time.Time { return c.now() },
 	})
-	if err := c.openIngest(ctx); err != nil {
+	if err := errors.Join(c.openIngest(ctx), c.openRemoteIn()); err != nil {
 		return err
 	}
 	c.openAPI()
@@ -263,6 +267,7 @@ func (c *Collector) watchOver() {
 		reach: c.newReach(),
 	}
 	c.silence.counts.register(c.reg)
+	c.feeds = c.newFeeds()
 	c.past = &hindsight{
 		store: c.store, window: c.window, facts: c.facts, gather: c.pipeline.missed, started: c.started,
 		now:      func() time.Time { return c.now() },
@@ -291,11 +296,12 @@ func (c *Collector) openRules(ctx context.Context, groups []rules.Group) error {
 	}
 	var restored []evaluate.Restored
 	for _, s := range states {
-		if !incident.IsSilence(s.Origin) && !incident.IsGap(s.Origin) && !incident.IsFed(s.Origin) {
+		if !incident.IsSilence(s.Origin) && !incident.IsGap(s.Origin) && !incident.IsFed(s.Origin) && !incident.IsFeed(s.Origin) {
 			restored = append(restored, evaluate.Restored{Origin: s.Origin, Alert: s.Alert})
 		}
 	}
 	c.silence.restore(states)
+	c.feeds.restore(states)
 	c.past.gaps.restore(states)
 	if err := c.feed.restore(ctx, states); err != nil {
 		return err
@@ -345,6 +351,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		"review":              c.past.reviews.Run,
 		"alerts out":          c.alertsOut.Run,
 		"watch":               c.watch,
+		"remote write in":     c.runRemoteIn,
 		"reload":              c.reloadOnHangup,
 		"remote write":        c.remote.Run,
 	}
@@ -388,6 +395,9 @@ func (c *Collector) Close() {
 	if c.keepWindow.Swap(false) {
 		if err := c.remember.all(context.Background(), true); err != nil {
 			c.log.Error("how agents were seen last is kept as of a minute ago", "err", err)
+		}
+		if err := c.saveRemoteIn(); err != nil {
+			c.log.Error("how senders were heard last is kept as of a minute ago", "err", err)
 		}
 		if err := c.saveWindow(); err != nil {
 			c.log.Error("agents will have to send again what rules look back on", "err", err)

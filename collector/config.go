@@ -108,6 +108,8 @@ type Config struct {
 	Maintenance MaintenancePlan `yaml:"maintenance"`
 	// Feed is how alerts of other programs are taken.
 	Feed ingest.FeedConfig `yaml:"feed"`
+	// RemoteWriteIn is how samples of other programs are taken in.
+	RemoteWriteIn ingest.RemoteWriteIn `yaml:"remote_write_in"`
 	// Receivers are told about every ticket.
 	Receivers []notify.Receiver `yaml:"receivers"`
 }
@@ -124,6 +126,7 @@ func DefaultConfig() Config {
 	c.Quotas = ingest.DefaultQuotas()
 	c.Backlog = ingest.DefaultBacklog()
 	c.Feed = ingest.DefaultFeed()
+	c.RemoteWriteIn = ingest.DefaultRemoteWriteIn()
 	c.Rules.Packs = true
 	c.Rules.Missing = rules.Freeze
 	c.Evaluation.Interval = policy.Duration(5 * time.Second)
@@ -205,7 +208,7 @@ func (c Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate(), c.Feed.Validate(), c.Remote.Validate())
-	errs = append(errs, c.Query.Validate())
+	errs = append(errs, c.Query.Validate(), c.RemoteWriteIn.Validate())
 	if c.Evaluation.Interval <= 0 {
 		fault("evaluation.interval: must be positive, got %v", time.Duration(c.Evaluation.Interval))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -176,7 +177,7 @@ func (f *feed) alerts() []evaluate.Standing {
 
 // others are the alerts that stand beside those of rules.
 func (c *Collector) others() []evaluate.Standing {
-	return append(c.silence.alerts(), c.feed.alerts()...)
+	return slices.Concat(c.silence.alerts(), c.feeds.alerts(), c.feed.alerts())
 }
 
 // draft is what one portion of alerts makes of what stands, before it is committed.

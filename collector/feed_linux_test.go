@@ -87,21 +87,6 @@ func fedLive(t *testing.T) (c *Collector, sender, reader string) {
 	return c, f.token("edge", fleet.Scope{}, fleet.Sender), f.token("reader", fleet.Scope{}, fleet.Viewer)
 }
 
-// until waits for something that real programs do in their own time.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	deadline := time.After(90 * time.Second)
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-deadline:
-			t.Fatalf("in 90 s did not come: %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 // TestPrometheusSendsAlerts: Debian's Prometheus, unchanged: its rule fires, a ticket opens; the rule recovers, the ticket is
 // resolved. amtool lists the alert, with a reader's token.
 func TestPrometheusSendsAlerts(t *testing.T) {

@@ -65,6 +65,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	if err := c.ingest.Configure(boundsOf(cfg)); err != nil {
 		return out, err
 	}
+	c.remoteIn.Load().Configure(cfg.RemoteWriteIn)
 	c.pipeline.oncall.stale()
 	c.outbox.Configure(senders)
 	c.remote.Adopt(remotes)

@@ -128,7 +128,7 @@ func TestEveryKeyIsReloadedOrSaidToWait(t *testing.T) {
 		"web.external_url", "agents.door", "fleet.directory", "policies.directory", "rules.packs", "rules.files", "silence.intervals", "silence.least",
 		"silence.after_goodbye", "silence.after_enrolment", "silence.together", "silence.ping", "flapping.changes",
 		"flapping.window", "flapping.stable", "rules.missing", "quotas", "backlog", "receivers",
-		"query", "feed", "maintenance", "remote_write", "remote_write_spool", "remote_write_external_labels",
+		"query", "feed", "maintenance", "remote_write", "remote_write_spool", "remote_write_external_labels", "remote_write_in",
 	}
 	for _, s := range atStart(DefaultConfig()) {
 		live = append(live, s.key)

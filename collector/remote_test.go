@@ -102,13 +102,13 @@ func TestReportsAreWrittenOn(t *testing.T) {
 					t.Errorf("came %q, want %q", got, want)
 				}
 			}
-			until(t, func() bool { return begun(s.remote, first) })
+			until(t, "the first target", func() bool { return begun(s.remote, first) })
 			s.report("web1", time.Second, 50)
 			receive(gotFirst)
 			if _, err := s.Reload(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			until(t, func() bool { return begun(s.remote, second) })
+			until(t, "the second target", func() bool { return begun(s.remote, second) })
 			s.report("web1", time.Second, 50)
 			receive(gotSecond)
 			if len(gotFirst) > 0 {
@@ -123,14 +123,14 @@ func begun(r *remote.Remote, url string) bool {
 	return slices.ContainsFunc(r.Status(), func(s remote.Status) bool { return s.URL == url && s.Shards > 0 })
 }
 
-func until(t *testing.T, is func() bool) {
+func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	deadline, tick := time.After(90*time.Second), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for !is() {
 		select {
 		case <-deadline:
-			t.Fatal("not within 20 s")
+			t.Fatalf("in 90 s did not come: %s", what)
 		case <-tick.C:
 		}
 	}

@@ -85,9 +85,12 @@ func doubts(found []rules.Finding) []string {
 	return append(words, rules.Words(told)...)
 }
 
-// assetOf finds an instance in the fleet.
+// assetOf finds an instance in the fleet, or among what is written from outside.
 func (c *Collector) assetOf(instance string) (window.Asset, bool) {
 	a, ok := c.fleet.Asset(instance)
+	if !ok {
+		return c.remoteAsset(instance)
+	}
 	return window.Asset{Name: a.Name, Customer: a.Customer, Site: a.Site}, ok
 }
 

@@ -98,9 +98,9 @@ func (c *Collector) openAPI() {
 	c.api = api.New(api.Options{
 		Store: c.store, Desk: c.pipeline, Terms: c.pipeline, OnCall: c.pipeline, Silencer: c.pipeline, Fleet: c.fleet, Rules: c.evaluator, Window: c.window,
 		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake,
-		Backup:       c.backups.Download,
 		Alertmanager: c.alertmanager(),
 		Build:        api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
+		Backup: c.backups.Download, RemoteWrite: c.remoteIn.Load(), Feeds: c.remoteIn.Load(),
 		Loopback: isLoopback(c.web.Addr()), Logger: c.log.With("part", "api"),
 		History: c.queried(), Retention: time.Duration(c.cfg.History.Retention), Interval: time.Duration(c.cfg.Evaluation.Interval),
 		Query: c.cfg.Query,

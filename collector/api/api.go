@@ -77,6 +77,9 @@ type Options struct {
 
 	// Alertmanager answers /api/v2/ but for silences. Nil: nothing does.
 	Alertmanager http.Handler
+	// RemoteWrite takes in samples of other programs, under /api/v1/write; nobody does when nil. Feeds tells what they are of.
+	RemoteWrite http.Handler
+	Feeds       Feeds
 
 	Build       Build
 	Incarnation uint64
@@ -252,6 +255,9 @@ func (a *API) Handler() http.Handler {
 	a.silences(mux)
 	mux.Handle("/api/v2/", a.alertFeed())
 	a.mountPrometheus(mux)
+	if a.o.RemoteWrite != nil {
+		mux.Handle("/api/v1/write", a.o.RemoteWrite) // it looks itself who sends, and says what of the method
+	}
 
 	metrics := promhttp.HandlerFor(a.o.Gatherer, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{a.o.Logger}, MaxRequestsInFlight: 4,

@@ -49,6 +49,8 @@ type Asset struct {
 	// collector started it is the newest that was kept, after which there may have been others for some minutes.
 	LastReportAt    *time.Time `json:"last_report_at"`
 	IntervalSeconds float64    `json:"interval_seconds"`
+	// From is who reports it: "agent", and "remote write by NAME" for programs that write its samples.
+	From []string `json:"from"`
 	// Failed are the samplers that could not look when they last tried.
 	Failed []Source `json:"failed"`
 }
@@ -94,7 +96,7 @@ func (a *API) assets(s sight) []Asset {
 	}
 	list := []Asset{}
 	mute := a.mute()
-	for _, f := range a.o.Fleet.Assets() {
+	for _, f := range a.watched() {
 		if !s.customer(f.Customer) {
 			continue
 		}
@@ -107,11 +109,13 @@ func (a *API) assets(s sight) []Asset {
 type mute struct {
 	hosts map[string]bool
 	sites map[[2]string]bool // customer and site; both empty for everything
+	// from are the programs that write an asset.
+	from map[string][]string
 }
 
 // mute is what is known to be silent, also from before this collector started.
 func (a *API) mute() mute {
-	m := mute{hosts: map[string]bool{}, sites: map[[2]string]bool{}}
+	m := mute{hosts: map[string]bool{}, sites: map[[2]string]bool{}, from: a.reporters()}
 	for _, s := range a.o.Rules.Alerts() {
 		if !incident.IsSilence(s.Origin) {
 			continue
@@ -145,8 +149,9 @@ func (a *API) asset(f fleet.Asset, rep window.AssetStatus, mute mute) Asset {
 	if seen, ok := a.o.Fleet.Seen(f.Name); ok && rep.Received.IsZero() {
 		row.LastReportAt, row.IntervalSeconds = orNull(seen.HeardAt), seen.Interval.Seconds()
 	}
+	row.From = mute.reported(f)
 	switch {
-	case rep.Down, rep.Received.IsZero() && mute.of(f):
+	case rep.Down, f.Agent == "" && overdue(rep, a.o.Now()), rep.Received.IsZero() && mute.of(f):
 		row.State = Silent
 	case rep.Received.IsZero():
 		row.State = Never
@@ -176,7 +181,7 @@ func (a *API) showAsset(r *http.Request, who fleet.Operator) (any, error) {
 		return nil, err
 	}
 	name, s := r.PathValue("name"), a.sight(who)
-	for _, f := range a.o.Fleet.Assets() {
+	for _, f := range a.watched() {
 		if f.Name != name || !s.customer(f.Customer) {
 			continue
 		}

@@ -32,7 +32,9 @@ const (
 
 // Block is what one sampler produced for one asset at one time.
 type Block struct {
-	// Source is unique per asset: cpu, filesystem. Kind becomes the job label.
+	// Source is unique per asset: cpu, filesystem. Kind becomes the job label. A block without a kind comes from outside:
+	// its series have jobs of their own, it says nothing about whether the asset's agent reports, and the house writes no
+	// `up` for it.
 	Source, Kind string
 	At           time.Time
 	Interval     time.Duration

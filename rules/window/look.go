@@ -215,7 +215,7 @@ func (w *Window) judge(s *source, slot int32, now time.Time, lookback time.Durat
 		return w.judgeWritten(s, slot, at, back)
 	}
 	as := s.asset
-	if why := as.silent(now); why != "" {
+	if why := as.silent(now); why != "" && (!s.outside() || as.agentless()) {
 		return false, why
 	}
 	switch {

@@ -86,10 +86,13 @@ func (a *Asset) own(v string) string {
 	return v
 }
 
-// owned are the labels of a block's series with the asset's own and the job added.
+// owned are the labels of a block's series with the asset's own and the job added; without a kind the job is the series' own.
 func owned(lb *labels.Builder, lbls labels.Labels, job string) labels.Labels {
 	lb.Reset(lbls)
-	lb.Set("job", job).Set(instanceLabel, OwnInstance).Set("customer", OwnCustomer).Set("site", OwnSite)
+	if job != "" {
+		lb.Set("job", job)
+	}
+	lb.Set(instanceLabel, OwnInstance).Set("customer", OwnCustomer).Set("site", OwnSite)
 	return lb.Labels()
 }
 

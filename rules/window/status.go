@@ -103,10 +103,14 @@ func (a *asset) report() AssetStatus {
 	return st
 }
 
-// interval is the shortest of the asset's sources, 0 if none said.
+// interval is the shortest of its agent's sources, or of those from outside when it has no agent; 0 if none said.
 func (a *asset) interval() time.Duration {
 	var d time.Duration
+	agentless := a.agentless()
 	for _, s := range a.sources {
+		if s.outside() && !agentless {
+			continue
+		}
 		if s.interval > 0 && (d == 0 || s.interval < d) {
 			d = s.interval
 		}

@@ -145,3 +145,9 @@ func (a *asset) arrange() {
 
 // Interval is how often the asset reports: the shortest of its sources' intervals, 0 if none said.
 func (v View) Interval() time.Duration { return v.as.interval() }
+
+// NewestOf is the time of the newest block of a part; ok is false when there is none.
+func (v View) NewestOf(part int) (t int64, ok bool) {
+	t = v.as.order[part].newest()
+	return t, t != never
+}

@@ -234,19 +234,20 @@ func (w *Window) Apply(a Asset, received time.Time, blocks []Block) Applied {
 	defer as.changed()
 	var done Applied
 	var word int64 // the newest new live block
+	own := false   // one of those is of the asset's agent
 	for i := range blocks {
 		b := &blocks[i]
 		src := as.source(w, b.Source, b.Kind)
 		live := src.apply(w, b, &done)
-		if !b.Late && received.After(as.received) {
+		if !b.Late && received.After(as.received) && (b.Kind != "" || as.agentless()) {
 			as.received = received
 		}
 		if live {
-			word = max(word, b.At.UnixMilli())
+			word, own = max(word, b.At.UnixMilli()), own || b.Kind != ""
 		}
 	}
 	if word != 0 {
-		as.heard(w, word, received)
+		as.heard(w, word, received, own)
 	}
 	return done
 }
@@ -279,6 +280,14 @@ func (w *Window) newSource(as *asset, p *Part) *source {
 	w.count(as, len(p.Series))
 	return s
 }
+
+// agentless tells whether all that is known of the asset came from outside.
+func (a *asset) agentless() bool {
+	return !slices.ContainsFunc(a.sources, func(s *source) bool { return s.part.kind != "" && !s.part.house() })
+}
+
+// outside tells whether the source is not the asset's agent's.
+func (s *source) outside() bool { return s.part.kind == "" && !s.part.house() }
 
 // all are the asset's sources, `up` too.
 func (a *asset) all() []*source { return append(slices.Clone(a.sources), a.ups...) }

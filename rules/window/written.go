@@ -12,8 +12,8 @@ import (
 
 const instanceLabel = "instance"
 
-// heard notes a live report whose newest block is of time t.
-func (a *asset) heard(w *Window, t int64, received time.Time) {
+// heard notes a live report whose newest block is of time t; own says that the asset's agent made it.
+func (a *asset) heard(w *Window, t int64, received time.Time, own bool) {
 	w.begin(received)
 	if a.first.IsZero() {
 		a.first = received
@@ -23,6 +23,9 @@ func (a *asset) heard(w *Window, t int64, received time.Time) {
 	}
 	if !a.known || a.resumed {
 		a.complete, a.known, a.resumed = t, true, false
+	}
+	if !own && !a.agentless() { // others see it; that says nothing about its agent
+		return
 	}
 	a.down = false
 	for _, src := range a.sources {

@@ -1,0 +1,60 @@
+package api
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/ingest"
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// Feeds tells which assets programs outside write, and who.
+type Feeds interface{ State() ingest.RemoteState }
+
+// outside are the assets that programs write, by name.
+func (a *API) outside() []ingest.RemoteAssetState {
+	if a.o.Feeds == nil {
+		return nil
+	}
+	return a.o.Feeds.State().Assets
+}
+
+// watched are the assets of the fleet and those that programs outside brought, by name.
+func (a *API) watched() []fleet.Asset {
+	all := slices.Clone(a.o.Fleet.Assets())
+	for _, o := range a.outside() {
+		if !o.Declared {
+			all = append(all, fleet.Asset{Name: o.Name, Customer: o.Customer, Site: o.Site, Kind: fleet.Host})
+		}
+	}
+	slices.SortStableFunc(all, func(x, y fleet.Asset) int { return strings.Compare(x.Name, y.Name) })
+	return all
+}
+
+// reporters are the programs that write each asset.
+func (a *API) reporters() map[string][]string {
+	out := map[string][]string{}
+	for _, o := range a.outside() {
+		for _, sender := range slices.Sorted(maps.Keys(o.Senders)) {
+			out[o.Name] = append(out[o.Name], "remote write by "+sender)
+		}
+	}
+	return out
+}
+
+// reported is by whom an asset is.
+func (m mute) reported(f fleet.Asset) []string {
+	from := []string{}
+	if f.Agent != "" {
+		from = append(from, "agent")
+	}
+	return append(from, m.from[f.Name]...)
+}
+
+// overdue tells whether an asset without an agent has missed three of its rows, a minute's at least.
+func overdue(rep window.AssetStatus, now time.Time) bool {
+	return !rep.Received.IsZero() && now.Sub(rep.Received) > max(3*rep.Interval, time.Minute)
+}

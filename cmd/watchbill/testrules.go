@@ -17,8 +17,8 @@ import (
 )
 
 func newTestCmd() *cobra.Command {
-	return group("test", "Run unit tests of rules and scenarios of policy sets", "Runs tests. Exits with 1 when one fails.",
-		"  watchbill test rules rules/packs/*_test.yml\n  watchbill test policies", newTestRulesCmd(), newTestPoliciesCmd())
+	return group("test", "Test rules, policy sets and receivers", "Runs tests. Exits with 1 when one fails.",
+		"  watchbill test rules rules/packs/*_test.yml\n  watchbill test policies\n  watchbill test receiver on-call --config.file watchbill.yml", newTestRulesCmd(), newTestPoliciesCmd(), newTestReceiverCmd())
 }
 
 func newTestRulesCmd() *cobra.Command {

@@ -63,6 +63,8 @@ type Options struct {
 	Reload func(ctx context.Context) (Reloaded, error)
 	// Resent is called after a buried message was queued again, so that the outbox looks at once.
 	Resent func()
+	// Receivers are those that are configured, by name: true for those that take notices of tickets, false for Alertmanagers.
+	Receivers func() map[string]bool
 	// Backup makes a verified copy of the store. It waits while another is made, and returns soon after ctx ends.
 	Backup func(ctx context.Context) (Download, error)
 
@@ -97,6 +99,9 @@ func New(o Options) *API {
 	}
 	if o.Resent == nil {
 		o.Resent = func() {}
+	}
+	if o.Receivers == nil {
+		o.Receivers = func() map[string]bool { return nil }
 	}
 	a := &API{o: o, started: o.Now()}
 	a.gauges = newGauges(a)

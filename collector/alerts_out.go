@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/incident"
@@ -19,9 +18,6 @@ import (
 // This file puts the alerts of this house into the outbox for Alertmanagers: that one fires, and that it ended, in the very
 // transaction that decides it. So an Alertmanager hears of a recovery whatever crashes in between. alerts_resend.go says again
 // what stands.
-
-// fedOrigins is how the origins of alerts begin that others fed to this collector: they are not its own to pass on.
-const fedOrigins = "feed/"
 
 // Source names this collector to whom its alerts come back: by where people reach it, else by its host.
 func (c Config) Source() string {
@@ -45,7 +41,7 @@ type outgoing struct {
 // maintenance windows hold back no alert: an Alertmanager has silences of its own.
 func (p *pipeline) passOn(tx store.Tx, t change, now time.Time, did *outcome) error {
 	begins, ends := t.fires(), t.From == rules.Firing && t.Alert.State != rules.Firing
-	if !p.out.wanted() || !begins && !ends || strings.HasPrefix(t.Origin.ID, fedOrigins) {
+	if !p.out.wanted() || !begins && !ends || incident.IsFed(t.Origin) {
 		return nil
 	}
 	al := p.out.alertOf(t.Origin, t.Alert)

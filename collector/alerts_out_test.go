@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/store"
@@ -241,7 +242,7 @@ func TestFedAlertsDoNotGoOut(t *testing.T) {
 	s.report("web1", 0, 5)
 	s.deliver()
 	standing := s.evaluator.Alerts()[0]
-	standing.Origin.ID = fedOrigins + "prometheus"
+	standing.Origin = incident.FedOrigin(1, "Test", "prometheus")
 	err := s.pipeline.Commit(context.Background(), s.at, []rules.Transition{{Origin: standing.Origin, From: rules.Pending, Alert: standing.Alert}})
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,7 +192,7 @@ func (o *alertsOut) look(ctx context.Context, rounds *sync.WaitGroup) {
 func (o *alertsOut) present(ctx context.Context, now time.Time) []outgoing {
 	standing := o.standing()
 	standing = slices.DeleteFunc(standing, func(s evaluate.Standing) bool {
-		return s.Alert.State != rules.Firing || strings.HasPrefix(s.Origin.ID, fedOrigins)
+		return s.Alert.State != rules.Firing || incident.IsFed(s.Origin)
 	})
 	o.link(ctx, standing)
 	var all []outgoing

@@ -42,3 +42,15 @@ func (c *Collector) stranded(ctx context.Context, cfg Config) (said []string) {
 	}
 	return said
 }
+
+// receiverNames are the receivers in force, with whether they take notices of tickets.
+func (c *Collector) receiverNames() map[string]bool {
+	out := map[string]bool{}
+	for _, name := range c.pipeline.audience.Load().receivers {
+		out[name] = true
+	}
+	for _, name := range c.alertsOut.names() {
+		out[name] = false
+	}
+	return out
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -210,19 +211,32 @@ func newOutboxListCmd(c *connection) *cobra.Command {
 }
 
 func newOutboxResendCmd(c *connection) *cobra.Command {
-	return &cobra.Command{
-		Use: "resend MESSAGE...", Short: "Queue messages again, buried, parked or not",
+	var of, to string
+	cmd := &cobra.Command{
+		Use: "resend [MESSAGE...]", Short: "Queue messages again, buried, parked or not, or give them to another receiver",
 		Long: `Queues messages for delivery at once. They keep their IDs, by which the receiver can tell that one is a repeat, in
 case an earlier attempt did arrive.
 
 The ID is what "watchbill outbox list" shows; its beginning will do, six letters or more, when no other message's ID
-begins so.`,
-		Example: "  watchbill outbox resend " + exampleMessage + "\n  watchbill outbox resend " + exampleMessage[:10],
-		Args:    takesSome("MESSAGE"),
+begins so. --receiver names all that wait for a receiver, of a name that is gone from the configuration for one, and --to the
+one that is to take them in its place.`,
+		Example: "  watchbill outbox resend " + exampleMessage + "\n  watchbill outbox resend " + exampleMessage[:10] +
+			"\n  watchbill outbox resend --receiver old-desk --to new-desk",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if (of == "") == (len(args) == 0) {
+				return usagef("name messages, or --receiver for all that wait for it")
+			}
+			args, err := c.waitingFor(cmd, of, args)
+			if err != nil {
+				return err
+			}
+			var want any
+			if to != "" {
+				want = api.ResendRequest{Receiver: to}
+			}
 			for _, id := range args {
 				var m api.Message
-				printed, err := c.ask(cmd, http.MethodPost, "/outbox/"+url.PathEscape(id)+"/resend", nil, nil, &m)
+				printed, err := c.ask(cmd, http.MethodPost, "/outbox/"+url.PathEscape(id)+"/resend", nil, want, &m)
 				if err != nil {
 					return err
 				}
@@ -233,6 +247,33 @@ begins so.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&of, "receiver", "", "all messages that wait for this receiver or are buried, up to 1000 at a time")
+	cmd.Flags().StringVar(&to, "to", "", "the receiver to give them to in place of their own")
+	return cmd
+}
+
+// waitingFor are the messages that wait for a receiver; args when none is given.
+func (c *connection) waitingFor(cmd *cobra.Command, receiver string, args []string) ([]string, error) {
+	if receiver == "" {
+		return args, nil
+	}
+	var list api.MessageList
+	raw, err := c.call(cmd.Context(), http.MethodGet, "/outbox", url.Values{"limit": {"1000"}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, fmt.Errorf("read the outbox: %w", err)
+	}
+	for _, m := range list.Messages {
+		if m.Receiver == receiver && m.State != outbox.Parked { // those may have been delivered: each is a person's decision
+			args = append(args, m.ID)
+		}
+	}
+	if len(args) == 0 {
+		return nil, usagef("no message waits for a receiver %q", receiver)
+	}
+	return args, nil
 }
 
 func newOutboxDropCmd(c *connection) *cobra.Command {

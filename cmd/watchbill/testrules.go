@@ -17,8 +17,9 @@ import (
 )
 
 func newTestCmd() *cobra.Command {
-	return group("test", "Run unit tests of rules, scenarios of policy sets, and tests of the alert feed's mappings", "Runs tests. Exits with 1 when one fails.",
-		"  watchbill test rules rules/packs/*_test.yml\n  watchbill test policies\n  watchbill test feed feed_test.yml", newTestRulesCmd(), newTestPoliciesCmd(), newTestFeedCmd())
+	return group("test", "Test rules, policy sets, the alert feed's mappings and receivers", "Runs tests. Exits with 1 when one fails.",
+		"  watchbill test rules rules/packs/*_test.yml\n  watchbill test policies\n  watchbill test feed feed_test.yml\n  watchbill test receiver on-call --config.file watchbill.yml",
+		newTestRulesCmd(), newTestPoliciesCmd(), newTestFeedCmd(), newTestReceiverCmd())
 }
 
 func newTestRulesCmd() *cobra.Command {

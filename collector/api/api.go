@@ -72,6 +72,8 @@ type Options struct {
 	Reload func(ctx context.Context) (Reloaded, error)
 	// Resent is called after a buried message was queued again, so that the outbox looks at once.
 	Resent func()
+	// Receivers are those that are configured, by name: true for those that take notices of tickets, false for Alertmanagers.
+	Receivers func() map[string]bool
 	// Backup makes a verified copy of the store. It waits while another is made, and returns soon after ctx ends.
 	Backup func(ctx context.Context) (Download, error)
 
@@ -116,6 +118,9 @@ func New(o Options) *API {
 	}
 	if o.Query == (QueryLimits{}) {
 		o.Query = DefaultQueryLimits()
+	}
+	if o.Receivers == nil {
+		o.Receivers = func() map[string]bool { return nil }
 	}
 	a := &API{o: o, started: o.Now(), queries: newQueries(o.Interval)}
 	a.SetQueryLimits(o.Query)

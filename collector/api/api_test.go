@@ -209,6 +209,30 @@ func TestResend(t *testing.T) {
 	}
 }
 
+// A message whose receiver is gone goes another way, to one that is there and takes what it carries.
+func TestResendToAnotherReceiver(t *testing.T) {
+	h := newHouse(t)
+	h.message("m1", outbox.Buried)
+	for to, says := range map[string]string{"nobody": "none is named", "am": "does not take what message m1 carries"} {
+		if body := h.want(400, "POST", Root+"/outbox/m1/resend", `{"receiver":"`+to+`"}`); !strings.Contains(body, says) {
+			t.Errorf("to %s: %s", to, body)
+		}
+	}
+	if body := h.want(200, "POST", Root+"/outbox/m1/resend", `{"receiver":"mail"}`); !strings.Contains(body, `"receiver":"mail"`) {
+		t.Errorf("answered %s", body)
+	}
+	err := h.store.View(t.Context(), func(tx store.Tx) error {
+		m, err := tx.Message("m1")
+		if m.Receiver != "mail" || m.State != outbox.Queued {
+			t.Errorf("it is %+v", m)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestResendByHowTheIDBegins(t *testing.T) {
 	h := newHouse(t)
 	h.message("3f9a0b1c2d4e-000002-00-aaaa", outbox.Buried)

@@ -113,7 +113,7 @@ var operations = map[string]operation{
 	"GET /outbox": {summary: "List messages that are not delivered, oldest first", answer: MessageList{}, query: []parameter{
 		{"state", "only messages in this state", map[string]any{"type": "string", "enum": []string{"queued", "buried", "parked"}}},
 		{"limit", "at most this many; 100 when not given", number(maxMessages)}}},
-	"POST /outbox/{id}/resend":               {summary: "Queue a message for delivery at once", body: struct{}{}, answer: Message{}},
+	"POST /outbox/{id}/resend":               {summary: "Queue a message for delivery at once", body: ResendRequest{}, answer: Message{}},
 	"DELETE /outbox/{id}":                    {summary: "Forget a buried or parked message", answer: Removed{}},
 	"GET /agents":                            {summary: "List every agent ever enrolled", answer: AgentList{}},
 	"POST /agents/{id}/revoke":               {summary: "End an agent's right to report; id is its id or its asset's name", body: struct{}{}, answer: Agent{}},

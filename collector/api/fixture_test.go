@@ -94,7 +94,7 @@ func newHouse(t testing.TB, change ...func(*Options)) *house {
 		Reload: func(context.Context) (Reloaded, error) {
 			return Reloaded{Reloaded: h.reload == nil, NextStart: h.nextStart, Warnings: h.warnings}, h.reload
 		},
-		Resent: func() { h.resent++ },
+		Resent: func() { h.resent++ }, Receivers: func() map[string]bool { return map[string]bool{"mail": true, "am": false} },
 		Backup: func(ctx context.Context) (Download, error) { return h.backup(ctx) },
 		Build:  Build{Version: "v0.1.0", Revision: "0123abc", GoVersion: "go1.26", Platform: "linux/amd64"}, Incarnation: 7,
 		StoragePath: "/var/lib/watchbill", AgentAddress: "collector.example:9721",

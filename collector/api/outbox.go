@@ -146,10 +146,32 @@ func findMessage(tx store.Tx, ref string) (outbox.Message, error) {
 		"the IDs of %d messages begin with %q", len(all), ref)
 }
 
+// ResendRequest says another way for a message; without one it goes the way that it was written for.
+type ResendRequest struct {
+	// Receiver takes the message in place of its own, which may be gone from the configuration.
+	Receiver string `json:"receiver,omitempty"`
+}
+
+// rightWay refuses to give a message to a receiver that is not there, or that takes what it does not carry: notices of tickets
+// or, for an Alertmanager, alerts.
+func (a *API) rightWay(m outbox.Message, receiver string) error {
+	notices, there := a.o.Receivers()[receiver]
+	switch {
+	case !there:
+		return badRequest("`watchbill outbox list` shows the receivers of messages, the configuration has those to send to",
+			"receiver: none is named %q", receiver)
+	case notices == (m.Line != ""):
+		return badRequest("alerts go to an Alertmanager only, and what is told of tickets to any other receiver",
+			"receiver: %q does not take what message %s carries", receiver, m.ID)
+	}
+	return nil
+}
+
 // resendMessage queues a message for delivery at once, whatever its state: buried and parked ones live again, queued
-// ones need not wait. The receiver tells a repeat by its ID, which stays.
+// ones need not wait. The receiver tells a repeat by its ID, which stays. It may be another one than the message's own.
 func (a *API) resendMessage(r *http.Request, who fleet.Operator) (any, error) {
-	if err := decode(r, &struct{}{}); err != nil {
+	var want ResendRequest
+	if err := decode(r, &want); err != nil {
 		return nil, err
 	}
 	id, now := r.PathValue("id"), a.o.Now()
@@ -158,6 +180,12 @@ func (a *API) resendMessage(r *http.Request, who fleet.Operator) (any, error) {
 		var err error
 		if m, err = findMessage(tx, id); err != nil {
 			return err
+		}
+		if want.Receiver != "" {
+			if err := a.rightWay(m, want.Receiver); err != nil {
+				return err
+			}
+			m.Receiver = want.Receiver
 		}
 		m.State, m.NextAt, m.Attempts = outbox.Queued, now, 0
 		return tx.PutMessage(m)

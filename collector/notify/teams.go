@@ -169,7 +169,7 @@ func teamsOf(m outbox.Message, c chat, cut int) teamsMessage {
 
 // teamsTame is text that stays text even where a client reads it as Markdown, as a mention or as a template's expression.
 func teamsTame(s string) string {
-	return strings.NewReplacer("](", "] (", "<", "‹", ">", "›", "{{", "{ {", "${", "$ {", "`", "'", "**", "* *", "__", "_ _").Replace(s)
+	return strings.NewReplacer("](", "] (", "<", "‹", ">", "›", "{", " {", "`", "'", "*", "∗").Replace(s)
 }
 
 // teamsError is how an old connector says in a 200 that Teams did not take the card.

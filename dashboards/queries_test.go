@@ -22,6 +22,8 @@ type asked struct {
 	where string
 	expr  string
 	graph bool
+	// shown are the labels that a table shows.
+	shown []string
 }
 
 // everything asked of a data source but the variables' own questions.
@@ -29,11 +31,11 @@ func everything(all []board) []asked {
 	var out []asked
 	for _, b := range all {
 		for _, a := range b.Annotations.List {
-			out = append(out, asked{b.file + ", annotation " + a.Name, a.Expr, true})
+			out = append(out, asked{b.file + ", annotation " + a.Name, a.Expr, true, nil})
 		}
 		for _, p := range b.Panels {
 			for _, t := range p.Targets {
-				out = append(out, asked{fmt.Sprintf("%s, panel %q, query %s", b.file, p.Title, t.RefID), t.Expr, t.Range})
+				out = append(out, asked{fmt.Sprintf("%s, panel %q, query %s", b.file, p.Title, t.RefID), t.Expr, t.Range, p.shown()})
 			}
 		}
 	}
@@ -97,6 +99,11 @@ func TestEveryQueryReturnsData(t *testing.T) {
 			if q.graph {
 				if m, err := w.over(expr); err != nil || len(m) == 0 {
 					t.Errorf("%s: no line: %v", q.where, err)
+				}
+			}
+			for _, label := range q.shown {
+				if label != "Value" && !slices.ContainsFunc(v, func(s promql.Sample) bool { return s.Metric.Get(label) != "" }) {
+					t.Errorf("%s: a column shows %s, which no series has: %v", q.where, label, v)
 				}
 			}
 			fmt.Fprintf(&golden, "%s\n%s\n", q.where, w.told(t, expr, v))

@@ -34,8 +34,8 @@ func network() board {
 			}},
 			{"Does a firewall or router run out of breath?", []panel{
 				ts("Processors busy", "percentunit", 8, "Of firewalls (FortiGate) and of Cisco's routers and switches.",
-					q(`avg by (customer, instance) (fortigate_cpu_usage_ratio{$hosts})`, "{{instance}}"),
-					q(`avg by (customer, instance) (cpmCPUTotal5minRev{$hosts}) / 100`, "{{instance}}")).share().at(0.8, 0.9).to(assetLink),
+					q(`avg by (customer, instance) (fortigate_cpu_usage_ratio{$hosts})`, "{{instance}} firewall"),
+					q(`avg by (customer, instance) (cpmCPUTotal5minRev{$hosts}) / 100`, "{{instance}} router")).share().at(0.8, 0.9).to(assetLink),
 				ts("Memory in use", "percentunit", 8, "Of firewalls (FortiGate) and of Cisco's routers and switches.",
 					q(`fortigate_memory_usage_ratio{$hosts}`, "{{instance}}"),
 					q(`ciscoMemoryPoolUsed{$hosts} / (ciscoMemoryPoolUsed + ciscoMemoryPoolFree)`, "{{instance}} {{ciscoMemoryPoolName}}")).share().at(0.85, 0.95).to(assetLink),

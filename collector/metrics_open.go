@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"strings"
@@ -22,6 +23,8 @@ type openTickets struct {
 	store   store.Store
 	metrics *customerMetrics
 	now     func() time.Time
+	// most is how many have a series of their own; maxListed when it is 0.
+	most int
 
 	mu    sync.Mutex
 	until time.Time
@@ -96,7 +99,7 @@ func (o *openTickets) read(ctx context.Context) (openReading, error) {
 		if err != nil {
 			return err
 		}
-		r.leftOut = max(0, len(all)-maxListed)
+		r.leftOut = max(0, len(all)-cmp.Or(o.most, maxListed))
 		r.listed = all[:len(all)-r.leftOut]
 		for _, t := range all {
 			o.count(&r, t, began)

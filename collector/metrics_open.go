@@ -93,8 +93,9 @@ func (o *openTickets) read(ctx context.Context) (openReading, error) {
 	if began.Before(o.until) {
 		return o.last, nil
 	}
-	r := openReading{owned: map[ownedLabels]int{}, clocks: map[clockLabels]int{}}
+	var r openReading
 	err := o.store.View(ctx, func(tx store.Tx) error {
+		r = openReading{owned: map[ownedLabels]int{}, clocks: map[clockLabels]int{}} // it may run again
 		all, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Order: store.InQueue, Limit: math.MaxInt32})
 		if err != nil {
 			return err

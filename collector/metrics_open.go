@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"strings"
@@ -22,6 +23,8 @@ type openTickets struct {
 	store   store.Store
 	metrics *customerMetrics
 	now     func() time.Time
+	// most is how many have a series of their own; maxListed when it is 0.
+	most int
 
 	mu    sync.Mutex
 	until time.Time
@@ -90,13 +93,14 @@ func (o *openTickets) read(ctx context.Context) (openReading, error) {
 	if began.Before(o.until) {
 		return o.last, nil
 	}
-	r := openReading{owned: map[ownedLabels]int{}, clocks: map[clockLabels]int{}}
+	var r openReading
 	err := o.store.View(ctx, func(tx store.Tx) error {
+		r = openReading{owned: map[ownedLabels]int{}, clocks: map[clockLabels]int{}} // it may run again
 		all, err := tx.Tickets(store.TicketFilter{OpenOnly: true, Order: store.InQueue, Limit: math.MaxInt32})
 		if err != nil {
 			return err
 		}
-		r.leftOut = max(0, len(all)-maxListed)
+		r.leftOut = max(0, len(all)-cmp.Or(o.most, maxListed))
 		r.listed = all[:len(all)-r.leftOut]
 		for _, t := range all {
 			o.count(&r, t, began)

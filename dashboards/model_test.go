@@ -101,6 +101,17 @@ type target struct {
 	Datasource   source `json:"datasource"`
 }
 
+// shown are the labels that a table shows, in no order.
+func (p panel) shown() []string {
+	for _, tr := range p.Transformations {
+		include, _ := tr.Options["include"].(map[string]any)
+		if pattern, ok := include["pattern"].(string); ok {
+			return strings.Split(strings.Trim(pattern, "^()$"), "|")
+		}
+	}
+	return nil
+}
+
 // isRow tells a row's title from a panel.
 func (p panel) isRow() bool { return p.Type == "row" }
 

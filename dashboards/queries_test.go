@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -22,18 +23,25 @@ type asked struct {
 	where string
 	expr  string
 	graph bool
+	// shown are the labels that a table shows.
+	shown []string
+	// legend names the series by their labels.
+	legend string
 }
+
+// inLegend is a label in the name of a series.
+var inLegend = regexp.MustCompile(`\{\{(\w+)\}\}`)
 
 // everything asked of a data source but the variables' own questions.
 func everything(all []board) []asked {
 	var out []asked
 	for _, b := range all {
 		for _, a := range b.Annotations.List {
-			out = append(out, asked{b.file + ", annotation " + a.Name, a.Expr, true})
+			out = append(out, asked{b.file + ", annotation " + a.Name, a.Expr, true, nil, a.TitleFormat})
 		}
 		for _, p := range b.Panels {
 			for _, t := range p.Targets {
-				out = append(out, asked{fmt.Sprintf("%s, panel %q, query %s", b.file, p.Title, t.RefID), t.Expr, t.Range})
+				out = append(out, asked{fmt.Sprintf("%s, panel %q, query %s", b.file, p.Title, t.RefID), t.Expr, t.Range, p.shown(), t.LegendFormat})
 			}
 		}
 	}
@@ -97,6 +105,14 @@ func TestEveryQueryReturnsData(t *testing.T) {
 			if q.graph {
 				if m, err := w.over(expr); err != nil || len(m) == 0 {
 					t.Errorf("%s: no line: %v", q.where, err)
+				}
+			}
+			for _, m := range inLegend.FindAllStringSubmatch(q.legend, -1) {
+				q.shown = append(q.shown, m[1])
+			}
+			for _, label := range q.shown {
+				if label != "Value" && !slices.ContainsFunc(v, func(s promql.Sample) bool { return s.Metric.Get(label) != "" }) {
+					t.Errorf("%s: a column or the legend shows %s, which no series has: %v", q.where, label, v)
 				}
 			}
 			fmt.Fprintf(&golden, "%s\n%s\n", q.where, w.told(t, expr, v))

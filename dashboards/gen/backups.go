@@ -5,7 +5,7 @@ func backups() board {
 	const tests = `file=~".*[Rr]estore[-_]?[Tt]est[^/\\\\]*"`
 	ages := []query{
 		q(`time() - node_textfile_mtime_seconds{$hosts,`+files+`}`, "{{instance}} {{file}}"),
-		q(`time() - windows_textfile_mtime_seconds{$hosts,`+files+`}`, "{{instance}} {{file}}"),
+		q(`time() - windows_textfile_mtime_seconds{$hosts,`+files+`}`, "{{instance}} {{file}} (Windows)"),
 		q(`time() - resticprofile_backup_time_seconds{$hosts}`, "{{instance}} resticprofile {{profile}}"),
 		q(`time() - max by (customer, site, instance, client_hostname, snapshot_paths) (restic_backup_timestamp{$hosts})`, "{{instance}} restic {{client_hostname}}"),
 		q(`pgbackrest_backup_since_last_completion_seconds{$hosts,backup_type="incr"}`, "{{instance}} pgBackRest {{stanza}}"),
@@ -53,7 +53,7 @@ func backups() board {
 				ts("Behind by", "s", 24, "PostgreSQL and MySQL.",
 					q(`pg_replication_lag_seconds{$hosts} and pg_replication_is_replica == 1`, "{{instance}} PostgreSQL"),
 					q(`mysql_slave_status_seconds_behind_source{$hosts}`, "{{instance}} MySQL"),
-					q(`mysql_slave_status_seconds_behind_master{$hosts}`, "{{instance}} MySQL")).above(0).at(300, 1800).none("no replica").to(assetLink),
+					q(`mysql_slave_status_seconds_behind_master{$hosts}`, "{{instance}} MySQL (older)")).above(0).at(300, 1800).none("no replica").to(assetLink),
 			}},
 		},
 	}

@@ -156,7 +156,7 @@ func self() board {
 				ts("Backups", "short", 8, "In the day before, by result.", q(`sum by (result) (increase(watchbill_backups_total[1d]))`, "{{result}}")).above(0),
 			}},
 			{"Does it tell people?", []panel{
-				ts("Deliveries", "reqps", 8, "Attempts per second, by receiver and result.", q(`sum by (receiver, result) (rate(watchbill_outbox_deliveries_total[$__rate_interval]))`, "{{receiver}} {{result}}")).above(0).none("nothing was sent"),
+				ts("Deliveries", "reqps", 8, "Attempts per second, by receiver and outcome.", q(`sum by (receiver, outcome) (rate(watchbill_outbox_deliveries_total[$__rate_interval]))`, "{{receiver}} {{outcome}}")).above(0).none("nothing was sent"),
 				ts("A delivery takes", "s", 8, "From the moment it is due until it is delivered.", p50("watchbill_outbox_delivery_seconds"), p99("watchbill_outbox_delivery_seconds")).above(0).at(10, 60).none("nothing was sent"),
 				ts("Waiting", "short", 8, "Messages that are not delivered yet.", q(`sum by (state) (watchbill_outbox_messages)`, "{{state}}")).above(0).whole().at(10, 100),
 			}},

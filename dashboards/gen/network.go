@@ -34,8 +34,8 @@ func network() board {
 			}},
 			{"Does a firewall or router run out of breath?", []panel{
 				ts("Processors busy", "percentunit", 8, "Of firewalls (FortiGate) and of Cisco's routers and switches.",
-					q(`avg by (customer, instance) (fortigate_cpu_usage_ratio{$hosts})`, "{{instance}}"),
-					q(`avg by (customer, instance) (cpmCPUTotal5minRev{$hosts}) / 100`, "{{instance}}")).share().at(0.8, 0.9).to(assetLink),
+					q(`avg by (customer, instance) (fortigate_cpu_usage_ratio{$hosts})`, "{{instance}} firewall"),
+					q(`avg by (customer, instance) (cpmCPUTotal5minRev{$hosts}) / 100`, "{{instance}} router")).share().at(0.8, 0.9).to(assetLink),
 				ts("Memory in use", "percentunit", 8, "Of firewalls (FortiGate) and of Cisco's routers and switches.",
 					q(`fortigate_memory_usage_ratio{$hosts}`, "{{instance}}"),
 					q(`ciscoMemoryPoolUsed{$hosts} / (ciscoMemoryPoolUsed + ciscoMemoryPoolFree)`, "{{instance}} {{ciscoMemoryPoolName}}")).share().at(0.85, 0.95).to(assetLink),
@@ -55,6 +55,9 @@ func network() board {
 	}
 }
 
+// notPings leaves out checks by ping: the dashboard of networks shows them.
+const notPings = ` unless ignoring (phase) probe_icmp_duration_seconds`
+
 func web() board {
 	return board{
 		uid: "watchbill-web", title: "Watchbill: web and certificates", from: "6h",
@@ -62,24 +65,24 @@ func web() board {
 		chain: append(hosts("probe_success"), choice{"target", "Target", `probe_success{$hosts}`, "target"}),
 		rows: []row{
 			{"Does everything answer?", []panel{
-				one("Checks that fail", "short", 6, "Checks that failed when they were made last.", q(`count(probe_success{$targets} == 0)`, ""), rising(1, 1)...).none("none"),
-				one("Availability", "percentunit", 6, "Mean of all checks over the time shown.", q(`avg(avg_over_time(probe_success{$targets}[$__range]))`, ""), falling(0.999, 0.99)...).share(),
+				one("Checks that fail", "short", 6, "Checks that failed when they were made last.", q(`count(probe_success{$targets} == 0`+notPings+`)`, ""), rising(1, 1)...).none("none"),
+				one("Availability", "percentunit", 6, "Mean of all checks over the time shown.", q(`avg(avg_over_time(probe_success{$targets}[$__range])`+notPings+`)`, ""), falling(0.999, 0.99)...).share(),
 				one("First certificate ends in", "s", 6, "Until the first certificate of any chain ends.", q(`min(probe_ssl_earliest_cert_expiry{$targets} - time())`, ""), falling(21*86400, 7*86400)...),
-				one("Slowest check", "s", 6, "The check that took longest.", q(`max(probe_duration_seconds{$targets})`, ""), rising(2, 5)...),
+				one("Slowest check", "s", 6, "The check that took longest.", q(`max(probe_duration_seconds{$targets}`+notPings+`)`, ""), rising(2, 5)...),
 			}},
 			{"What fails, and why?", []panel{
 				list("Checks that fail", "short", 12, "With the status that they answered last, where they answered.",
-					q(`probe_success{$targets} == 0`, ""), column{"customer", "Customer"}, column{"instance", "Asset"}, column{"target", "Target"}).to(assetCell).none("none fails"),
+					q(`probe_success{$targets} == 0`+notPings, ""), column{"customer", "Customer"}, column{"instance", "Asset"}, column{"target", "Target"}).to(assetCell).none("none fails"),
 				list("Answered with an error", "short", 12, "Status 400 and above, and pages that lack what they should say.",
 					q(`probe_http_status_code{$targets} >= 400 or probe_failed_due_to_regex{$targets} == 1`, ""),
 					column{"customer", "Customer"}, column{"instance", "Asset"}, column{"target", "Target"}, column{"Value", "Status (1: words missing)"}).to(assetCell).none("none"),
-				ts("Availability", "percentunit", 24, "Of the hour before, by check.", q(`avg_over_time(probe_success{$targets}[1h])`, "{{instance}} {{target}}")).share().under(0.999, 0.99).to(assetLink),
+				ts("Availability", "percentunit", 24, "Of the hour before, by check.", q(`avg_over_time(probe_success{$targets}[1h])`+notPings, "{{instance}} {{target}}")).share().under(0.999, 0.99).to(assetLink),
 			}},
 			{"Are they fast?", []panel{
-				ts("A check takes", "s", 12, "From the look-up of the name to the last byte.", q(`probe_duration_seconds{$targets}`, "{{instance}} {{target}}")).above(0).at(2, 5).to(assetLink),
+				ts("A check takes", "s", 12, "From the look-up of the name to the last byte.", q(`probe_duration_seconds{$targets}`+notPings, "{{instance}} {{target}}")).above(0).at(2, 5).to(assetLink),
 				ts("Where the time goes", "s", 12, "Mean of all that are chosen, by part: resolve, connect, tls, processing (the server thinks) and transfer.",
 					q(`avg by (phase) (probe_http_duration_seconds{$targets})`, "{{phase}}")).above(0).stack(),
-				ts("Names are looked up in", "s", 12, "By check.", q(`probe_dns_lookup_time_seconds{$targets}`, "{{instance}} {{target}}")).above(0).at(0.5, 1).to(assetLink),
+				ts("Names are looked up in", "s", 12, "By check.", q(`probe_dns_lookup_time_seconds{$targets}`+notPings, "{{instance}} {{target}}")).above(0).at(0.5, 1).to(assetLink),
 				ts("Status", "short", 12, "HTTP status of the last answer; 0 is none.", q(`probe_http_status_code{$targets}`, "{{instance}} {{target}}")).above(0).whole().at(400, 500).to(assetLink),
 			}},
 			{"Which certificate ends next?", []panel{

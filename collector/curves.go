@@ -35,5 +35,8 @@ func (c *Collector) curves() curves {
 	if c.history != nil {
 		all = append(all, c.history)
 	}
-	return append(all, c.remote)
+	if c.remote != nil { // a rehearsal has none
+		all = append(all, c.remote)
+	}
+	return all
 }

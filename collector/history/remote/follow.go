@@ -68,6 +68,10 @@ func (r *Remote) open(p *Plan) error {
 	if err := r.spool.open(first); err != nil {
 		return err
 	}
+	if r.spool.cut > 0 {
+		r.o.Logger.Warn("the ends of remote write's segments are torn, as by a crash, or damaged: what is behind is not sent",
+			"dir", r.dir, "bytes", r.spool.cut)
+	}
 	r.spool.segmentBytes = r.o.segmentBytes
 	if r.spool.segmentBytes == 0 {
 		r.spool.segmentBytes = min(int64(p.config.Spool.Size)/16, 64<<20)

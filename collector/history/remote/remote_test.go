@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -127,6 +128,20 @@ func (r *receiver) decode(contentType string, body []byte) (int, error) {
 	}
 	r.sizes = append(r.sizes, n)
 	return n, nil
+}
+
+// all is a copy of what came.
+func (r *receiver) all() map[string][]point {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.got)
+}
+
+// forget lets go of what came.
+func (r *receiver) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.got = map[string][]point{}
 }
 
 // total is how many samples came.
@@ -306,10 +321,12 @@ func TestSamplesArriveAsTheyAre(t *testing.T) {
 					`{__name__="node_filesystem_avail_bytes", cluster="eu", customer="acme", instance="web-1", job="node", mountpoint="/var", site="berlin"}`: {{at, math.Float64bits(9)}},
 					`{__name__="up", cluster="eu", instance="elsewhere", site="not this one"}`:                                                                {{5, value.StaleNaN}, {6, 0x7ff8000000000123}, {7, 0}},
 				}
-				if fmt.Sprint(r.got) != fmt.Sprint(want) {
-					t.Errorf("got %v\nwant %v", r.got, want)
+				if fmt.Sprint(r.all()) != fmt.Sprint(want) {
+					t.Errorf("got %v\nwant %v", r.all(), want)
 				}
+				r.mu.Lock()
 				h := r.headers[0]
+				r.mu.Unlock()
 				version, contentType := "0.1.0", "application/x-protobuf"
 				if message == remoteapi.WriteV2MessageType {
 					version, contentType = "2.0.0", "application/x-protobuf;proto=io.prometheus.write.v2.Request"
@@ -346,6 +363,8 @@ func feed(b *bench, series, n int, step time.Duration) {
 // inOrder faults series whose samples did not come in order, each once, so many of them.
 func inOrder(t *testing.T, r *receiver, series, n int) {
 	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.got) != series {
 		t.Errorf("%d series came, want %d", len(r.got), series)
 	}
@@ -452,8 +471,11 @@ func TestMoreShardsForABacklogAndFewerAfterwards(t *testing.T) {
 		mu.Unlock()
 		time.Sleep(time.Minute)
 		inOrder(t, r, 100, 300)
-		if most != 8 {
-			t.Errorf("%d requests at once at most, want max_shards, 8", most)
+		mu.Lock()
+		highest := most
+		mu.Unlock()
+		if highest != 8 {
+			t.Errorf("%d requests at once at most, want max_shards, 8", highest)
 		}
 		feed(b, 1, 30, time.Second)
 		b.want(`watchbill_remote_write_shards{target="a"}`, 1)
@@ -539,8 +561,8 @@ remote_write_external_labels: {cluster: eu}
 			`{__name__="node_load1", host="eu-web-1"}`:                                  {{now.UnixMilli(), math.Float64bits(1)}},
 			`{__name__="node_filesystem_avail_bytes", host="eu-web-1", mountpoint="/"}`: {{now.UnixMilli(), math.Float64bits(2)}},
 		}
-		if fmt.Sprint(r.got) != fmt.Sprint(want) {
-			t.Errorf("got %v\nwant %v", r.got, want)
+		if fmt.Sprint(r.all()) != fmt.Sprint(want) {
+			t.Errorf("got %v\nwant %v", r.all(), want)
 		}
 		b.want(`watchbill_remote_write_samples_dropped_total{reason="filtered",target="a"}`, 3)
 	})

@@ -47,6 +47,8 @@ type spool struct {
 	active *os.File
 	next   int
 	dirty  bool
+	// cut is how many bytes at segments' ends could not be read when it was opened: how many samples that were is not known.
+	cut int64
 	// total is how many samples were ever written, as far as this process knows.
 	total uint64
 	// changed is closed when there is more to read.
@@ -74,7 +76,7 @@ func (s *spool) open(first int) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.segments, s.next = nil, max(first, 1)
+	s.segments, s.next, s.cut = nil, max(first, 1), 0
 	for _, e := range entries {
 		text, ok := strings.CutSuffix(e.Name(), segmentSuffix)
 		n, err := strconv.Atoi(text)
@@ -84,6 +86,9 @@ func (s *spool) open(first int) error {
 		g, err := s.scan(n)
 		if err != nil {
 			return fmt.Errorf("open remote write's spool: %w", err)
+		}
+		if info, err := os.Stat(s.file(n)); err == nil {
+			s.cut += info.Size() - g.bytes
 		}
 		s.segments = append(s.segments, g)
 		s.next = max(s.next, n+1)

@@ -15,8 +15,8 @@ import (
 	"github.com/watchbill/watchbill/rules"
 )
 
-// lines are the samples that a collector of metrics gives.
-func lines(t *testing.T, c prometheus.Collector) string {
+// exposed are the samples that a collector of metrics gives.
+func exposed(t *testing.T, c prometheus.Collector) string {
 	t.Helper()
 	reg := prometheus.NewPedanticRegistry()
 	reg.MustRegister(c)
@@ -54,16 +54,16 @@ func TestCustomersAreCounted(t *testing.T) {
 	m := d.metrics.customers
 	made := d.open(ticket.Birth{Title: "no room", Report: &ticket.Report{Customer: "acme", Asset: "web1", Service: "filesystem",
 		System: "server", Channel: "telephone", By: "Cleo", ReceivedAt: d.at.Add(-10 * time.Minute)}})
-	holds(t, lines(t, m.first), `watchbill_customer_first_to_know_total{customer="acme",who="person"} 1`,
+	holds(t, exposed(t, m.first), `watchbill_customer_first_to_know_total{customer="acme",who="person"} 1`,
 		`watchbill_customer_first_to_know_total{customer="acme",who="monitoring"} 0`)
-	holds(t, lines(t, m.response), `watchbill_customer_response_seconds_count{customer="acme"} 0`)
+	holds(t, exposed(t, m.response), `watchbill_customer_response_seconds_count{customer="acme"} 0`)
 	d.at = d.at.Add(5 * time.Minute)
 	d.act(made.Number, ticket.Action{Verb: ticket.Ack}, person("eve"))
 	d.act(made.Number, ticket.Action{Verb: ticket.Resolve, Text: "done"}, person("eve"))
-	holds(t, lines(t, m.response), `watchbill_customer_response_seconds_sum{customer="acme"} 900`, `watchbill_customer_response_seconds_count{customer="acme"} 1`)
-	holds(t, lines(t, m.resolution), `watchbill_customer_resolution_seconds_sum{customer="acme"} 900`)
-	holds(t, lines(t, m.acknowledged), `watchbill_acknowledgements_total{person="eve"} 1`)
-	holds(t, lines(t, m.byHour), fmt.Sprintf(`watchbill_acknowledgements_by_hour_total{hour=%q} 1`, d.at.UTC().Format("15")))
+	holds(t, exposed(t, m.response), `watchbill_customer_response_seconds_sum{customer="acme"} 900`, `watchbill_customer_response_seconds_count{customer="acme"} 1`)
+	holds(t, exposed(t, m.resolution), `watchbill_customer_resolution_seconds_sum{customer="acme"} 900`)
+	holds(t, exposed(t, m.acknowledged), `watchbill_acknowledgements_total{person="eve"} 1`)
+	holds(t, exposed(t, m.byHour), fmt.Sprintf(`watchbill_acknowledgements_by_hour_total{hour=%q} 1`, d.at.UTC().Format("15")))
 	if n := testutil.CollectAndCount(m.byHour); n != 24 {
 		t.Errorf("%d hours", n)
 	}
@@ -80,14 +80,14 @@ func TestTargetsAreCounted(t *testing.T) {
 	}
 	clock := first.Clocks[0].Name
 	series := fmt.Sprintf(`{clock=%q,customer=%q}`, clock, first.Customer)
-	holds(t, lines(t, m.breaches), "watchbill_customer_breaches_total"+series+" 0")
+	holds(t, exposed(t, m.breaches), "watchbill_customer_breaches_total"+series+" 0")
 	d.pass(first.Clocks[0].Due.Add(time.Minute))
 	d.act(first.Number, ticket.Action{Verb: ticket.Ack}, person("eve"))
-	holds(t, lines(t, m.breaches), "watchbill_customer_breaches_total"+series+" 1")
-	holds(t, lines(t, m.met), "watchbill_customer_met_in_time_total"+series+" 0")
+	holds(t, exposed(t, m.breaches), "watchbill_customer_breaches_total"+series+" 1")
+	holds(t, exposed(t, m.met), "watchbill_customer_met_in_time_total"+series+" 0")
 	d.fire("web2", "DiskFull", "critical", rules.Firing)
 	d.act("WB-1002", ticket.Action{Verb: ticket.Ack}, person("eve"))
-	holds(t, lines(t, m.met), "watchbill_customer_met_in_time_total"+series+" 1")
+	holds(t, exposed(t, m.met), "watchbill_customer_met_in_time_total"+series+" 1")
 }
 
 // TestOpenTicketsAreListed: each with whose it is, and no more than so many; a resolved one is gone.
@@ -98,13 +98,13 @@ func TestOpenTicketsAreListed(t *testing.T) {
 	one := d.ticket("WB-1001")
 	want := fmt.Sprintf(`watchbill_ticket_opened_timestamp_seconds{asset="web1",customer="acme",number="WB-1001",owner=%q,priority=%q,service=%q,site="hq",state="new"} %v`,
 		one.Owner, one.Priority, one.Service, float64(one.OpenedAt.Unix()))
-	holds(t, lines(t, open), want, "watchbill_tickets_left_out 0",
+	holds(t, exposed(t, open), want, "watchbill_tickets_left_out 0",
 		fmt.Sprintf(`watchbill_tickets_by_owner{customer="acme",owner=%q,priority=%q} 1`, one.Owner, one.Priority))
-	holds(t, lines(t, open),
+	holds(t, exposed(t, open),
 		fmt.Sprintf(`watchbill_customer_clocks{clock=%q,customer="acme",state="running"} 1`, one.Clocks[0].Name))
 	d.at = d.at.Add(time.Minute)
 	d.fire("web2", "DiskFull", "critical", rules.Firing)
-	holds(t, lines(t, open), "watchbill_tickets_left_out 1")
+	holds(t, exposed(t, open), "watchbill_tickets_left_out 1")
 	if n := testutil.CollectAndCount(open, "watchbill_ticket_opened_timestamp_seconds"); n != 1 {
 		t.Errorf("%d tickets are listed", n)
 	}
@@ -137,12 +137,12 @@ func TestPagesAreCounted(t *testing.T) {
 	duty := &oncall{rotas: rotas, madeAt: at}
 	m.count(did.paged, duty, at)
 	m.count(nil, nil, at) // nobody was told: nobody is asked who is on call
-	if got, want := lines(t, m.total), `watchbill_pages_total{person="eve",rota="nights",urgent="yes"} 1
+	if got, want := exposed(t, m.total), `watchbill_pages_total{person="eve",rota="nights",urgent="yes"} 1
 watchbill_pages_total{person="max",rota="none",urgent="yes"} 1`; got != want {
 		t.Errorf("got\n%s", got)
 	}
-	holds(t, lines(t, m.hours), `watchbill_pages_by_hour_total{hour="23",rota="nights"} 1`)
-	got := lines(t, onCallGauges{&pipeline{oncall: duty, now: func() time.Time { return at }}})
+	holds(t, exposed(t, m.hours), `watchbill_pages_by_hour_total{hour="23",rota="nights"} 1`)
+	got := exposed(t, onCallGauges{&pipeline{oncall: duty, now: func() time.Time { return at }}})
 	if want := `watchbill_oncall{person="eve",rota="nights"} 1
 watchbill_oncall_covered{rota="later"} 0
 watchbill_oncall_covered{rota="nights"} 1`; got != want {

@@ -234,7 +234,7 @@ func TestErrorsForPeople(t *testing.T) {
 		{"token without customer", "token create --site x", 200, `{}`, 2, "--customer is missing"},
 		{"token without site", "token create --customer x", 200, `{}`, 2, "--site is missing"},
 		{"token for an address without a port", "token create --customer x --site y --address foo", 200, `{}`, 2, `--address: want HOST:PORT, got "foo"`},
-		{"role of nobody", "operator add bob --role king", 200, `{}`, 2, `--role: want admin, operator, viewer, scrape, technical`},
+		{"role of nobody", "operator add bob --role king", 200, `{}`, 2, `--role: want admin, operator, viewer, scrape, sender, technical`},
 		{"help about nothing", "help foo", 0, nil, 2, `watchbill has no command "foo"`},
 		{"help about nearly something", "help ticket lst", 0, nil, 2, `watchbill ticket has no command "lst"; did you mean "list"?`},
 		{"help of an unknown word", "outbox retry --help", 0, nil, 2, `watchbill outbox has no command "retry"`},

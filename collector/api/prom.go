@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
@@ -250,7 +251,7 @@ func reachOf(s sight) reach {
 		r.must = append(r.must, labels.MustNewMatcher(labels.MatchRegexp, "customer", cmp.Or(oneOf(ids), nothing)))
 	}
 	if !s.inside() && !s.who.May(fleet.MayScrape) {
-		r.must = append(r.must, labels.MustNewMatcher(labels.MatchNotRegexp, labels.MetricName, alertSeries))
+		r.must = append(r.must, labels.MustNewMatcher(labels.MatchNotRegexp, model.MetricNameLabel, alertSeries))
 	}
 	return r
 }

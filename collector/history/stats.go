@@ -3,7 +3,7 @@ package history
 import (
 	"fmt"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/tsdb"
 )
 
@@ -15,5 +15,5 @@ func (h *History) Stats(limit int) (*tsdb.Stats, error) {
 		return nil, fmt.Errorf("count history: %w; see the log for why, it comes back by itself", ErrUnavailable)
 	}
 	defer s.readers.RUnlock()
-	return s.db.Head().Stats(labels.MetricName, limit), nil
+	return s.db.Head().Stats(model.MetricNameLabel, limit), nil
 }

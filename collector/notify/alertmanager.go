@@ -68,7 +68,7 @@ func (c AlertmanagerConfig) Validate() error {
 		fault("resend_delay: must be positive, got %v", c.ResendDelay)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.ExternalLabels)) {
-		if !model.LabelName(name).IsValidLegacy() || strings.HasPrefix(name, model.ReservedLabelPrefix) {
+		if !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, model.ReservedLabelPrefix) {
 			fault("external_labels: %q is not a label's name; want letters, digits and _", name)
 		}
 	}

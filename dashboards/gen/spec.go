@@ -207,12 +207,6 @@ var (
 		"/d/watchbill-tickets?var-datasource=${datasource}&var-customer=${__field.labels.customer}&${__url_time_range}"}
 )
 
-// hostBoard leads to another dashboard about the host of a series.
-func hostBoard(uid, title string) link {
-	return link{title + ": ${__field.labels.instance}", "/d/" + uidPrefix + uid +
-		"?var-datasource=${datasource}&var-customer=${__field.labels.customer}&var-site=${__field.labels.site}&var-asset=${__field.labels.instance}&${__url_time_range}"}
-}
-
 // hosts is the chain customer, site, asset among the assets that have a series.
 func hosts(series string) []choice {
 	within := func(matchers string) string {

@@ -216,7 +216,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("remote_write_spool.age: must be at least 1m, got %v", c.Spool.Age))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.External)) {
-		if !model.UTF8Validation.IsValidLabelName(name) || name == labels.MetricName {
+		if !model.UTF8Validation.IsValidLabelName(name) || name == model.MetricNameLabel {
 			errs = append(errs, fmt.Errorf("remote_write_external_labels: %q cannot be a label", name))
 		}
 		if c.External[name] == "" {

@@ -68,6 +68,19 @@ func newFeed(t testing.TB, change ...func(*RemoteWriteIn)) *feed1 {
 	return f
 }
 
+// send sends series with the sender's token.
+func (f *feed1) send(v2 bool, all ...prompb.TimeSeries) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(http.MethodPost, "/api/v1/write", bytes.NewReader(snappy.Encode(nil, message(v2, all...))))
+	req.Header.Set("Authorization", "Bearer send")
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	if v2 {
+		req.Header.Set("Content-Type", typeV2)
+	}
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, req)
+	return w
+}
+
 // message is a request's body in both versions.
 func message(v2 bool, all ...prompb.TimeSeries) []byte {
 	if !v2 {

@@ -42,8 +42,8 @@ func TestCurvesWithoutHistory(t *testing.T) {
 	}
 }
 
-// keepsCurves tells whether there is history.
-func (s *stage) keepsCurves() bool { return s.history != nil || s.recall != nil }
+// keepsCurves tells whether there is history; what writes to engines elsewhere is always there, for a reload to use.
+func (s *stage) keepsCurves() bool { return s.history != nil || s.recall != nil || len(s.curves()) > 1 }
 
 // A full history disk stops no detection: the ticket opens, and says why it has no curve.
 func TestTicketsOpenWhenTheHistorysDiskIsFull(t *testing.T) {

@@ -100,7 +100,7 @@ func (c *Collector) openAPI() {
 		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake, Receivers: c.receiverNames,
 		Alertmanager: c.alertmanager(),
 		Build:        api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
-		Backup: c.backups.Download, RemoteWrite: c.remoteIn.Load(), Feeds: c.remoteIn.Load(),
+		Backup: c.backups.Download, RemoteWrite: c.remoteIn.Load(), Feeds: c.remoteIn.Load(), Engines: c.remote.Status,
 		Loopback: isLoopback(c.web.Addr()), Logger: c.log.With("part", "api"),
 		History: c.queried(), Retention: time.Duration(c.cfg.History.Retention), Interval: time.Duration(c.cfg.Evaluation.Interval),
 		Query: c.cfg.Query,

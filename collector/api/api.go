@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/history/remote"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
@@ -82,6 +83,8 @@ type Options struct {
 	// RemoteWrite takes in samples of other programs, under /api/v1/write; nobody does when nil. Feeds tells what they are of.
 	RemoteWrite http.Handler
 	Feeds       Feeds
+	// Engines tells how the engines do that samples are written on to; there are none when nil.
+	Engines func() []remote.Status
 
 	Build       Build
 	Incarnation uint64
@@ -118,6 +121,9 @@ func New(o Options) *API {
 	}
 	if o.Query == (QueryLimits{}) {
 		o.Query = DefaultQueryLimits()
+	}
+	if o.Engines == nil {
+		o.Engines = func() []remote.Status { return nil }
 	}
 	if o.Receivers == nil {
 		o.Receivers = func() map[string]bool { return nil }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/history/remote"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/policy"
@@ -97,6 +98,10 @@ func newHouse(t testing.TB, change ...func(*Options)) *house {
 		Resent: func() { h.resent++ }, Receivers: func() map[string]bool { return map[string]bool{"mail": true, "am": false} },
 		Backup: func(ctx context.Context) (Download, error) { return h.backup(ctx) },
 		Build:  Build{Version: "v0.1.0", Revision: "0123abc", GoVersion: "go1.26", Platform: "linux/amd64"}, Incarnation: 7,
+		Engines: func() []remote.Status {
+			return []remote.Status{{Name: "mimir", URL: "https://mimir.example/api/v1/push", Shards: 1, PendingSamples: 1200, LagSeconds: 42,
+				SentAt: noon.Add(-time.Minute), LastError: "503 Service Unavailable", ErrorAt: noon.Add(-time.Second)}}
+		},
 		StoragePath: "/var/lib/watchbill", AgentAddress: "collector.example:9721",
 		Now: func() time.Time { return noon }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}

@@ -11,8 +11,19 @@ import (
 	"github.com/watchbill/watchbill/rules/window"
 )
 
-// Feeds tells which assets programs outside write, and who.
-type Feeds interface{ State() ingest.RemoteState }
+// Feeds tells which assets programs outside write, who, and what they say of metrics.
+type Feeds interface {
+	State() ingest.RemoteState
+	Metadata() map[string]ingest.RemoteMetadata
+}
+
+// about is what programs outside say of metrics, by name.
+func (a *API) about() map[string]ingest.RemoteMetadata {
+	if a.o.Feeds == nil {
+		return nil
+	}
+	return a.o.Feeds.Metadata()
+}
 
 // outside are the assets that programs write, by name.
 func (a *API) outside() []ingest.RemoteAssetState {

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/watchbill/watchbill/collector/ingest"
 )
 
 // maxListed bounds lists of series, names and values: they are in memory whole. A list that is cut says so.
@@ -151,8 +153,8 @@ type metricMetadata struct {
 	Help string `json:"help"`
 }
 
-// promMetadata lists the metrics of which there are series. Agents send no help and no types: what ends in _total is a counter
-// by its name, of the others it is not known.
+// promMetadata lists the metrics of which there are series that who asks may see, with what senders of remote write say of
+// them. Agents send no help and no types: what ends in _total is a counter by its name, of the others it is not known.
 func (a *API) promMetadata(c *promCall) (promAnswer, error) {
 	limit, err := c.countOf("limit")
 	if err != nil {
@@ -171,19 +173,34 @@ func (a *API) promMetadata(c *promCall) (promAnswer, error) {
 	if err != nil {
 		return promAnswer{}, queryError(fmt.Errorf("list metrics: %w", err))
 	}
-	out := map[string][]metricMetadata{}
+	out, about := map[string][]metricMetadata{}, a.about()
 	for _, name := range names {
 		if limit >= 0 && len(out) >= limit {
 			break
 		}
-		if want := c.value("metric"); want != "" && want != name {
-			continue
+		family, m := familyOf(name, about)
+		if want := c.value("metric"); want == "" || want == family {
+			out[strings.Clone(family)] = []metricMetadata{m}
 		}
-		m := metricMetadata{Type: string(model.MetricTypeUnknown)}
-		if strings.HasSuffix(name, "_total") {
-			m.Type = string(model.MetricTypeCounter)
-		}
-		out[strings.Clone(name)] = []metricMetadata{m}
 	}
 	return promAnswer{data: out}, nil
+}
+
+// familyOf is the metric that a series belongs to, and what is known of it: of a histogram and a summary that senders told of
+// it is what stands before _bucket, _sum and _count.
+func familyOf(name string, about map[string]ingest.RemoteMetadata) (string, metricMetadata) {
+	if said, ok := about[name]; ok {
+		return name, metricMetadata{string(said.Type), said.Unit, said.Help}
+	}
+	if at := strings.LastIndexByte(name, '_'); at > 0 && slices.Contains([]string{"_bucket", "_sum", "_count"}, name[at:]) {
+		said := about[name[:at]]
+		if said.Type == model.MetricTypeHistogram || said.Type == model.MetricTypeSummary {
+			return name[:at], metricMetadata{string(said.Type), said.Unit, said.Help}
+		}
+	}
+	m := metricMetadata{Type: string(model.MetricTypeUnknown)}
+	if strings.HasSuffix(name, "_total") {
+		m.Type = string(model.MetricTypeCounter)
+	}
+	return name, m
 }

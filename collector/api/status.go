@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/history/remote"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/rules"
 )
@@ -22,6 +23,8 @@ type Status struct {
 	// NotReady lists why the collector should not be asked yet.
 	NotReady []string `json:"not_ready"`
 	Counts   Counts   `json:"counts"`
+	// RemoteWrite are the engines that samples are written on to, for who sees all.
+	RemoteWrite []remote.Status `json:"remote_write"`
 }
 
 // Counts is how much of everything there is.
@@ -48,7 +51,7 @@ func (a *API) showStatus(r *http.Request, who fleet.Operator) (any, error) {
 			return nil, fmt.Errorf("count: %w", err)
 		}
 		return Status{Build: Build{Version: a.o.Build.Version}, StartedAt: a.started, UptimeSeconds: now.Sub(a.started).Seconds(),
-			NotReady: orEmpty(a.o.Ready()), Counts: counts}, nil
+			NotReady: orEmpty(a.o.Ready()), Counts: counts, RemoteWrite: []remote.Status{}}, nil
 	}
 	c, err := a.gauges.read(r.Context())
 	if err != nil {
@@ -57,7 +60,7 @@ func (a *API) showStatus(r *http.Request, who fleet.Operator) (any, error) {
 	return Status{
 		Build: a.o.Build, Incarnation: a.o.Incarnation, StartedAt: a.started,
 		UptimeSeconds: now.Sub(a.started).Seconds(), StoragePath: a.o.StoragePath, AgentAddress: a.o.AgentAddress,
-		NotReady: orEmpty(a.o.Ready()), Counts: c.counts(),
+		NotReady: orEmpty(a.o.Ready()), Counts: c.counts(), RemoteWrite: orEmpty(a.o.Engines()),
 	}, nil
 }
 

@@ -228,6 +228,7 @@ func (r *Remote) Store(req *http.Request, kind remote.WriteMessageType) (*remote
 				j.prefix, d.Round(time.Second)))
 	}
 	if err := j.apply(req.Context()); err != nil {
+		j.sender.giveBack(len(j.batch), j.now) // it comes again
 		return fail(http.StatusServiceUnavailable, reasonSink, fmt.Errorf("what was sent could not be made durable: %w", err))
 	}
 	out.Samples = j.written

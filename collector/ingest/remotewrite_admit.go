@@ -22,6 +22,7 @@ const (
 	instanceLabel = "instance"
 	customerLabel = "customer"
 	siteLabel     = "site"
+	exported      = "exported_"
 	// RemotePrefix begins the name of the asset that a sender's series without an instance belong to.
 	RemotePrefix = "remote-write/"
 	// maxAssetSeries is how many series of one asset a window keeps: window.Options.
@@ -55,15 +56,31 @@ func (j *remoteJob) admit(key uint64, s *wireSeries) (*alias, why) {
 	if a == nil {
 		return nil, no
 	}
-	lb.Del(j.keying.InstanceLabel, customerLabel, siteLabel)
-	if other := lbls.Get(instanceLabel); j.keying.InstanceLabel != instanceLabel && other != "" {
-		lb.Del(instanceLabel).Set("exported_instance", other)
+	lb.Del(j.keying.InstanceLabel)
+	for _, own := range []labels.Label{{Name: instanceLabel, Value: a.Name}, {Name: customerLabel, Value: a.Customer},
+		{Name: siteLabel, Value: a.Site}} {
+		export(lb, own)
 	}
 	series, no := j.r.series(a, lb.Labels(), instance, j.now)
 	if series == nil {
 		return nil, no
 	}
 	return j.sender.call(key, series, replica.String()), why{}
+}
+
+// export makes room for a label of the house as Prometheus does for a target's (scrape, resolveConflictingExposedLabels):
+// what the sender means by the name goes on as exported_NAME. What is the same already is not said twice.
+func export(lb *labels.Builder, own labels.Label) {
+	said := lb.Get(own.Name)
+	lb.Del(own.Name)
+	if said == "" || said == own.Value {
+		return
+	}
+	as := exported + own.Name
+	for lb.Get(as) != "" {
+		as = exported + as
+	}
+	lb.Set(as, said)
 }
 
 // check makes labels of what came, sorted; it names what is wrong with them and which bound they exceed.

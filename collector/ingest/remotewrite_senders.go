@@ -110,6 +110,13 @@ func (s *remoteSender) afford(n int, now time.Time) time.Duration {
 	return wait(l, n, now)
 }
 
+// giveBack puts samples back that were not taken after all.
+func (s *remoteSender) giveBack(n int, now time.Time) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	s.samples.ReserveN(now, -min(n, s.samples.Burst()))
+}
+
 // heardOf notes a request.
 func (s *remoteSender) heardOf(now time.Time) {
 	s.mu.Lock()

@@ -68,6 +68,19 @@ func newFeed(t testing.TB, change ...func(*RemoteWriteIn)) *feed1 {
 	return f
 }
 
+// send sends series with the sender's token.
+func (f *feed1) send(v2 bool, all ...prompb.TimeSeries) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(http.MethodPost, "/api/v1/write", bytes.NewReader(snappy.Encode(nil, message(v2, all...))))
+	req.Header.Set("Authorization", "Bearer send")
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	if v2 {
+		req.Header.Set("Content-Type", typeV2)
+	}
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, req)
+	return w
+}
+
 // message is a request's body in both versions.
 func message(v2 bool, all ...prompb.TimeSeries) []byte {
 	if !v2 {
@@ -317,51 +330,5 @@ func TestRemoteWriteInValidate(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}
-	}
-}
-
-// BenchmarkRemoteWrite is what a million samples cost, from the body to the window: 100 targets of 200 series each.
-func BenchmarkRemoteWrite(b *testing.B) {
-	for _, v2 := range []bool{false, true} {
-		b.Run(fmt.Sprintf("v2=%v", v2), func(b *testing.B) {
-			f := newFeed(b)
-			var all []prompb.TimeSeries
-			for target := range 10 {
-				for n := range 200 {
-					s := series1(fmt.Sprintf("metric_%d_total", n), f.now, 1)
-					s.Labels[1].Value = fmt.Sprintf("host%d:9100", target)
-					all = append(all, s)
-				}
-			}
-			b.ReportAllocs()
-			samples := 0
-			for b.Loop() {
-				b.StopTimer()
-				f.now = f.now.Add(15 * time.Second)
-				for i := range all {
-					all[i].Samples[0] = prompb.Sample{Value: float64(samples + i%7), Timestamp: f.now.UnixMilli()}
-				}
-				body := snappy.Encode(nil, message(v2, all...))
-				req := httptest.NewRequest(http.MethodPost, "/api/v1/write", bytes.NewReader(body))
-				req.Header.Set("Authorization", "Bearer send")
-				req.Header.Set("Content-Type", "application/x-protobuf")
-				if v2 {
-					req.Header.Set("Content-Type", typeV2)
-				}
-				f.kept = f.kept[:0]
-				b.StartTimer()
-				w := httptest.NewRecorder()
-				f.ServeHTTP(w, req)
-				if w.Code != 204 {
-					b.Fatal(w.Code, w.Body)
-				}
-				samples += len(all)
-				if samples == len(all) { // nobody knows what else comes at the first time
-					f.now = f.now.Add(time.Second)
-					f.Settle(b.Context(), f.now)
-				}
-			}
-			b.ReportMetric(b.Elapsed().Seconds()/float64(samples)*1e6, "s/Msample")
-		})
 	}
 }

@@ -1,0 +1,76 @@
+package collector
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+)
+
+// kept is what the history has of an instance: a line for each series, with its values in order.
+func kept(t *testing.T, c *Collector, instance string) (out []string) {
+	t.Helper()
+	q, err := c.history.Queryable().Querier(0, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	set := q.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchEqual, "instance", instance))
+	for set.Next() {
+		line, it := set.At().Labels().String(), set.At().Iterator(nil)
+		for it.Next() == chunkenc.ValFloat {
+			if _, v := it.At(); value.IsStaleNaN(v) {
+				line += " stale"
+			} else {
+				line += fmt.Sprint(" ", v)
+			}
+		}
+		out = append(out, line)
+	}
+	if err := set.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// What programs write is in the history under the labels of the asset that the fleet has: two web sites are two series, `up`
+// is the sender's and there is one, stale markers stay, and the past that comes late is there, too.
+func TestRemoteWriteIsInTheHistory(t *testing.T) {
+	s := newStage(t, testConfig(t, remoteRules))
+	p := s.sender("prom")
+	iis := func(site string, v float64) []string {
+		p.write(204, p.ts(v, "__name__", "windows_iis_requests_total", "instance", "web1:9182", "job", "windows", "site", site),
+			p.ts(1, "__name__", "up", "instance", "web1:9182", "job", "windows"))
+		return nil
+	}
+	for _, v := range []float64{1, 2, math.Float64frombits(value.StaleNaN)} {
+		iis("shop", v)
+		iis("intranet", v)
+		s.pass(time.Second)
+		s.pass(14 * time.Second)
+	}
+	late := p.ts(1.5, "__name__", "windows_iis_requests_total", "instance", "web1:9182", "job", "windows", "site", "shop")
+	late.Samples[0].Timestamp = s.at.Add(-40 * time.Second).UnixMilli()
+	p.write(204, late)
+	p.write(204, p.ts(7, "__name__", "queue", "job", "batch", "customer", "acme"))
+	flush(t, s.Collector)
+	const own = `customer="acme", `
+	want := []string{
+		`{__name__="up", ` + own + `instance="web1", job="windows", site="london"} 1 1 1`,
+		`{__name__="windows_iis_requests_total", ` + own + `exported_site="intranet", instance="web1", job="windows", site="london"} 1 2 stale`,
+		`{__name__="windows_iis_requests_total", ` + own + `exported_site="shop", instance="web1", job="windows", site="london"} 1 1.5 2 stale`,
+	}
+	if got := kept(t, s.Collector, "web1"); !slices.Equal(got, want) {
+		t.Errorf("the history has\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	want = []string{`{__name__="queue", customer="operator", exported_customer="acme", instance="remote-write/prom", job="batch"} 7`}
+	if got := kept(t, s.Collector, "remote-write/prom"); !slices.Equal(got, want) {
+		t.Errorf("of what names no instance the history has\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

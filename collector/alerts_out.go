@@ -1,9 +1,11 @@
 package collector
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"time"
@@ -19,16 +21,23 @@ import (
 // transaction that decides it. So an Alertmanager hears of a recovery whatever crashes in between. alerts_resend.go says again
 // what stands.
 
-// Source names this collector to whom its alerts come back: by where people reach it, else by its host.
+// Source names this collector to whom its alerts come back: by where people reach it, else by host and port.
 func (c Config) Source() string {
-	if c.Web.ExternalURL != "" {
-		return c.Web.ExternalURL
-	}
+	return cmp.Or(c.Web.ExternalURL, c.sourceHost())
+}
+
+// sourceHost is what this collector is called while nobody said where people reach it. The port of its operators' listener
+// tells two on one host apart.
+func (c Config) sourceHost() string {
 	host, err := os.Hostname()
 	if err != nil {
-		return "watchbill"
+		host = "watchbill"
 	}
-	return host
+	_, port, err := net.SplitHostPort(c.Web.ListenAddress)
+	if err != nil {
+		return host
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // outgoing is an alert that a transaction lets go, by its identity.

@@ -54,6 +54,9 @@ type feedTerms struct {
 	ingest.FeedConfig
 	ingest.FeedTerms
 	mapper *ingest.Mapper
+	// own are the values of notify.SourceLabel that this collector has, and had since it started: what went out under
+	// another name comes back with it. Those of other collectors are alerts as any.
+	own map[string]bool
 }
 
 // fed is one alert of another program, as it is kept. It is replaced, never changed.
@@ -85,22 +88,27 @@ func (c *Collector) newFeed() *feed {
 		held: map[model.Fingerprint]*fed{},
 	}
 	f.metrics.standing(c.reg, f)
-	f.configure(c.cfg.Feed)
+	f.configure(c.cfg)
 	return f
 }
 
 // configure takes a configuration that Validate found good. What stands keeps its mapping.
-func (f *feed) configure(cfg ingest.FeedConfig) {
+func (f *feed) configure(house Config) {
+	cfg, was := house.Feed, f.terms.Load()
 	m, err := ingest.NewMapper(cfg.Mappings, cfg.CustomerLabel)
 	if err != nil { // Validate reads the same
 		f.log.Error("the mappings of alerts are as they were", "err", err)
-		if was := f.terms.Load(); was != nil {
+		if was != nil {
 			m, cfg.Mappings = was.mapper, was.Mappings
 		} else if m, err = ingest.NewMapper(nil, false); err != nil {
 			panic(err)
 		}
 	}
-	f.terms.Store(&feedTerms{cfg, cfg.Terms(), m})
+	own := map[string]bool{house.Source(): true, house.sourceHost(): true}
+	if was != nil {
+		maps.Copy(own, was.own)
+	}
+	f.terms.Store(&feedTerms{cfg, cfg.Terms(), m, own})
 }
 
 // restore takes back what stood when the collector stopped. states are all alerts that stand; those of the feed without a

@@ -13,6 +13,7 @@ import (
 
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
+	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/rules"
 )
 
@@ -27,12 +28,6 @@ const (
 	fedInvalid   = "invalid"
 	fedTooMany   = "over_limit"
 )
-
-// ownLabel marks alerts of a Watchbill that went out to an Alertmanager. Those that come back would open tickets about
-// tickets.
-const ownLabel = "watchbill_source"
-
-func isOwn(lbls map[string]string) bool { return lbls[ownLabel] != "" }
 
 // Take implements ingest.Feed: when it returns nil all of the batch is durable. Of a batch that fails in the middle the
 // portions before it are; its sender sends it again.
@@ -75,7 +70,7 @@ func (f *feed) Take(ctx context.Context, sender string, b ingest.Batch) error {
 
 // take is what one alert that came in changes.
 func (d *draft) take(t *feedTerms, in ingest.FedAlert, sender string, now time.Time) {
-	if isOwn(in.Labels) {
+	if t.own[in.Labels[notify.SourceLabel]] { // on its way back from an Alertmanager: a ticket about a ticket
 		d.count[fedOwn]++
 		return
 	}

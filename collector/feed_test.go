@@ -16,6 +16,7 @@ import (
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
+	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
@@ -99,6 +100,24 @@ func (f *feeding) until(instance string, end time.Time) map[string]any {
 		a["endsAt"] = end.Format(time.RFC3339Nano)
 	}
 	return a
+}
+
+// from is an alert that a Watchbill of that name sent out.
+func (f *feeding) from(instance, source string) map[string]any {
+	a := f.down(instance)
+	a["labels"].(map[string]string)[notify.SourceLabel] = source
+	return a
+}
+
+// renamed reloads with another web.external_url.
+func (f *feeding) renamed(url string) {
+	f.t.Helper()
+	cfg := f.cfg
+	cfg.Web.ExternalURL = url
+	f.o.Reread = func() (Config, error) { return cfg, nil }
+	if _, err := f.Reload(context.Background()); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // states are the tickets' states, newest first.
@@ -236,11 +255,14 @@ func TestWhatFedAlertsDo(t *testing.T) {
 			f.pass(time.Minute)
 			f.post(f.until("web1", f.at)) // the other fires on
 		}, open},
-		{"our own that come back", func(f *feeding) {
-			own := f.down("web1")
-			own["labels"].(map[string]string)[ownLabel] = "https://watchbill.example"
-			f.post(own)
+		{"our own that come back", func(f *feeding) { f.post(f.from("web1", f.cfg.Source())) }, ""},
+		{"our own of before a reload named us", func(f *feeding) {
+			before := f.cfg.Source()
+			f.renamed("https://one.example")
+			f.renamed("https://two.example")
+			f.post(f.from("web1", before), f.from("web1", "https://one.example"), f.from("web2", "https://two.example"))
 		}, ""},
+		{"of another Watchbill", func(f *feeding) { f.post(f.from("web1", "https://branch.example")) }, open},
 		{"the machine slept", func(f *feeding) {
 			f.post(f.down("web1"))
 			f.at = f.at.Add(time.Hour)
@@ -516,4 +538,48 @@ func TestAReloadMapsWhatComesNext(t *testing.T) {
 	if len(of) != 2 || of["strange"] != incident.OwnCustomer || of["stranger"] != "acme" {
 		t.Errorf("the tickets are of %v", of)
 	}
+}
+
+// TestSourceTellsCollectorsApart: while nobody said where people reach them, two on one host are told apart by their ports.
+func TestSourceTellsCollectorsApart(t *testing.T) {
+	one, other := DefaultConfig(), DefaultConfig()
+	other.Web.ListenAddress = "127.0.0.1:9820"
+	if one.Source() == other.Source() || !strings.HasSuffix(other.Source(), ":9820") {
+		t.Errorf("they are %q and %q", one.Source(), other.Source())
+	}
+	other.Web.ExternalURL = "https://watch.example"
+	if got := other.Source(); got != "https://watch.example" {
+		t.Errorf("with an address for people it is %q", got)
+	}
+}
+
+// TestTimingIsOfRulesAlone: when an alert of another program began is its sender's word, and says nothing of how fast the house
+// is; so it is of a silence, which is told after it lasted.
+func TestTimingIsOfRulesAlone(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	f.post(f.down("web1")) // a minute after it began
+	silent := incident.Alert{Source: "watchbill", Name: incident.HostSilent, FirstBadAt: f.at.Add(-time.Minute), ActiveAt: f.at, FiredAt: f.at}
+	f.pipeline.metrics.committed(silent, f.at)
+	if n := f.timed(); n != 0 {
+		t.Errorf("%d alerts are timed that are of no rule", n)
+	}
+	f.report("web2", 0, 5)
+	if n := f.timed(); n != 1 {
+		t.Errorf("%d alerts of rules are timed, want 1", n)
+	}
+}
+
+// timed is how many alerts watchbill_alert_sample_to_commit_seconds measured.
+func (f *feeding) timed() uint64 {
+	f.t.Helper()
+	all, err := f.reg.Gather()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, m := range all {
+		if m.GetName() == "watchbill_alert_sample_to_commit_seconds" {
+			return m.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	return 0
 }

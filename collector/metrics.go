@@ -62,7 +62,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		resolve: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_ticket_resolve_seconds",
 			Help: "From a ticket's opening to its resolution.", Buckets: patient}),
 		sampleToCommit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_alert_sample_to_commit_seconds",
-			Help: "From the first bad sample to the durable ticket, for alerts without for.", Buckets: quick}),
+			Help: "From the first bad sample to the durable ticket, for alerts of rules without for.", Buckets: quick}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_commit_duration_seconds",
 			Help: "From a commit of alert transitions to its durability, with tickets and messages, evidence not counted.", Buckets: quick}),
 		together: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_commit_callers",
@@ -114,9 +114,10 @@ func (m *metrics) ticket(c ticket.Change) {
 	}
 }
 
-// committed measures one alert that began to fire and is now durable.
+// committed measures one alert of a rule that began to fire and is now durable. When those of other programs began is their
+// word, and what the house says of silence it says after a while.
 func (m *metrics) committed(a incident.Alert, now time.Time) {
-	if a.FiredAt.Equal(a.ActiveAt) {
+	if a.FiredAt.Equal(a.ActiveAt) && !a.Fed() && !a.Ours() {
 		m.sampleToCommit.Observe(now.Sub(a.FirstBadAt).Seconds())
 	}
 }

@@ -73,7 +73,7 @@ func (c *Collector) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	c.pipeline.tell(cfg)
 	c.pipeline.maintain(cfg.Maintenance)
 	c.setPatience(cfg)
-	c.feed.configure(cfg.Feed)
+	c.feed.configure(cfg)
 	c.api.SetQueryLimits(cfg.Query)
 	c.setRules(r.groups)
 	for _, key := range changed(c.cfg, cfg) {

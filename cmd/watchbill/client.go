@@ -108,7 +108,7 @@ func (c *connection) send(ctx context.Context, method, path string, q url.Values
 		return nil, as, err
 	}
 	target := strings.TrimSuffix(base.String(), "/") + api.Root + path
-	if strings.HasPrefix(path, "/-/") { // what Prometheus has there, too, stands beside the API
+	if strings.HasPrefix(path, "/-/") || strings.HasPrefix(path, "/api/") { // what Prometheus and Alertmanager have there, too, stands beside the API
 		target = strings.TrimSuffix(base.String(), "/") + path
 	}
 	if len(q) > 0 {

@@ -91,6 +91,9 @@ func (a Alert) Title() string {
 // Silence tells whether the house itself says by this alert that an asset, a site or everything is not heard of.
 func (a Alert) Silence() bool { return a.Source == ours && isSilence(a.Name) }
 
+// Ours tells whether the house itself says so: it is neither of a rule nor of another program.
+func (a Alert) Ours() bool { return a.Source == ours }
+
 // Firing tells whether the alert still stands.
 func (a Alert) Firing() bool { return a.EndedAt.IsZero() }
 

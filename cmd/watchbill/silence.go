@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/incident"
+)
+
+// silence is one as Alertmanager's API has it.
+type silence struct {
+	ID        string             `json:"id,omitempty"`
+	Matchers  []incident.Matcher `json:"matchers"`
+	StartsAt  time.Time          `json:"startsAt"`
+	EndsAt    time.Time          `json:"endsAt"`
+	CreatedBy string             `json:"createdBy"`
+	Comment   string             `json:"comment"`
+	Status    *silenceStatus     `json:"status,omitempty"`
+}
+
+type silenceStatus struct {
+	State incident.MutingState `json:"state"`
+}
+
+func newSilenceCmd() *cobra.Command {
+	cmd := group("silence", "Keep alerts of some labels from tickets for a while",
+		`A silence keeps alerts from tickets until it ends: they are evaluated and listed all the same, and what still fires then opens
+its ticket. Tickets that are open stay. amtool works as well.`,
+		`  watchbill silence add 'instance="web1"' --until 2h -m "new disks"
+  watchbill silence list
+  watchbill silence expire 5f1f9c1e-6a0e-4f0c-9d1b-1d7b1f4b6a11`)
+	cmd.Aliases = []string{"silences"}
+	c := connect(cmd)
+	cmd.AddCommand(newSilenceListCmd(c), newSilenceAddCmd(c), &cobra.Command{
+		Use: "expire ID", Short: "End a silence now", Long: "Ends a silence now: what still fires opens its ticket within 2 seconds.",
+		Example: "  watchbill silence expire 5f1f9c1e-6a0e-4f0c-9d1b-1d7b1f4b6a11", Args: takes("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := c.silences(cmd, http.MethodDelete, "/api/v2/silence/"+url.PathEscape(args[0]), nil, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(screenOf(cmd).w, "Silence %s is over.\n", clean(args[0]))
+			return nil
+		},
+	})
+	return cmd
+}
+
+func newSilenceListCmd(c *connection) *cobra.Command {
+	var all bool
+	var filter []string
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List silences that hold or are to come",
+		Long:    "Lists silences that hold or are to come, those that end first before others; with --all those that are over, too, which are kept for five days.",
+		Example: "  watchbill silence list\n  watchbill silence list --all --filter 'instance=\"web1\"'", Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{"filter": filter}
+			if !all {
+				q.Set("expired", "false")
+			}
+			raw, err := c.silences(cmd, http.MethodGet, "/api/v2/silences", q, nil)
+			if err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return printJSON(cmd.OutOrStdout(), raw)
+			}
+			var list []silence
+			if err := json.Unmarshal(raw, &list); err != nil {
+				return fmt.Errorf("the collector at %s answered something this release does not read (%w): use the same release on both sides", c.url, err)
+			}
+			showSilences(screenOf(cmd), list)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "those that are over, too")
+	cmd.Flags().StringArrayVar(&filter, "filter", nil, "only those with this matcher, as it was written; repeatable")
+	return cmd
+}
+
+func showSilences(s screen, list []silence) {
+	if len(list) == 0 {
+		fmt.Fprintln(s.w, "No silences.")
+		return
+	}
+	var rows [][]string
+	for _, one := range list {
+		var matchers []string
+		for _, m := range one.Matchers {
+			matchers = append(matchers, m.String())
+		}
+		state := ""
+		if one.Status != nil {
+			state = string(one.Status.State)
+		}
+		rows = append(rows, []string{one.ID, state, s.stamp(one.StartsAt), s.stamp(one.EndsAt), strings.Join(matchers, " "), one.CreatedBy, one.Comment})
+	}
+	table(s.w, s.width, []column{{title: "SILENCE"}, {title: "STATE"}, {title: "FROM"}, {title: "UNTIL"}, {title: "MATCHERS", stretch: true},
+		{title: "BY", stretch: true}, {title: "COMMENT", stretch: true}}, rows)
+}
+
+func newSilenceAddCmd(c *connection) *cobra.Command {
+	var from, until, comment string
+	cmd := &cobra.Command{
+		Use: "add MATCHER…", Short: "Silence alerts that fulfil every matcher",
+		Long: `Silences alerts that fulfil every matcher, from --from until --until, and prints the silence's ID. Matchers are Alertmanager's:
+instance="web1", severity!="critical", alertname=~"Disk.*". Who sees some customers alone silences theirs alone.`,
+		Example: `  watchbill silence add 'instance="web1"' --until 2h -m "new disks"
+  watchbill silence add 'customer="acme"' 'service=~"iis|sql"' --from "2026-11-28 22:00" --until "2026-11-29 02:00" -m "release 12"`,
+		Args: takesSome("MATCHER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			one, err := silenceOf(args, from, until, comment, time.Now())
+			if err != nil {
+				return err
+			}
+			raw, err := c.silences(cmd, http.MethodPost, "/api/v2/silences", nil, one)
+			if err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return printJSON(cmd.OutOrStdout(), raw)
+			}
+			var made struct{ SilenceID string }
+			if err := json.Unmarshal(raw, &made); err != nil {
+				return fmt.Errorf("the collector at %s answered something this release does not read (%w): use the same release on both sides", c.url, err)
+			}
+			fmt.Fprintln(screenOf(cmd).w, clean(made.SilenceID))
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&from, "from", "", "when it begins; now when left out")
+	f.StringVar(&until, "until", "", "when it ends: 2h, or a time (required)")
+	f.StringVarP(&comment, "message", "m", "", "why; it stands in the tickets that open late (required)")
+	return cmd
+}
+
+// silenceOf is what a command line asks for.
+func silenceOf(matchers []string, from, until, comment string, now time.Time) (silence, error) {
+	out := silence{StartsAt: now.Truncate(time.Second), Comment: comment}
+	switch {
+	case until == "":
+		return out, usagef("--until is missing: when does it end?")
+	case strings.TrimSpace(comment) == "":
+		return out, usagef("-m is missing: why are they silenced?")
+	}
+	for _, text := range matchers {
+		m, err := incident.ParseMatcher(text)
+		if err != nil {
+			return out, usagef("MATCHER %q: %v; write it like 'instance=\"web1\"' or 'severity=~\"warning|info\"'", text, err)
+		}
+		out.Matchers = append(out.Matchers, m)
+	}
+	var err error
+	if out.EndsAt, err = instant("--until", until, now); err != nil {
+		return out, err
+	}
+	if from != "" {
+		if out.StartsAt, err = instant("--from", from, now); err != nil {
+			return out, err
+		}
+	}
+	if u, err := user.Current(); err == nil { // beside whose token it comes with, which the collector knows
+		out.CreatedBy = u.Username
+	}
+	return out, nil
+}
+
+// silences asks Alertmanager's API, whose answers and errors have a form of their own.
+func (c *connection) silences(cmd *cobra.Command, method, path string, q url.Values, in any) (json.RawMessage, error) {
+	if err := c.checkOutput(); err != nil {
+		return nil, err
+	}
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("encode the request: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), callTimeout)
+	defer cancel()
+	resp, as, err := c.send(ctx, method, path, q, body)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	switch resp.StatusCode {
+	case http.StatusOK:
+		raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		if err != nil {
+			return nil, fmt.Errorf("the answer of the collector at %s broke off: %w", c.url, err)
+		}
+		return raw, nil
+	case http.StatusNotFound:
+		return nil, errors.New("there is no such silence, or it is not yours to see: `watchbill silence list --all` lists them")
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return nil, silenceFault(resp.Body)
+	}
+	_, err = c.answer(resp, as)
+	return nil, err
+}
+
+// silenceFault is why a silence was refused: a text, or an object with one.
+func silenceFault(body io.Reader) error {
+	raw, err := io.ReadAll(io.LimitReader(body, 1<<16))
+	if err != nil {
+		return fmt.Errorf("the silence was refused, and why could not be read: %w", err)
+	}
+	var text string
+	var object struct {
+		Message string
+		Error   *api.Error
+	}
+	switch {
+	case json.Unmarshal(raw, &text) == nil:
+	case json.Unmarshal(raw, &object) == nil && object.Error != nil:
+		return object.Error
+	default:
+		text = object.Message
+	}
+	return errors.New(or(text, "the silence was refused"))
+}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -210,13 +211,16 @@ func gateOf(most, queue int) *gate {
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gateOf(2, 3)
+		var mu sync.Mutex
 		var came []int
 		enter := func(i int, ctx context.Context) <-chan error {
 			done := make(chan error, 1)
 			go func() {
 				leave, err := g.enter(ctx)
 				if err == nil {
+					mu.Lock()
 					came = append(came, i)
+					mu.Unlock()
 					time.Sleep(time.Second)
 					leave()
 					leave() // a second call is none

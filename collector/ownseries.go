@@ -17,14 +17,17 @@ import (
 
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/history"
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // ownSeries writes into the curves, every quarter of a minute, what a Prometheus that scrapes this collector would keep: the
-// series of /metrics under job and instance, up, and ALERTS of all alerts. So dashboards about Watchbill, and annotations
-// by alert, work with Watchbill itself as the data source. What ends gets a stale marker.
+// series of /metrics under job and instance, up, of the collector and of what agents report, which is no sample of theirs,
+// and ALERTS of all alerts. So dashboards about the fleet and about Watchbill, and annotations by alert, work with Watchbill
+// itself as the data source. What ends gets a stale marker.
 type ownSeries struct {
 	metrics  prometheus.Gatherer
 	alerts   func() []evaluate.Standing
+	assets   func() []window.AssetStatus
 	keep     func([]history.Sample)
 	instance func() string
 	log      *slog.Logger
@@ -60,6 +63,9 @@ func (o *ownSeries) write() {
 	own.add("up", nil, 1)
 	for _, a := range o.alerts() {
 		n.alert(a)
+	}
+	for _, a := range o.assets() {
+		n.up(a)
 	}
 	stale := math.Float64frombits(value.StaleNaN)
 	for key, lbls := range o.last {
@@ -97,6 +103,29 @@ func (n *noted) alert(a evaluate.Standing) {
 	n.builder.Set(model.MetricNameLabel, "ALERTS").Set("alertstate", string(a.Alert.State))
 	n.put(n.builder.Labels(), 1)
 }
+
+// up adds whether an asset is heard of, for each job that it reports for, as the window has it. Programs that send samples
+// send an up of their own.
+func (n *noted) up(a window.AssetStatus) {
+	if a.Received.IsZero() && !a.Down { // nobody knows yet
+		return
+	}
+	put := func(job string) {
+		n.builder.Reset(labels.FromStrings(model.MetricNameLabel, "up", model.JobLabel, job, model.InstanceLabel, a.Name))
+		n.put(n.builder.Set("customer", a.Customer).Set("site", a.Site).Labels(), heardOf[!a.Down])
+	}
+	if len(a.Blocks) == 0 && a.Down {
+		put(window.DefaultJob)
+	}
+	for _, b := range a.Blocks {
+		if b.Kind != "" {
+			put(b.Kind)
+		}
+	}
+}
+
+// heardOf are the values of up.
+var heardOf = map[bool]float64{false: 0, true: 1}
 
 // target is what metrics are read from.
 type target struct {
@@ -177,7 +206,7 @@ func (c *Collector) ownInstance() string {
 
 func (c *Collector) newOwnSeries() *ownSeries {
 	return &ownSeries{
-		metrics: c.reg, alerts: c.evaluator.Alerts, instance: c.ownInstance, log: c.log, now: func() time.Time { return c.now() },
+		metrics: c.reg, alerts: c.evaluator.Alerts, assets: c.window.Assets, instance: c.ownInstance, log: c.log, now: func() time.Time { return c.now() },
 		keep: func(s []history.Sample) { c.curves().AppendSamples(s) },
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/history"
 	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // lines are samples as text, sorted, without their time.
@@ -50,7 +51,7 @@ func TestOwnSeriesAreWhatAScrapeWouldKeep(t *testing.T) {
 	}}
 	var kept []history.Sample
 	o := &ownSeries{
-		metrics: reg, alerts: func() []evaluate.Standing { return append(alerts, alerts...) }, instance: func() string { return "here:9720" },
+		metrics: reg, alerts: func() []evaluate.Standing { return append(alerts, alerts...) }, assets: func() []window.AssetStatus { return nil }, instance: func() string { return "here:9720" },
 		keep: func(s []history.Sample) { kept = s }, log: slog.New(slog.DiscardHandler), now: func() time.Time { return time.Unix(2000, 0) },
 	}
 	o.write()
@@ -86,6 +87,32 @@ func TestOwnSeriesAreWhatAScrapeWouldKeep(t *testing.T) {
 	check("after that", same)
 }
 
+// TestUpOfAssetsIsKept: up of what agents report is no sample of theirs; without it a fleet's dashboard has no assets.
+func TestUpOfAssetsIsKept(t *testing.T) {
+	web := window.Asset{Name: "web1", Customer: "acme", Site: "berlin"}
+	all := []window.AssetStatus{
+		{Asset: web, Received: time.Unix(1990, 0), Blocks: []window.BlockStatus{{Kind: "node"}, {Kind: "node"}, {Kind: "self"}, {Kind: ""}}},
+		{Asset: window.Asset{Name: "db1", Customer: "acme"}, Down: true},
+		{Asset: window.Asset{Name: "new"}, Blocks: []window.BlockStatus{{Kind: "node"}}},
+	}
+	var kept []history.Sample
+	o := &ownSeries{
+		metrics: prometheus.NewRegistry(), alerts: func() []evaluate.Standing { return nil }, assets: func() []window.AssetStatus { return all },
+		instance: func() string { return "here:9720" }, keep: func(s []history.Sample) { kept = s }, now: func() time.Time { return time.Unix(2000, 0) },
+	}
+	const own, gone = `{__name__="up", instance="here:9720", job="watchbill"} 1`, `{__name__="up", customer="acme", instance="db1", job="node"} `
+	const node, self = `{__name__="up", customer="acme", instance="web1", job="node", site="berlin"} `, `{__name__="up", customer="acme", instance="web1", job="self", site="berlin"} `
+	o.write()
+	if got, want := lines(kept), gone+"0\n"+node+"1\n"+self+"1\n"+own; got != want {
+		t.Errorf("kept\n%s\nwant\n%s", got, want)
+	}
+	all[0].Down, all = true, all[:1]
+	o.write()
+	if got, want := lines(kept), gone+"stale\n"+node+"0\n"+self+"0\n"+own; got != want {
+		t.Errorf("when one is silent and one is gone: kept\n%s\nwant\n%s", got, want)
+	}
+}
+
 // A whole collector keeps its own series, and the alerts of rules, in its history.
 func TestOwnSeriesAreInTheHistory(t *testing.T) {
 	cfg := testConfig(t, diskRules)
@@ -96,7 +123,7 @@ func TestOwnSeriesAreInTheHistory(t *testing.T) {
 	s.report("web1", 10*time.Minute, 2)
 	s.Collector.newOwnSeries().write()
 	flush(t, s.Collector)
-	for _, sel := range []string{"up", "ALERTS", "watchbill_history_up", "go_goroutines"} {
+	for _, sel := range []string{`up{job="watchbill"}`, `up{instance="web1",customer="acme",job="node"}`, "ALERTS", "watchbill_history_up", "go_goroutines"} {
 		if sel == "ALERTS" && len(s.Collector.standing()) == 0 {
 			t.Fatal("nothing fires: this test shows nothing")
 		}
@@ -117,14 +144,18 @@ func flush(t *testing.T, c *Collector) {
 }
 
 // has tells whether the history has samples of a metric.
-func has(t *testing.T, c *Collector, metric string) bool {
+func has(t *testing.T, c *Collector, selector string) bool {
 	t.Helper()
+	matchers, err := rules.NewParser().ParseMetricSelector(selector)
+	if err != nil {
+		t.Fatal(err)
+	}
 	q, err := c.history.Queryable().Querier(0, 1<<62)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer q.Close()
-	set := q.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchEqual, "__name__", metric))
+	set := q.Select(t.Context(), false, nil, matchers...)
 	return set.Next()
 }
 

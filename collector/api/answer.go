@@ -284,9 +284,30 @@ func query(r *http.Request, known ...string) (url.Values, error) {
 	return q, nil
 }
 
-func (a *API) unknown(w http.ResponseWriter, r *http.Request) {
-	a.fail(w, r, refusal(http.StatusNotFound, "not_found", "the JSON API stands under "+Root+"/",
-		"there is nothing at %s %s", r.Method, r.URL.Path))
+// unknown says that there is nothing at a path, or by which methods mux is asked there.
+func (a *API) unknown(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if allowed := methodsOf(mux, r); len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			a.fail(w, r, refusal(http.StatusMethodNotAllowed, "method_not_allowed", "ask it with "+strings.Join(allowed, " or "),
+				"%s is not asked with %s", r.URL.Path, r.Method))
+			return
+		}
+		a.fail(w, r, refusal(http.StatusNotFound, "not_found", "the JSON API stands under "+Root+"/",
+			"there is nothing at %s %s", r.Method, r.URL.Path))
+	})
+}
+
+// methodsOf are the methods that something answers to at the path of r.
+func methodsOf(mux *http.ServeMux, r *http.Request) (allowed []string) {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		with := r.WithContext(r.Context())
+		with.Method = method
+		if _, pattern := mux.Handler(with); pattern != "/" && pattern != Root+"/" {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
 }
 
 // reserved keeps a path free for an API that others define.

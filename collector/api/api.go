@@ -262,7 +262,7 @@ func (a *API) Handler() http.Handler {
 		method, path := splitPattern(e.pattern)
 		mux.Handle(method+" "+Root+path, a.endpoint(e))
 	}
-	mux.Handle(Root+"/", http.HandlerFunc(a.unknown))
+	mux.Handle(Root+"/", a.unknown(mux))
 	a.silences(mux)
 	mux.Handle("/api/v2/", a.alertFeed())
 	a.mountPrometheus(mux)
@@ -281,6 +281,6 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("GET /-/healthy", a.healthy)
 	mux.HandleFunc("GET /-/ready", a.ready)
 	mux.Handle("POST /-/reload", a.endpoint(endpoint{"POST /-/reload", "read rules and fleet again", fleet.MayAdminister, (*API).reload, 0}))
-	mux.Handle("/", http.HandlerFunc(a.unknown))
+	mux.Handle("/", a.unknown(mux))
 	return a.guard(mux)
 }

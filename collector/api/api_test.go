@@ -84,7 +84,7 @@ func TestErrors(t *testing.T) {
 		says                     string
 	}{
 		{"no such path", "GET", Root + "/nothing", "", 404, "the JSON API stands under"},
-		{"no such method", "PUT", Root + "/tickets", "", 404, "there is nothing at PUT"},
+		{"no such method", "PUT", Root + "/tickets", "", 405, "ask it with GET or HEAD or POST"},
 		{"no such ticket", "POST", Root + "/tickets/WB-1/ack", `{}`, 404, "WB-1"},
 		{"no such verb", "POST", Root + "/tickets/WB-1001/explode", `{}`, 404, "explode"},
 		{"no such asset", "GET", Root + "/assets/nobody", "", 404, "watchbill asset list"},

@@ -84,6 +84,11 @@ func selectors(r *http.Request) ([][]*labels.Matcher, error) {
 	if len(match) > maxSelectors {
 		return nil, badRequest(fmt.Sprintf("send at most %d", maxSelectors), "there are %d selectors", len(match))
 	}
+	for _, text := range match {
+		if err := bounded(text); err != nil {
+			return nil, badRequest("select less, or by another label", "match[]: %v", err)
+		}
+	}
 	sets, err := rules.NewParser().ParseMetricSelectors(match)
 	if err != nil {
 		return nil, badRequest(`a selector is like {job="node"}`, "match[]: %v", err)

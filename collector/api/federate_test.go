@@ -87,6 +87,7 @@ func TestFederateRefuses(t *testing.T) {
 		"no selector":          "match[]=" + url.QueryEscape("node_load1{"),
 		"an expression":        "match[]=" + url.QueryEscape("rate(node_load1[5m])"),
 		"a misspelt parameter": "match=node_load1",
+		"a big pattern":        "match[]=" + url.QueryEscape(`up{a=~"`+strings.Repeat(".{1000}", 30)+`"}`),
 		"too many":             strings.Repeat("match[]=up&", maxSelectors+1),
 	} {
 		t.Run(name, func(t *testing.T) {

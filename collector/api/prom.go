@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/annotations"
-	"github.com/prometheus/prometheus/util/httputil"
 
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/history"
@@ -143,14 +142,12 @@ func (a *API) prometheus(route promRoute) http.Handler {
 		_ = rc.SetWriteDeadline(time.Now().Add(time.Duration(terms.Timeout) + answerTimeout)) // see endpoint
 		r = r.WithContext(ctx)
 		r.Body = inTime(rc, http.MaxBytesReader(w, r.Body, formLimit), r.ContentLength)
-		httputil.CompressionHandler{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			a.answerQuery(w, r, route, who, terms)
-		})}.ServeHTTP(w, r)
+		a.answerQuery(w, r, route, who, terms)
 	})
 }
 
-// answerQuery takes a turn where one is needed, asks and writes. The turn ends when the answer is in memory, or, where it is
-// too big for that, when it is written.
+// answerQuery takes a turn where one is needed, asks and writes. The turn ends when the answer is in memory, encoded and
+// compressed, or, where it is too big for that, when it is written.
 func (a *API) answerQuery(w http.ResponseWriter, r *http.Request, route promRoute, who fleet.Operator, terms *queryTerms) {
 	if err := r.ParseForm(); err != nil {
 		a.promFail(w, r, formError(err))

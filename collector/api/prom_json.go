@@ -24,7 +24,14 @@ const maxNotes = 10
 // all other texts with <, > and & escaped.
 func (a *API) promWrite(w http.ResponseWriter, c *promCall, answer promAnswer) {
 	w.Header().Set("Content-Type", "application/json")
-	e := &promEncoder{w: w}
+	w.Header().Add("Vary", "Accept-Encoding")
+	pack := a.queries.packing.get()
+	out := &packer{w: w, pack: pack, gzip: takesGzip(c.r)}
+	e := &promEncoder{w: out, b: pack.plain}
+	defer func() {
+		pack.plain = e.b
+		a.queries.packing.put(pack)
+	}()
 	e.raw(`{"status":"success","data":`)
 	e.data(answer.data)
 	warnings, infos := c.notes.AsStrings(answer.query, maxNotes, maxNotes)
@@ -35,11 +42,14 @@ func (a *API) promWrite(w http.ResponseWriter, c *promCall, answer promAnswer) {
 		a.promFail(w, c.r, promErrorf(promInternal, "the answer cannot be encoded: %w", e.err))
 		return
 	}
-	if !e.begun {
-		c.leave()
+	if e.err == nil {
+		e.err = out.end(e.b, func() {
+			if !e.begun {
+				c.leave()
+			}
+		})
 	}
-	e.flush()
-	if e.err != nil && e.begun {
+	if e.err != nil {
 		a.o.Logger.Debug("a query's answer was broken off", "path", c.r.URL.Path, "err", e.err)
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}

@@ -78,6 +78,7 @@ type queries struct {
 	// gate is for what reads samples, looks for what looks at rules and assets.
 	gate, looks *gate
 	metrics     *queryMetrics
+	packing     packing
 	// every is the step of subqueries that name none.
 	every time.Duration
 }

@@ -97,6 +97,18 @@ func special(i, t int64, yield func(l labels.Labels, t int64, v float64)) {
 // record writes the samples into a TSDB in dir/tsdb; those of one customer alone unless that is empty.
 func record(t testing.TB, dir, customer string) {
 	t.Helper()
+	recordInto(t, dir, func(yield func(labels.Labels, int64, float64)) {
+		recorded(func(l labels.Labels, at int64, v float64) {
+			if customer == "" || l.Get("customer") == customer {
+				yield(l, at, v)
+			}
+		})
+	})
+}
+
+// recordInto writes samples into a TSDB in dir/tsdb.
+func recordInto(t testing.TB, dir string, samples func(yield func(labels.Labels, int64, float64))) {
+	t.Helper()
 	o := tsdb.DefaultOptions()
 	o.NoLockfile = true
 	db, err := tsdb.Open(filepath.Join(dir, "tsdb"), nil, nil, o, nil)
@@ -104,10 +116,7 @@ func record(t testing.TB, dir, customer string) {
 		t.Fatal(err)
 	}
 	app := db.Appender(t.Context())
-	recorded(func(l labels.Labels, at int64, v float64) {
-		if customer != "" && l.Get("customer") != customer {
-			return
-		}
+	samples(func(l labels.Labels, at int64, v float64) {
 		if _, err := app.Append(0, l, at, v); err != nil {
 			t.Fatal(err)
 		}

@@ -1,22 +1,27 @@
 package api
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 
@@ -45,6 +50,72 @@ func TestPrometheusMethods(t *testing.T) {
 	}
 	if w := h.do(fleet.Viewer, "GET", PrometheusRoot+"/nothing", ""); w.Code != 404 || !strings.Contains(w.Body.String(), `"errorType":"not_found"`) {
 		t.Errorf("unknown path: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestWrongMethods: what is asked with a method that it does not know says which ones it does.
+func TestWrongMethods(t *testing.T) {
+	h := newHouse(t)
+	for ask, allowed := range map[string]string{
+		"POST /federate": "GET, HEAD", "POST /metrics": "GET, HEAD", "POST /-/ready": "GET, HEAD", "PUT /-/healthy": "GET, HEAD", "GET /-/reload": "POST",
+		"PATCH " + Root + "/tickets": "GET, HEAD, POST", "POST " + Root + "/customers/acme": "GET, HEAD, PUT, DELETE", "DELETE /rate/WB-1/x": "GET, HEAD, POST",
+	} {
+		method, path, _ := strings.Cut(ask, " ")
+		w := h.do(fleet.Viewer, method, path, "")
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != allowed || !strings.Contains(w.Body.String(), "method_not_allowed") {
+			t.Errorf("%s answered %d, Allow %q, %s; want 405 and %q", ask, w.Code, w.Header().Get("Allow"), w.Body, allowed)
+		}
+	}
+	if w := h.do(fleet.Viewer, "POST", "/nothing", ""); w.Code != http.StatusNotFound || w.Header().Get("Allow") != "" {
+		t.Errorf("POST /nothing answered %d, Allow %q", w.Code, w.Header().Get("Allow"))
+	}
+}
+
+// slowReader is a client that takes its answer when it is let.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	writes, let chan struct{}
+}
+
+func (s slowReader) Write(b []byte) (int, error) {
+	s.writes <- struct{}{}
+	<-s.let
+	return s.ResponseRecorder.Write(b)
+}
+
+// TestCompressedInTurn: an answer is compressed, whole, before the next query's turn, and who reads it slowly holds up nobody.
+func TestCompressedInTurn(t *testing.T) {
+	limits := DefaultQueryLimits()
+	limits.MaxConcurrency, limits.MaxQueued = 1, 0
+	h := recordedHouse(t, func(o *Options) { o.Query = limits })
+	ask := PrometheusRoot + "/query_range?" + url.Values{"query": {`{job="node"}`}, "start": {"1795258800"}, "end": {"1795262400"}, "step": {"15"}}.Encode()
+	plain := h.do(fleet.Viewer, "GET", ask, "").Body.String()
+	if len(plain) < 20*fewBytes || len(plain) > heldAnswer {
+		t.Fatalf("%d bytes: the test proves nothing", len(plain))
+	}
+	for range 2 { // the second has a compressor that was used
+		r := httptest.NewRequestWithContext(t.Context(), "GET", ask, nil)
+		r.Header.Set("Authorization", "Bearer "+h.tokens[fleet.Viewer])
+		r.Header.Set("Accept-Encoding", "deflate, gzip")
+		w := slowReader{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.handler.ServeHTTP(w, r)
+		}()
+		<-w.writes
+		if code, body := h.prom("viewer", "/query?query=up&time=1795262400"); code != 200 {
+			t.Errorf("while somebody reads slowly: %d %s", code, body)
+		}
+		close(w.let)
+		<-done // it was one write: nothing of it was left to be compressed
+		zip, err := gzip.NewReader(w.Body)
+		if err != nil || w.Header().Get("Content-Encoding") != "gzip" {
+			t.Fatalf("%v, %v", err, w.Header())
+		}
+		if got, err := io.ReadAll(zip); err != nil || string(got) != plain {
+			t.Errorf("compressed it is another answer: %d bytes of %d, %v", len(got), len(plain), err)
+		}
 	}
 }
 
@@ -198,6 +269,43 @@ func TestTenMillionSamples(t *testing.T) {
 	}
 }
 
+// TestTenMillionStoredSamples: neither is one over series that are there, a thousand of them at ten thousand steps, and what it
+// takes until then is bounded by query.max_samples.
+func TestTenMillionStoredSamples(t *testing.T) {
+	dir := t.TempDir()
+	recordInto(t, dir, func(yield func(labels.Labels, int64, float64)) {
+		for i := range 1000 {
+			for at := range int64(60) {
+				yield(labels.FromStrings("__name__", "many", "i", fmt.Sprint(i)), noon.UnixMilli()-(60-at)*60_000, float64(at))
+			}
+		}
+	})
+	stored, err := history.Open(dir, history.Options{Retention: 1000 * time.Hour, MinFree: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = stored.Close() })
+	h := newHouse(t, func(o *Options) { o.History, o.Interval = stored, time.Second })
+	ask := func(expr string) (int, string) {
+		return h.prom("viewer", "/query_range?"+url.Values{"query": {expr}, "start": {fmt.Sprint(noon.Unix() - 3500)},
+			"end": {fmt.Sprint(noon.Unix())}, "step": {"0.35"}}.Encode())
+	}
+	if code, body := ask(`many{i="1"}`); code != 200 || strings.Count(body, "[") < 10_000 {
+		t.Fatalf("a thousandth of it: %d, %d bytes", code, len(body))
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, expr := range []string{`many`, `many * 2`, `sum by (i) (many)`} {
+		if code, body := ask(expr); code != 422 || !strings.Contains(body, "too many samples") {
+			t.Errorf("%s: answered %d %.300s", expr, code, body)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if took, most := after.TotalAlloc-before.TotalAlloc, uint64(3*2*16*DefaultQueryLimits().MaxSamples); took > most {
+		t.Errorf("three refused queries took %d MB of memory, want at most %d", took>>20, most>>20)
+	}
+}
+
 // gateOf is a gate with metrics of its own.
 func gateOf(most, queue int) *gate {
 	m := newQueryMetrics()
@@ -210,13 +318,16 @@ func gateOf(most, queue int) *gate {
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gateOf(2, 3)
+		var mu sync.Mutex
 		var came []int
 		enter := func(i int, ctx context.Context) <-chan error {
 			done := make(chan error, 1)
 			go func() {
 				leave, err := g.enter(ctx)
 				if err == nil {
+					mu.Lock()
 					came = append(came, i)
+					mu.Unlock()
 					time.Sleep(time.Second)
 					leave()
 					leave() // a second call is none

@@ -16,6 +16,9 @@ const StaleAfter = 5 * time.Minute
 // MaxLookback is how far back a window keeps samples unless its options say otherwise.
 const MaxLookback = 8 * 24 * time.Hour
 
+// DefaultJob is the job of `up` for an asset that was never heard of, unless the window's options say otherwise.
+const DefaultJob = "node"
+
 // slack is kept beyond the look-back: evaluations run a little behind the newest sample.
 const slack = time.Minute
 
@@ -31,7 +34,7 @@ type Options struct {
 	MaxSamples int
 	// MaxHeld bounds the late blocks of one source that wait for a newer live one (20,000).
 	MaxHeld int
-	// DefaultJob is the job label of `up` for an asset that was never heard of ("node").
+	// DefaultJob is the job label of `up` for an asset that was never heard of (the constant DefaultJob).
 	DefaultJob string
 }
 
@@ -49,7 +52,7 @@ func (o Options) withDefaults() Options {
 		o.MaxLookback = MaxLookback
 	}
 	if o.DefaultJob == "" {
-		o.DefaultJob = "node"
+		o.DefaultJob = DefaultJob
 	}
 	return o
 }

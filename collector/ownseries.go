@@ -20,11 +20,13 @@ import (
 )
 
 // ownSeries writes into the curves, every quarter of a minute, what a Prometheus that scrapes this collector would keep: the
-// series of /metrics under job and instance, up, and ALERTS of all alerts. So dashboards about Watchbill, and annotations
-// by alert, work with Watchbill itself as the data source. What ends gets a stale marker.
+// series of /metrics under job and instance, up, and ALERTS of all alerts; and up of every asset with an agent, which no agent
+// says of itself. So dashboards about Watchbill and the fleet, and annotations by alert, work with Watchbill itself, or an
+// engine it writes to, as the data source. What ends gets a stale marker.
 type ownSeries struct {
 	metrics  prometheus.Gatherer
 	alerts   func() []evaluate.Standing
+	ups      func(now time.Time, fn func(labels.Labels, float64))
 	keep     func([]history.Sample)
 	instance func() string
 	log      *slog.Logger
@@ -47,7 +49,8 @@ func (o *ownSeries) Run(ctx context.Context) error {
 
 // write writes what there is now.
 func (o *ownSeries) write() {
-	n := noted{at: o.now().UnixMilli(), series: make(map[string]labels.Labels, len(o.last)), builder: labels.NewBuilder(labels.EmptyLabels())}
+	now := o.now()
+	n := noted{at: now.UnixMilli(), series: make(map[string]labels.Labels, len(o.last)), builder: labels.NewBuilder(labels.EmptyLabels())}
 	families, err := o.metrics.Gather()
 	if err != nil && !o.said { // what could be gathered is written all the same
 		o.log.Warn("not all of the collector's own metrics can be read for its curves", "err", err)
@@ -58,6 +61,7 @@ func (o *ownSeries) write() {
 		own.family(f)
 	}
 	own.add("up", nil, 1)
+	o.ups(now, n.put)
 	for _, a := range o.alerts() {
 		n.alert(a)
 	}
@@ -177,7 +181,7 @@ func (c *Collector) ownInstance() string {
 
 func (c *Collector) newOwnSeries() *ownSeries {
 	return &ownSeries{
-		metrics: c.reg, alerts: c.evaluator.Alerts, instance: c.ownInstance, log: c.log, now: func() time.Time { return c.now() },
+		metrics: c.reg, alerts: c.evaluator.Alerts, ups: c.window.Ups, instance: c.ownInstance, log: c.log, now: func() time.Time { return c.now() },
 		keep: func(s []history.Sample) { c.curves().AppendSamples(s) },
 	}
 }

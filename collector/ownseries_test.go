@@ -18,6 +18,7 @@ import (
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/history"
 	"github.com/watchbill/watchbill/rules"
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // lines are samples as text, sorted, without their time.
@@ -50,7 +51,7 @@ func TestOwnSeriesAreWhatAScrapeWouldKeep(t *testing.T) {
 	}}
 	var kept []history.Sample
 	o := &ownSeries{
-		metrics: reg, alerts: func() []evaluate.Standing { return append(alerts, alerts...) }, instance: func() string { return "here:9720" },
+		metrics: reg, alerts: func() []evaluate.Standing { return append(alerts, alerts...) }, ups: window.New(window.Options{}).Ups, instance: func() string { return "here:9720" },
 		keep: func(s []history.Sample) { kept = s }, log: slog.New(slog.DiscardHandler), now: func() time.Time { return time.Unix(2000, 0) },
 	}
 	o.write()
@@ -103,6 +104,36 @@ func TestOwnSeriesAreInTheHistory(t *testing.T) {
 		if !has(t, s.Collector, sel) {
 			t.Errorf("no %s in the history", sel)
 		}
+	}
+}
+
+// No agent says `up` of itself: what the house makes of its reports, and of their absence, is in the history too.
+func TestUpOfAssetsIsInTheHistory(t *testing.T) {
+	s := newStage(t, testConfig(t, diskRules))
+	var kept []history.Sample
+	own := s.Collector.newOwnSeries()
+	own.keep = func(samples []history.Sample) { kept = samples }
+	up := func() (found []string) {
+		own.write()
+		for _, x := range kept {
+			if x.Labels.Get("__name__") == "up" && x.Labels.Get("instance") == "web1" {
+				found = append(found, lines([]history.Sample{x}))
+			}
+		}
+		return found
+	}
+	s.report("web1", 0, 50)
+	const want = `{__name__="up", customer="acme", instance="web1", job="node", site="london"} `
+	if got := up(); len(got) != 1 || got[0] != want+"1" {
+		t.Errorf("while it reports: %q", got)
+	}
+	s.Collector.setDown(window.Asset{Name: "web1", Customer: "acme", Site: "london"}, s.Collector.now())
+	if got := up(); len(got) != 1 || got[0] != want+"0" {
+		t.Errorf("while it is silent: %q", got)
+	}
+	s.window.Forget("web1")
+	if got := up(); len(got) != 1 || got[0] != want+"stale" {
+		t.Errorf("when it is no asset any more: %q", got)
 	}
 }
 

@@ -162,6 +162,19 @@ func (w *Window) Last(fn func(lbls labels.Labels, at time.Time, v float64)) {
 	tell()
 }
 
+// Ups calls fn with the newest `up` that the house writes of every job of every asset: 1 with its report, 0 since SetDown.
+// What was not said for StaleAfter before now, as queries see it, is left out. fn is called with the asset held.
+func (w *Window) Ups(now time.Time, fn func(lbls labels.Labels, v float64)) {
+	since := now.Add(-StaleAfter).UnixMilli()
+	w.eachRead(func(as *asset) {
+		for _, s := range as.ups {
+			if t, v, ok := s.lastOf(0); ok && t > since && !value.IsStaleNaN(v) {
+				fn(as.Labels(s.part.Series[0]), v)
+			}
+		}
+	})
+}
+
 // Stats are the window's sizes and what it refused.
 type Stats struct {
 	Assets, Series, Samples int

@@ -96,7 +96,7 @@ func (h *History) openShelf() (*shelf, error) {
 	s := &shelf{metrics: prometheus.NewRegistry(), stop: func() {}}
 	o.NewCompactorFunc = h.newCompactor(s)
 	err := guarded(func() (err error) {
-		s.db, err = tsdb.Open(h.path(), slog.New(quiet{h.o.Logger.Handler()}), s.metrics, o, nil)
+		s.db, err = tsdb.Open(h.path(), slog.New(quiet{h.o.Logger.Handler()}), tidy{s.metrics}, o, nil)
 		return err
 	})
 	if err != nil {

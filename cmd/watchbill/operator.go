@@ -123,6 +123,7 @@ With a collector running this needs an administrator's token. With none running 
 storage at --storage.path itself: that is how the first administrator is made, by whoever may write there.`,
 		Example: `  watchbill operator add alice --role operator
   watchbill operator add pat --role client-owner-user --customer acme
+  watchbill operator add prometheus --role sender > sender.token   # the token alone goes into the file
   watchbill operator add root-admin --role admin --storage.path /var/lib/watchbill   # collector stopped`,
 		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -144,7 +145,7 @@ storage at --storage.path itself: that is how the first administrator is made, b
 			if err != nil || printed {
 				return err
 			}
-			sayAdded(screenOf(cmd), made)
+			sayAdded(cmd, made)
 			return nil
 		},
 	}
@@ -162,13 +163,17 @@ storage at --storage.path itself: that is how the first administrator is made, b
 	return cmd
 }
 
-// sayAdded prints a token with where it belongs.
-func sayAdded(s screen, made api.NewOperator) {
-	fmt.Fprintf(s.w, "Added %s as %s. Their token, shown this once:\n\n  %s\n\n",
-		clean(made.Name), clean(roleNames(made.Operator)), clean(made.Token))
-	if made.Role == string(fleet.Scrape) {
-		s.para("", "", "Put it into a file that the Prometheus server alone can read, and name that in its scrape configuration: "+
-			"authorization: {credentials_file: FILE}.")
+// sayAdded prints a token with where it belongs. The token alone goes to the output, so that "> FILE" makes a file that
+// programs take as it is; the words around it stay on the terminal.
+func sayAdded(cmd *cobra.Command, made api.NewOperator) {
+	s := screenOf(cmd)
+	token := s.w
+	s.w = safeWriter{cmd.ErrOrStderr()}
+	fmt.Fprintf(s.w, "Added %s as %s. Their token, shown this once:\n", clean(made.Name), clean(roleNames(made.Operator)))
+	fmt.Fprintln(token, clean(made.Token))
+	if does, is := map[string]string{string(fleet.Scrape): "scrapes", string(fleet.Sender): "sends"}[made.Role]; is {
+		s.para("", "", "Put it into a file that the program that "+does+" alone can read, and name that in its configuration; "+
+			"in Prometheus': authorization: {credentials_file: FILE}.")
 		return
 	}
 	s.para("", "", "Where they run watchbill it goes into the file "+collector.TokenName+" (mode 0600) of their own --storage.path ("+

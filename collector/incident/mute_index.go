@@ -108,17 +108,25 @@ func (m *Muter) By(a Alert, now time.Time) (out []MutedBy) {
 		}
 	}
 	for name, values := range m.byLabel {
-		if some := values[a.Label(name)]; len(some) > 0 {
-			look(some)
+		v := a.Label(name)
+		look(values[v])
+		if sent, ok := a.sent(name); ok && sent != v {
+			look(values[sent])
 		}
 	}
 	look(m.rest)
 	return out
 }
 
+// matches tells whether an alert fulfils all matchers. One that was sent goes by either of its names, the sender's and the
+// house's, for people see both: what a matcher wants, one of them has to be, and what it does not want, neither.
 func (u muter) matches(a Alert) bool {
 	for _, c := range u.matchers {
-		if !c.Matches(a.Label(c.Name)) {
+		ok := c.Matches(a.Label(c.Name))
+		if v, two := a.sent(c.Name); two && ok == (c.Type == labels.MatchNotEqual || c.Type == labels.MatchNotRegexp) {
+			ok = c.Matches(v)
+		}
+		if !ok {
 			return false
 		}
 	}
@@ -184,4 +192,18 @@ func (a Alert) Label(name string) string {
 		return string(a.Severity)
 	}
 	return ""
+}
+
+// sent is what the sender of an alert called what the house calls otherwise: instance="web1:9100" of asset web1, say. Customer
+// and site are the fleet's word alone: who may silence what hangs on them.
+func (a Alert) sent(name string) (string, bool) {
+	if !a.Fed() {
+		return "", false
+	}
+	switch name {
+	case "instance", "service", "system", "severity":
+		v, ok := a.Labels["exported_"+name]
+		return v, ok
+	}
+	return "", false
 }

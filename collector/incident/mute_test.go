@@ -116,6 +116,32 @@ func TestMuter(t *testing.T) {
 	}
 }
 
+// TestMuterKnowsSentNames: an alert that was sent shows to amtool as its sender named it, and on its ticket as the house does.
+// A silence by either holds it back; one for all but it does not.
+func TestMuterKnowsSentNames(t *testing.T) {
+	now := muteDay
+	a := Alert{ID: fedOrigins + "1", Name: "ShopDown", Customer: "acme", Asset: "web1", Service: "shop", Severity: Critical,
+		Labels: map[string]string{"alertname": "ShopDown", "instance": "web1", "exported_instance": "web1:9100", "severity": "critical",
+			"exported_severity": "page", "exported_customer": "forged"}}
+	own := a
+	own.ID = "rule/1"
+	for text, want := range map[string]bool{
+		`instance="web1:9100"`: true, `instance="web1"`: true, `instance=~"web1:.*"`: true, `instance="web2"`: false,
+		`severity="page"`: true, `severity="critical"`: true, `severity!="page"`: false, `severity!="critical"`: false,
+		`severity!~"p.*"`: false, `severity!="info"`: true, `customer="forged"`: false, `instance=""`: false,
+	} {
+		for _, extra := range []string{`alertname="ShopDown"`, `severity=~".+"`} {
+			all := NewMuter([]Muting{{ID: "s", Matchers: conditions(t, text, extra), StartsAt: now, EndsAt: now.Add(time.Hour)}}, nil)
+			if got := all.By(a, now); (len(got) == 1) != want || len(got) > 1 {
+				t.Errorf("%s, %s: held back by %v, want %v", text, extra, got, want)
+			}
+			if got := all.By(own, now); len(got) > 0 && (text == `instance="web1:9100"` || text == `severity="page"`) {
+				t.Errorf("%s, %s: an alert of the house's goes by a label that only looks like a sender's name: %v", text, extra, got)
+			}
+		}
+	}
+}
+
 // intervals reads a window's time as a configuration writes it.
 func intervals(t testing.TB, zone, from, until string, days ...timeinterval.WeekdayRange) timeinterval.TimeInterval {
 	t.Helper()

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 
+	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/history/remote"
 	"github.com/watchbill/watchbill/collector/policy"
 )
@@ -105,6 +106,9 @@ func TestReportsAreWrittenOn(t *testing.T) {
 			until(t, "the first target", func() bool { return begun(s.remote, first) })
 			s.report("web1", time.Second, 50)
 			receive(gotFirst)
+			if got := s.viewed(api.Root + "/status"); !strings.Contains(got, `"url":"`+first+`"`) {
+				t.Errorf("status does not tell of the target: %s", got)
+			}
 			if _, err := s.Reload(t.Context()); err != nil {
 				t.Fatal(err)
 			}

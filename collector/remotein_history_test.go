@@ -3,14 +3,20 @@ package collector
 import (
 	"fmt"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"github.com/watchbill/watchbill/collector/fleet"
 )
 
 // kept is what the history has of an instance: a line for each series, with its values in order.
@@ -44,10 +50,9 @@ func kept(t *testing.T, c *Collector, instance string) (out []string) {
 func TestRemoteWriteIsInTheHistory(t *testing.T) {
 	s := newStage(t, testConfig(t, remoteRules))
 	p := s.sender("prom")
-	iis := func(site string, v float64) []string {
+	iis := func(site string, v float64) {
 		p.write(204, p.ts(v, "__name__", "windows_iis_requests_total", "instance", "web1:9182", "job", "windows", "site", site),
 			p.ts(1, "__name__", "up", "instance", "web1:9182", "job", "windows"))
-		return nil
 	}
 	for _, v := range []float64{1, 2, math.Float64frombits(value.StaleNaN)} {
 		iis("shop", v)
@@ -73,4 +78,28 @@ func TestRemoteWriteIsInTheHistory(t *testing.T) {
 	if got := kept(t, s.Collector, "remote-write/prom"); !slices.Equal(got, want) {
 		t.Errorf("of what names no instance the history has\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	about, err := (&prompb.WriteRequest{Metadata: []prompb.MetricMetadata{{Type: prompb.MetricMetadata_COUNTER,
+		MetricFamilyName: "windows_iis_requests_total", Help: "Requests."}}}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := p.post(snappy.Encode(nil, about)); w.Code != 204 {
+		t.Errorf("metadata: %d %s", w.Code, w.Body)
+	}
+	if got := s.viewed("/api/v1/metadata?metric=windows_iis_requests_total"); !strings.Contains(got, `"help":"Requests."`) {
+		t.Errorf("metadata of it is %s", got)
+	}
+}
+
+// viewed is what the API answers who may read.
+func (s *stage) viewed(path string) string {
+	s.t.Helper()
+	token, err := s.fleet.AddOperator(s.t.Context(), "reader", fleet.Viewer, "test")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req, w := httptest.NewRequest(http.MethodGet, path, nil), httptest.NewRecorder()
+	req.Header.Set("Authorization", "Bearer "+token)
+	s.api.Handler().ServeHTTP(w, req)
+	return w.Body.String()
 }

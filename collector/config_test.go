@@ -58,6 +58,10 @@ receivers:
 			t.Fatal(err)
 		}
 	}
+	if _, err := LoadConfig(file); err == nil || !strings.Contains(err.Error(), "web.config_file: ") || !strings.Contains(err.Error(), "cert.pem") {
+		t.Errorf("without the certificate that the web configuration names: %v", err)
+	}
+	writeCertificate(t, filepath.Join(dir, "tls"))
 	c, err := LoadConfig(file)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +88,6 @@ receivers:
 	}
 
 	// What the web configuration names is relative to that.
-	writeCertificate(t, filepath.Join(dir, "tls"))
 	if err := web.Validate(c.Web.ConfigFile); err != nil {
 		t.Error(err)
 	}

@@ -137,3 +137,15 @@ func TestRulesMissing(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What `up` tells people to type reaches the listener: over TLS where the listener has a web configuration.
+func TestDialURL(t *testing.T) {
+	s := newStage(t, testConfig(t, diskRules))
+	if got, want := s.Collector.DialURL(), "http://"+s.WebAddress(); got != want {
+		t.Errorf("without TLS: %s, want %s", got, want)
+	}
+	s.Collector.cfg.Web.ConfigFile = "web.yml"
+	if got := s.Collector.DialURL(); !strings.HasPrefix(got, "https://") {
+		t.Errorf("with TLS: %s", got)
+	}
+}

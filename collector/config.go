@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/exporter-toolkit/web"
+
 	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/history/remote"
 	"github.com/watchbill/watchbill/collector/incident"
@@ -201,6 +203,9 @@ func (c Config) Validate() error {
 		if _, _, err := net.SplitHostPort(l.addr); err != nil {
 			fault("%s: want host:port, got %q", l.key, l.addr)
 		}
+	}
+	if err := web.Validate(c.Web.ConfigFile); err != nil { // else a start would say so, when the rest already runs
+		fault("web.config_file: %w; it is a Prometheus web configuration, and its certificate and key have to be there", err)
 	}
 	if a := c.Agents.ExternalAddress; a != "" {
 		if _, _, err := net.SplitHostPort(a); err != nil {

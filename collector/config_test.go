@@ -58,6 +58,10 @@ receivers:
 			t.Fatal(err)
 		}
 	}
+	if _, err := LoadConfig(file); err == nil || !strings.Contains(err.Error(), "web.config_file: ") || !strings.Contains(err.Error(), "cert.pem") {
+		t.Errorf("without the certificate that the web configuration names: %v", err)
+	}
+	writeCertificate(t, filepath.Join(dir, "tls"))
 	c, err := LoadConfig(file)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +88,6 @@ receivers:
 	}
 
 	// What the web configuration names is relative to that.
-	writeCertificate(t, filepath.Join(dir, "tls"))
 	if err := web.Validate(c.Web.ConfigFile); err != nil {
 		t.Error(err)
 	}
@@ -132,5 +135,17 @@ func TestRulesMissing(t *testing.T) {
 	c.Rules.Missing = "ignore"
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), `rules.missing: want freeze or resolve, got "ignore"`) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// What `up` tells people to type reaches the listener: over TLS where the listener has a web configuration.
+func TestDialURL(t *testing.T) {
+	s := newStage(t, testConfig(t, diskRules))
+	if got, want := s.Collector.DialURL(), "http://"+s.WebAddress(); got != want {
+		t.Errorf("without TLS: %s, want %s", got, want)
+	}
+	s.Collector.cfg.Web.ConfigFile = "web.yml"
+	if got := s.Collector.DialURL(); !strings.HasPrefix(got, "https://") {
+		t.Errorf("with TLS: %s", got)
 	}
 }

@@ -41,7 +41,9 @@ func (i *Interval) UnmarshalYAML(n *yaml.Node) error {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&i.TimeInterval); err != nil {
-		fault := fmt.Sprintf("line %d: a time of maintenance: %s", n.Line, strings.TrimPrefix(err.Error(), "yaml: "))
+		fault := fmt.Sprintf("line %d: a time of maintenance: %s; write it like {location: Europe/Berlin, weekdays: [saturday], "+
+			`times: [{start_time: "22:00", end_time: "24:00"}]}, and two of them for what crosses midnight`,
+			n.Line, strings.TrimPrefix(err.Error(), "yaml: "))
 		return &yaml.TypeError{Errors: []string{oneLine(fault)}}
 	}
 	i.empty = len(i.Times) == 0 && len(i.Weekdays) == 0 && len(i.DaysOfMonth) == 0 && len(i.Months) == 0 && len(i.Years) == 0

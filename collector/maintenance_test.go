@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchbill/watchbill/collector/policy"
 )
 
 func configFile(t *testing.T, text string) string {
@@ -114,5 +116,14 @@ func TestMaintenanceIsReloaded(t *testing.T) {
 	}
 	if all := s.pipeline.Maintenance(); len(all) != 1 || all[0].Name != "move" {
 		t.Errorf("windows after it: %v", all)
+	}
+}
+
+// What Alertmanager's own words say of a time that cannot be leaves open what to write instead.
+func TestMaintenanceTimeSaysWhatToWrite(t *testing.T) {
+	c := DefaultConfig()
+	err := policy.Decode("w.yml", []byte(`maintenance: [{name: n, times: [{times: [{start_time: "22:00", end_time: "02:00"}]}]}]`), &c)
+	if err == nil || !strings.Contains(err.Error(), "line 1: ") || !strings.Contains(err.Error(), "two of them for what crosses midnight") {
+		t.Error(err)
 	}
 }

@@ -152,3 +152,12 @@ func (c *Collector) webURL() string {
 	}
 	return scheme + c.WebAddress()
 }
+
+// DialURL is where a command on this host reaches the operators' listener: by its address, and under TLS by web.external_url
+// where that is set, for certificates are made for names.
+func (c *Collector) DialURL() string {
+	if c.cfg.Web.ConfigFile != "" {
+		return c.webURL()
+	}
+	return "http://" + c.WebAddress()
+}

@@ -9,7 +9,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -191,19 +190,19 @@ func osUser() string {
 
 func printUp(cmd *cobra.Command, c *collector.Collector, o upOptions) {
 	with := ""
-	if c.WebAddress() != strings.TrimPrefix(defaultURL, "http://") {
-		with += " --url http://" + c.WebAddress()
+	if c.DialURL() != defaultURL {
+		with += " --url " + c.DialURL()
 	}
 	if c.StoragePath() != collector.DefaultStoragePath() {
 		with += " --storage.path " + c.StoragePath()
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), `Watchbill is up and watches this host every %s.
-  operators  http://%s   (metrics at /metrics)
+  operators  %s   (metrics at /metrics)
   agents     %s
   data       %s
 Try, in another terminal:
   watchbill asset list%[5]s
   watchbill ticket list%[5]s
 Stop with Ctrl-C.
-`, o.interval, c.WebAddress(), c.AgentAddress(), c.StoragePath(), with)
+`, o.interval, c.DialURL(), c.AgentAddress(), c.StoragePath(), with)
 }

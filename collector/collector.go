@@ -239,7 +239,7 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 	}
 	c.watchOver()
 	c.feed = c.newFeed()
-	c.feed.suppressed = c.suppressed
+	c.feed.suppressed = c.pipeline.MutedBy
 	if err := c.openRules(ctx, groups); err != nil {
 		return err
 	}

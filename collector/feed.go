@@ -32,7 +32,7 @@ type feed struct {
 	places ingest.Places
 	commit func(ctx context.Context, at time.Time, ts []rules.Transition, also func(store.Tx) error) error
 	// suppressed says which silences and maintenance windows hold back the tickets of an alert; nil: none.
-	suppressed func(a incident.Alert) (silencedBy, mutedBy []string)
+	suppressed func(a incident.Alert) []incident.MutedBy
 	alertOf    func(t rules.Transition) incident.Alert
 	now        func() time.Time
 	log        *slog.Logger

@@ -39,7 +39,10 @@ type shownFeed struct {
 // Standing implements ingest.Feed: every alert that fires and whose customer exists for who asks. Those of other programs
 // have the labels that they were sent with; those of the house an end that moves ahead of them, as Prometheus gives its own.
 func (s shownFeed) Standing(_ context.Context, who fleet.Operator, known bool) ([]ingest.FedStanding, error) {
-	now := s.now()
+	now, told := s.now(), func(all []incident.MutedBy) []incident.MutedBy { return all }
+	if known {
+		told = s.c.api.MutedFor(who)
+	}
 	sent := map[string]*fed{}
 	for _, one := range s.standing() {
 		sent[one.Origin.ID] = one
@@ -66,16 +69,16 @@ func (s shownFeed) Standing(_ context.Context, who fleet.Operator, known bool) (
 			row.Labels, row.Annotations, row.Generator = outsideLabels(a), map[string]string{}, ""
 		}
 		if s.suppressed != nil {
-			row.SilencedBy, row.MutedBy = s.suppressed(a)
+			row.SilencedBy, row.MutedBy = suppressors(told(s.suppressed(a)))
 		}
 		out = append(out, row)
 	}
 	return out, nil
 }
 
-// suppressed are the silences and the maintenance windows that hold back the ticket of an alert.
-func (c *Collector) suppressed(a incident.Alert) (silencedBy, mutedBy []string) {
-	for _, by := range c.pipeline.mutes.muter.Load().By(a, c.now()) {
+// suppressors are the IDs of silences and the names of all else that holds back the ticket of an alert.
+func suppressors(all []incident.MutedBy) (silencedBy, mutedBy []string) {
+	for _, by := range all {
 		if by.ID != "" {
 			silencedBy = append(silencedBy, by.ID)
 		} else {

@@ -435,7 +435,7 @@ func TestWhoMayFeedAndRead(t *testing.T) {
 func TestAlertsAsAlertmanagerShowsThem(t *testing.T) {
 	f := newFeeding(t, testConfig(t, diskRules))
 	f.post(f.down("web1"))
-	f.feed.suppressed = func(incident.Alert) (silenced, muted []string) { return []string{"id-1"}, nil }
+	f.feed.suppressed = func(incident.Alert) []incident.MutedBy { return []incident.MutedBy{{ID: "id-1"}} }
 	var got []map[string]any
 	if err := json.Unmarshal(f.ask("GET", "/api/v2/alerts", f.reader, "test", "").Body.Bytes(), &got); err != nil || len(got) != 1 {
 		t.Fatal(err, got)
@@ -582,4 +582,75 @@ func (f *feeding) timed() uint64 {
 		}
 	}
 	return 0
+}
+
+// TestMutedFedAlerts: what another program sent is held back as any other, says so to amtool, and opens its ticket at the end,
+// also when nobody ran then; one that its sender ended meanwhile opens nothing.
+func TestMutedFedAlerts(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	id, err := f.pipeline.SetSilence(context.Background(), incident.Muting{StartsAt: f.at, EndsAt: f.at.Add(2 * time.Minute), CreatedBy: "ada",
+		Comment: "new disks", Matchers: []incident.Matcher{matcher(t, `alertname="InstanceDown"`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.post(f.down("web1:9100"), f.down("web2"))
+	f.wantStates("silenced", "")
+	if shown := f.ask("GET", "/api/v2/alerts", f.reader, "test", "").Body.String(); strings.Count(shown, `"silencedBy":["`+id+`"],"state":"suppressed"`) != 2 {
+		t.Errorf("shown as %s", shown)
+	}
+	f.post(f.until("web2", f.at))
+	f.Close() // nothing was told to it
+	again, err := New(context.Background(), f.cfg, Options{Directory: testFleet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Close)
+	late := &feeding{stage: &stage{Collector: again, t: t, at: f.at.Add(3 * time.Minute)}}
+	again.pipeline.now = func() time.Time { return late.at }
+	if err := again.pipeline.unmute(context.Background(), late.at); err != nil {
+		t.Fatal(err)
+	}
+	late.wantStates("its silence ended while nobody ran", string(ticket.New))
+	if tk := late.only(); tk.Asset != "web1" || tk.Alerts[0].Source != "prometheus via edge" || !strings.Contains(late.evidenceText(tk), "silence "+id+" of ada (new disks)") {
+		t.Errorf("the ticket is about %s by %s", tk.Asset, tk.Alerts[0].Source)
+	}
+}
+
+// TestSilencesOfOthersAreNotTold: who may not see a silence learns from an alert that it holds back no more than that there is
+// one, by either API; their own they see.
+func TestSilencesOfOthersAreNotTold(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	bob := f.token("bob", fleet.Scope{Customer: "acme"}, fleet.Responder)
+	set := func(conditions ...string) string {
+		m := incident.Muting{StartsAt: f.at, EndsAt: f.at.Add(time.Hour), CreatedBy: "ada", Comment: "patching of rivals"}
+		for _, c := range conditions {
+			m.Matchers = append(m.Matchers, matcher(t, c))
+		}
+		id, err := f.pipeline.SetSilence(context.Background(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	ask := func(path, token string) string {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		f.api.Handler().ServeHTTP(w, r)
+		return w.Body.String()
+	}
+	house := set(`alertname="InstanceDown"`)
+	f.post(f.down("web1"))
+	for _, path := range []string{"/api/v2/alerts", "/api/watchbill/v1/alerts"} {
+		if told := ask(path, bob); strings.Contains(told, house) || strings.Contains(told, "rivals") || !strings.Contains(told, `a silence of the house"`) {
+			t.Errorf("%s tells bob %s", path, told)
+		}
+		if told := ask(path, f.reader); !strings.Contains(told, house) {
+			t.Errorf("%s tells who sees all %s", path, told)
+		}
+	}
+	own := set(`alertname="InstanceDown"`, `customer="acme"`)
+	if told := ask("/api/v2/alerts", bob); !strings.Contains(told, `"silencedBy":["`+own+`"],"state":"suppressed"`) {
+		t.Errorf("of his own bob sees %s", told)
+	}
 }

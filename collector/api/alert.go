@@ -178,7 +178,7 @@ func (a *API) listAlerts(r *http.Request, who fleet.Operator) (any, error) {
 			return nil, badRequest("true adds alerts that ended within the last 15 minutes", "resolved %q: want true or false", s)
 		}
 	}
-	s := a.sight(who)
+	s, told := a.sight(who), a.MutedFor(who)
 	var list AlertList
 	err = a.o.Store.View(r.Context(), func(tx store.Tx) error {
 		list = AlertList{Alerts: []Alert{}}
@@ -190,7 +190,7 @@ func (a *API) listAlerts(r *http.Request, who fleet.Operator) (any, error) {
 		for _, al := range standing {
 			row := alertRow(al)
 			row.Ticket = tickets[row.ID]
-			row.MutedBy = a.mutedBy(row)
+			row.MutedBy = told(a.mutedBy(row))
 			list.add(s, row)
 		}
 		if resolved {

@@ -84,6 +84,35 @@ func (a *API) mutedBy(row Alert) []incident.MutedBy {
 	})
 }
 
+// MutedFor makes what tells an operator what holds an alert back: of a silence that does not exist for them they learn no more
+// than that there is one, and nothing at all when they are not of the house.
+func (a *API) MutedFor(who fleet.Operator) func([]incident.MutedBy) []incident.MutedBy {
+	s, shown := a.sight(who), map[string]bool{}
+	return func(all []incident.MutedBy) []incident.MutedBy {
+		if !s.record() {
+			return nil
+		}
+		if s.all() || len(all) == 0 {
+			return all
+		}
+		out := slices.Clone(all)
+		for i, by := range out {
+			if by.ID == "" {
+				continue
+			}
+			show, looked := shown[by.ID]
+			if !looked {
+				show = slices.ContainsFunc(a.o.Silencer.Silences(), func(m incident.Muting) bool { return m.ID == by.ID && s.silence(m) })
+				shown[by.ID] = show
+			}
+			if !show {
+				out[i] = incident.MutedBy{Name: "a silence of the house"}
+			}
+		}
+		return out
+	}
+}
+
 // schemaFault is a request that does not keep to Alertmanager's schema.
 func schemaFault(status, code int, format string, args ...any) error {
 	return &amFault{status, map[string]any{"code": code, "message": fmt.Sprintf(format, args...)}}

@@ -225,7 +225,7 @@ func TestHostileAgent(t *testing.T) {
 	quotas := DefaultQuotas()
 	quotas.Agent.ShapeBytesPerHour = 256 << 10
 	// All come from one address, one after the other, and the door is so narrow that what is not said is felt, too.
-	s := newSiege(t, quotas, Door{AddressBurst: 100_000, PerSecond: 100})
+	s := newSiege(t, quotas, Door{AddressBurst: 100_000, PerSecond: 20})
 	for _, kind := range attackKinds() {
 		t.Run(kind, func(t *testing.T) {
 			s.load(t, 2*honestEvery)

@@ -20,13 +20,7 @@ import (
 // peerAlertmanager starts a real Alertmanager and returns its address. It ends with the test.
 func peerAlertmanager(t *testing.T) string {
 	t.Helper()
-	program, err := exec.LookPath("prometheus-alertmanager")
-	if err != nil {
-		if os.Getenv("WATCHBILL_REQUIRE_PEERS") == "1" {
-			t.Fatalf("required by WATCHBILL_REQUIRE_PEERS: %v", err)
-		}
-		t.Skipf("needs an Alertmanager: %v", err)
-	}
+	program := peerProgram(t, "prometheus-alertmanager")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -17,24 +17,11 @@ import (
 	"github.com/watchbill/watchbill/collector/fleet"
 )
 
-// peer finds a program of Debian's, or skips the test.
-func peer(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("WATCHBILL_REQUIRE_PEERS") == "1" {
-			t.Fatalf("required by WATCHBILL_REQUIRE_PEERS: %v", err)
-		}
-		t.Skipf("needs %s, which is not installed", name)
-	}
-	return path
-}
-
 // startPeer runs a program until the test ends.
 func startPeer(t *testing.T, name string, args ...string) {
 	t.Helper()
 	var out bytes.Buffer
-	cmd := exec.Command(peer(t, name), args...)
+	cmd := exec.Command(peerProgram(t, name), args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -90,8 +77,8 @@ func fedLive(t *testing.T) (c *Collector, sender, reader string) {
 // TestPrometheusSendsAlerts: Debian's Prometheus, unchanged: its rule fires, a ticket opens; the rule recovers, the ticket is
 // resolved. amtool lists the alert, with a reader's token.
 func TestPrometheusSendsAlerts(t *testing.T) {
-	peer(t, "prometheus")
-	amtool := peer(t, "amtool")
+	peerProgram(t, "prometheus")
+	amtool := peerProgram(t, "amtool")
 	c, sender, reader := fedLive(t)
 	s := &stage{Collector: c, t: t}
 	dir := t.TempDir()
@@ -149,8 +136,8 @@ scrape_configs:
 
 // TestAlertmanagerSendsItsWebhook: Debian's Alertmanager, unchanged, with Watchbill as a receiver.
 func TestAlertmanagerSendsItsWebhook(t *testing.T) {
-	peer(t, "prometheus-alertmanager")
-	amtool := peer(t, "amtool")
+	peerProgram(t, "prometheus-alertmanager")
+	amtool := peerProgram(t, "amtool")
 	c, sender, _ := fedLive(t)
 	s := &stage{Collector: c, t: t}
 	dir := t.TempDir()

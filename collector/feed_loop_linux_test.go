@@ -29,7 +29,7 @@ type circle struct {
 // newCircle starts both. With out the collector's own alerts go to that Alertmanager, too.
 func newCircle(t *testing.T, out bool) *circle {
 	t.Helper()
-	peer(t, "prometheus-alertmanager")
+	peerProgram(t, "prometheus-alertmanager")
 	at := freeAddress(t)
 	cfg := testConfig(t, diskRules)
 	cfg.Evaluation.Interval = policy.Duration(100 * time.Millisecond)
@@ -105,7 +105,7 @@ func TestAlertsDoNotGoInCircles(t *testing.T) {
 // TestPrometheusAndItsAlertmanager: a real Prometheus sends to Watchbill and to an Alertmanager that hands on to Watchbill: one
 // alert, one ticket; its end by either way is its end.
 func TestPrometheusAndItsAlertmanager(t *testing.T) {
-	peer(t, "prometheus")
+	peerProgram(t, "prometheus")
 	c := newCircle(t, false)
 	value := make(chan string, 1)
 	value <- "1"

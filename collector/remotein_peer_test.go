@@ -20,13 +20,7 @@ import (
 // An unmodified Prometheus scrapes a target and remote-writes to a whole collector: what goes wrong at the target is a
 // ticket, and ends.
 func TestPrometheusWritesToUs(t *testing.T) {
-	bin, err := exec.LookPath("prometheus")
-	if err != nil {
-		if os.Getenv("WATCHBILL_REQUIRE_PEERS") == "1" {
-			t.Fatalf("required by WATCHBILL_REQUIRE_PEERS: %v", err)
-		}
-		t.Skipf("no prometheus is installed here: %v", err)
-	}
+	bin := peerProgram(t, "prometheus")
 	var free atomic.Int64
 	free.Store(50)
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

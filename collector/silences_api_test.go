@@ -204,13 +204,7 @@ func TestSilenceScope(t *testing.T) {
 
 // TestAmtool: the real one adds, shows, updates, expires, exports and imports silences.
 func TestAmtool(t *testing.T) {
-	amtool, err := exec.LookPath("amtool")
-	if err != nil {
-		if os.Getenv("WATCHBILL_REQUIRE_PEERS") == "1" {
-			t.Fatalf("required by WATCHBILL_REQUIRE_PEERS: %v", err)
-		}
-		t.Skip("amtool is not installed")
-	}
+	amtool := peerProgram(t, "amtool")
 	d := newSilenceDesk(t)
 	conf := filepath.Join(t.TempDir(), "http.yml")
 	if err := os.WriteFile(conf, fmt.Appendf(nil, "authorization:\n  credentials: %s\n", d.ada), 0o600); err != nil {

@@ -319,12 +319,14 @@ func flatten(name string, kind dto.MetricType, m *dto.Metric) []scrape {
 // until waits for something that the collector does by itself.
 func (h *house) until(what string, true func(map[string]scrape) bool) {
 	h.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
 	for !true(h.scrape()) {
-		if time.Now().After(deadline) {
+		select {
+		case <-deadline:
 			h.t.Fatalf("no sign of %s within a minute", what)
+		case <-tick.C:
 		}
-		time.Sleep(20 * time.Millisecond) // a process of its own does it, at its own pace
 	}
 }
 

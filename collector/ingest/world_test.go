@@ -15,11 +15,13 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -213,6 +215,7 @@ type world struct {
 	metrics  *prometheus.Registry
 	log      *bytes.Buffer
 	addr     string
+	guests   atomic.Int64 // connections that the door let in
 	restarts uint64
 }
 
@@ -290,7 +293,7 @@ func (w *world) listen(conf *tls.Config, d Door) {
 	w.ingest.bounds.Load().Door = d.orDefault()
 	server, listener := w.ingest.Server(inner, conf)
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	go func() { done <- server.Serve(counting{listener, &w.guests}) }()
 	w.t.Cleanup(func() {
 		if err := server.Close(); err != nil {
 			w.t.Error(err)
@@ -299,6 +302,20 @@ func (w *world) listen(conf *tls.Config, d Door) {
 			w.t.Error(err)
 		}
 	})
+}
+
+// counting counts whom a listener lets in.
+type counting struct {
+	net.Listener
+	guests *atomic.Int64
+}
+
+func (c counting) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.guests.Add(1)
+	}
+	return conn, err
 }
 
 // client is one agent's side.

@@ -288,6 +288,8 @@ func TestCheckConfigChecksTerms(t *testing.T) {
 		"sets that overlap": {"customers:\n- id: acme\n  contracts:\n  - {id: acme-1, sets: [erp-partner, web-host]}\n", "", 1,
 			[]string{"fleet.yml:4: ", "override"}},
 		"a rung that names one": {"", "policies: {directory: sets}\n", 1, []string{`ladder: "response missed": receiver "pager" is not in the configuration, which has none`}},
+		"a rung that names one, beside a fleet that cannot be read": {"peeple: []\n", "policies: {directory: sets}\n", 1,
+			[]string{`unknown key "peeple"`, `ladder: "response missed": receiver "pager" is not in the configuration`}},
 		"a receiver that is none": {"people:\n- {id: ann, name: Ann, receivers: [pager]}\n", "", 1,
 			[]string{`fleet.yml:2: person ann: receiver "pager" is not in the configuration, which has none: add it to receivers there`}},
 	} {

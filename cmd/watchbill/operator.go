@@ -29,6 +29,7 @@ func newOperatorCmd() *cobra.Command {
   operator  work on tickets, send messages again, read, scrape
   viewer    read, scrape
   scrape    /metrics and /federate, nothing else: for a Prometheus server
+  sender    send samples and alerts, nothing else: for a Prometheus, an Alertmanager, Grafana
 
 A token may also carry what the person is (engineer, general-manager, it-ops-manager, department-member …): several
 --role sum up, and gates ask for them. --department and --customer bound what the token shows to what is theirs: nothing
@@ -40,6 +41,7 @@ The first administrator is made on the collector's own host, before it first run
   watchbill operator add dana --role it-ops-manager --role general-manager
   watchbill operator add pat --role client-owner-user --customer acme
   watchbill operator add prometheus --role scrape
+  watchbill operator add alertmanager --role sender
   watchbill operator remove alice`)
 	cmd.Aliases = []string{"operators"}
 	c := connect(cmd)
@@ -154,7 +156,7 @@ storage at --storage.path itself: that is how the first administrator is made, b
 		all = append(all, string(r))
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&roles, "role", nil, "admin, operator, viewer, scrape, or what the person is, like engineer; repeatable; operator when left out, admin for the first one")
+	f.StringArrayVar(&roles, "role", nil, "admin, operator, viewer, scrape, sender, or what the person is, like engineer; repeatable; operator when left out, admin for the first one")
 	f.StringVar(&in.Department, "department", "", "see only what is this department's")
 	f.StringVar(&in.Customer, "customer", "", "see only what is this customer's")
 	f.StringVar(&in.Person, "person", "", "ID of the declared person that they are")

@@ -130,30 +130,8 @@ storage at --storage.path itself: that is how the first administrator is made, b
 		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Name = args[0]
-			for _, role := range roles {
-				if err := api.CheckRole(fleet.Role(role)); err != nil {
-					return usagef("--role: %w", err)
-				}
-				in.Roles = append(in.Roles, fleet.Role(role))
-			}
-			if len(in.Roles) == 1 { // as releases that know one role only ask
-				in.Role, in.Roles = in.Roles[0], nil
-			}
-			var made api.NewOperator
-			printed, err := c.ask(cmd, http.MethodPost, "/operators", nil, in, &made)
-			if errors.Is(err, errUnreachable) && !cmd.Flags().Changed("url") {
-				made, err = addLocally(cmd.Context(), c.storage, in, err)
-			}
-			if err != nil || printed {
-				return err
-			}
-			sayAdded(cmd, made)
-			return nil
+			return runOperatorAdd(cmd, c, in, roles)
 		},
-	}
-	all := make([]string, 0, len(fleet.AllRoles()))
-	for _, r := range fleet.AllRoles() {
-		all = append(all, string(r))
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&roles, "role", nil, "admin, operator, viewer, scrape, sender, or what the person is, like engineer; repeatable; operator when left out, admin for the first one")
@@ -161,8 +139,37 @@ storage at --storage.path itself: that is how the first administrator is made, b
 	f.StringVar(&in.Customer, "customer", "", "see only what is this customer's")
 	f.StringVar(&in.Person, "person", "", "ID of the declared person that they are")
 	cmd.MarkFlagsMutuallyExclusive("department", "customer")
-	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("role", completeRoles)
 	return cmd
+}
+
+func completeRoles(*cobra.Command, []string, string) (all []string, _ cobra.ShellCompDirective) {
+	for _, r := range fleet.AllRoles() {
+		all = append(all, string(r))
+	}
+	return all, cobra.ShellCompDirectiveNoFileComp
+}
+
+func runOperatorAdd(cmd *cobra.Command, c *connection, in api.OperatorRequest, roles []string) error {
+	for _, role := range roles {
+		if err := api.CheckRole(fleet.Role(role)); err != nil {
+			return usagef("--role: %w", err)
+		}
+		in.Roles = append(in.Roles, fleet.Role(role))
+	}
+	if len(in.Roles) == 1 { // as releases that know one role only ask
+		in.Role, in.Roles = in.Roles[0], nil
+	}
+	var made api.NewOperator
+	printed, err := c.ask(cmd, http.MethodPost, "/operators", nil, in, &made)
+	if errors.Is(err, errUnreachable) && !cmd.Flags().Changed("url") {
+		made, err = addLocally(cmd.Context(), c.storage, in, err)
+	}
+	if err != nil || printed {
+		return err
+	}
+	sayAdded(cmd, made)
+	return nil
 }
 
 // sayAdded prints a token with where it belongs. The token alone goes to the output, so that "> FILE" makes a file that

@@ -169,7 +169,7 @@ func loadConfig(file string) (Config, form, error) {
 	}
 	faults := written.decode(&c)
 	c.resolve(filepath.Dir(file))
-	faults = append(faults, written.judged(apart(c.Validate()), faults)...)
+	faults = append(faults, written.judged(apart(c.Validate()))...)
 	return c, written, errors.Join(faults...)
 }
 

@@ -19,6 +19,8 @@ type form struct {
 	content []byte
 	// root has the sections; nil in an empty file.
 	root *yaml.Node
+	// unread are the sections that were not read whole: what their values say may be untrue.
+	unread map[string]bool
 }
 
 // formOf reads a file's form. An error is one with which nothing in it can be read.
@@ -27,18 +29,24 @@ func formOf(file string, content []byte) (form, error) {
 	if err := policy.Decode(file, content, &doc); err != nil {
 		return form{}, err
 	}
-	f := form{file: file, content: content}
+	f := form{file: file, content: content, unread: map[string]bool{}}
 	if len(doc.Content) > 0 && doc.Content[0].Kind == yaml.MappingNode {
 		f.root = doc.Content[0]
 	}
 	return f, nil
 }
 
-// decode reads all sections into c and names every fault of form. What is wrong in one section keeps no other from being read.
+// decode reads all sections into c, names every fault of form and notes what is unread. What is wrong in one section keeps no
+// other from being read.
 func (f form) decode(c *Config) []error {
 	errs, rest := f.aborts()
 	if rest != nil {
 		errs = append(errs, apart(policy.Decode(f.file, rest, c))...)
+	}
+	for _, err := range errs {
+		if at, ok := errors.AsType[*policy.Fault](err); ok {
+			f.unread[f.section(at.Line)] = true
+		}
 	}
 	return errs
 }
@@ -107,17 +115,10 @@ func (f form) section(line int) (name string) {
 	return name
 }
 
-// judged are the faults of values, with their lines. Those in a section whose form is wrong are left out: it was not read whole,
-// and what they say may be untrue.
-func (f form) judged(values []error, formFaults []error) (out []error) {
-	unread := map[string]bool{}
-	for _, err := range formFaults {
-		if at, ok := errors.AsType[*policy.Fault](err); ok {
-			unread[f.section(at.Line)] = true
-		}
-	}
+// judged are the faults of values, with their lines, but for those in sections that are unread.
+func (f form) judged(values []error) (out []error) {
 	for _, err := range values {
-		if path := pathOf(err); len(path) == 0 || !unread[path[0]] {
+		if path := pathOf(err); len(path) == 0 || !f.unread[path[0]] {
 			out = append(out, f.place(err))
 		}
 	}

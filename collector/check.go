@@ -1,13 +1,90 @@
 package collector
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/history/remote"
+	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/policy"
+	"github.com/watchbill/watchbill/rules"
 )
+
+// Checked is what a check of a configuration finds that does not keep a collector from starting with it, and what does of
+// policies and contracts: a Finding says which.
+type Checked struct {
+	Rules []rules.Finding
+	Terms []policy.Finding
+}
+
+// CheckConfig checks a configuration file and all it names at now: rules, fleet, policies with the contracts that are under them,
+// and what receivers and remote-write targets read of files. The error names every other fault at once, whichever section it is in.
+// It starts nothing and writes nothing.
+func CheckConfig(file string, now time.Time) (Checked, error) {
+	c, written, err := loadConfig(file)
+	errs := []error{err}
+	var out Checked
+	_, out.Rules, err = LoadRules(c)
+	for _, err := range apart(err) {
+		if in := (*rules.Error)(nil); !errors.As(err, &in) { // that is at home in a rule file
+			err = written.place(err)
+		}
+		errs = append(errs, err)
+	}
+	var d fleet.Directory
+	if c.Fleet.Directory != "" {
+		if d, err = fleet.LoadDirectory(c.Fleet.Directory); err != nil {
+			errs, d = append(errs, written.gone("fleet.directory", err)), fleet.Directory{}
+		}
+	}
+	book, err := loadPolicies(c.Policies.Directory)
+	switch {
+	case err != nil:
+		errs = append(errs, written.gone("policies.directory", err))
+	case written.unread["policies"]: // others may be meant
+	case written.unread["receivers"]: // some may be missing
+		out.Terms = book.Check(d, now)
+	default:
+		out.Terms = CheckTerms(c, book, d, now)
+	}
+	for _, err := range checkClients(c) {
+		errs = append(errs, written.place(err))
+	}
+	return out, errors.Join(errs...)
+}
+
+// gone places a fault of a directory that is not there; others have a place of their own, in a file of it.
+func (f form) gone(field string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return f.place(fmt.Errorf("%s: %w: correct it, or take it out", field, err))
+}
+
+// checkClients makes those that send, each for itself, for what is wrong with the files that they read. Those whose values are
+// wrong are left out: Validate names them.
+func checkClients(c Config) (errs []error) {
+	for _, r := range c.Receivers {
+		if one := []notify.Receiver{r}; notify.Validate(one) == nil {
+			if _, err := notify.New(one, notify.Options{}); err != nil {
+				errs = append(errs, fmt.Errorf("receivers[%q]: %w", r.Name, err))
+			}
+		}
+	}
+	planner, err := remote.New("", remote.Options{})
+	if err != nil {
+		return append(errs, err)
+	}
+	if c.Remote.Validate() == nil {
+		_, err = planner.Plan(c.Remote)
+		errs = append(errs, apart(err)...)
+	}
+	return errs
+}
 
 // CheckTerms is what a check finds at now in policy sets, in what the contracts of a directory make of them, and in the
 // receivers by which the configuration lets people be told: the same for `check`, for a start and for a reload.

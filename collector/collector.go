@@ -200,43 +200,11 @@ const fewAgents = 500
 
 // wire connects the rooms and restores the alerts that stood when the collector stopped.
 func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy.Book) error {
-	c.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	c.window = window.New(window.Options{})
-	if err := c.openAlertsOut(); err != nil {
+	if err := c.openPipeline(ctx, book); err != nil {
 		return err
 	}
-	senders, err := notify.New(c.cfg.Receivers, c.notifyOptions(c.cfg))
-	if err != nil {
-		return err
-	}
-	if c.outbox, err = outbox.New(outbox.Options{
-		Queue: store.Queue(c.store), Senders: senders, Logger: c.log.With("part", "outbox"), Registerer: c.reg,
-	}); err != nil {
-		return err
-	}
-	c.pipeline = &pipeline{
-		store: c.store, fleet: c.fleet, wake: c.outbox.Wake, out: c.alertsOut, metrics: newMetrics(c.reg), log: c.log, now: c.now,
-	}
-	c.alertsOut.configure(senders)
-	if err := c.pipeline.agree(ctx, book); err != nil {
-		return err
-	}
-	c.reg.MustRegister(&clockGauges{store: c.store, now: func() time.Time { return c.now() }}, &tallyGauges{c.store},
-		&openTickets{store: c.store, metrics: c.pipeline.metrics.customers, now: func() time.Time { return c.now() }},
-		onCallGauges{c.pipeline}, webInfo{c.webURL})
-	if c.restored {
-		c.pipeline.line = strconv.FormatInt(c.restore.At.Unix(), 36)
-	}
-	c.pipeline.tell(c.cfg)
-	c.pipeline.maintain(c.cfg.Maintenance)
-	if err := c.pipeline.loadSilences(ctx); err != nil {
-		return err
-	}
-	c.reg.MustRegister(&muteGauges{p: c.pipeline, now: func() time.Time { return c.now() }})
-	c.pipeline.evidence = gatherer{
-		facts: c.facts, fleet: c.fleet, history: c.history, window: c.window, store: c.store, zones: c.pipeline.zones,
-		failing: c.failing, standing: c.standing,
-	}
+	c.registerGauges()
 	c.watchOver()
 	c.feed = c.newFeed()
 	c.feed.suppressed = c.pipeline.MutedBy
@@ -256,6 +224,48 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 	c.pipeline.metrics.reloaded(nil, c.started) // what it starts with is in force
 	c.listening.Store(c.now().UnixNano())
 	return nil
+}
+
+// openPipeline makes the way from an alert to a ticket and from there to who is told, with what policies and silences say of it.
+func (c *Collector) openPipeline(ctx context.Context, book *policy.Book) error {
+	if err := c.openAlertsOut(); err != nil {
+		return err
+	}
+	senders, err := notify.New(c.cfg.Receivers, c.notifyOptions(c.cfg))
+	if err != nil {
+		return err
+	}
+	if c.outbox, err = outbox.New(outbox.Options{
+		Queue: store.Queue(c.store), Senders: senders, Logger: c.log.With("part", "outbox"), Registerer: c.reg,
+	}); err != nil {
+		return err
+	}
+	c.pipeline = &pipeline{
+		store: c.store, fleet: c.fleet, wake: c.outbox.Wake, out: c.alertsOut, metrics: newMetrics(c.reg), log: c.log, now: c.now,
+	}
+	c.alertsOut.configure(senders)
+	if err := c.pipeline.agree(ctx, book); err != nil {
+		return err
+	}
+	if c.restored {
+		c.pipeline.line = strconv.FormatInt(c.restore.At.Unix(), 36)
+	}
+	c.pipeline.tell(c.cfg)
+	c.pipeline.maintain(c.cfg.Maintenance)
+	c.pipeline.evidence = gatherer{
+		facts: c.facts, fleet: c.fleet, history: c.history, window: c.window, store: c.store, zones: c.pipeline.zones,
+		failing: c.failing, standing: c.standing,
+	}
+	return c.pipeline.loadSilences(ctx)
+}
+
+// registerGauges has /metrics show what is read when it is asked.
+func (c *Collector) registerGauges() {
+	now := func() time.Time { return c.now() }
+	c.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&clockGauges{store: c.store, now: now}, &tallyGauges{c.store},
+		&openTickets{store: c.store, metrics: c.pipeline.metrics.customers, now: now},
+		onCallGauges{c.pipeline}, webInfo{c.webURL}, &muteGauges{p: c.pipeline, now: now})
 }
 
 // watchOver makes what watches for silence, and what sees to it that nothing of a silence is lost.

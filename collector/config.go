@@ -149,21 +149,28 @@ func DefaultConfig() Config {
 	return c
 }
 
-// LoadConfig reads a file over DefaultConfig and validates it. Relative paths in it are relative to the file.
+// LoadConfig reads a file over DefaultConfig and validates it. Relative paths in it are relative to the file. The error names every
+// fault at once, with its line and field; what could be read beside them is there.
 func LoadConfig(file string) (Config, error) {
+	c, _, err := loadConfig(file)
+	return c, err
+}
+
+// loadConfig is LoadConfig with the file's form, by which what the configuration names is found in it.
+func loadConfig(file string) (Config, form, error) {
 	c := DefaultConfig()
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return c, fmt.Errorf("read configuration: %w", err)
+		return c, form{}, fmt.Errorf("read configuration: %w", err)
 	}
-	if err := policy.Decode(file, b, &c); err != nil {
-		return c, err
+	written, err := formOf(file, b)
+	if err != nil {
+		return c, written, err
 	}
+	faults := written.decode(&c)
 	c.resolve(filepath.Dir(file))
-	if err := c.Validate(); err != nil {
-		return c, fmt.Errorf("%s: %w", file, err)
-	}
-	return c, nil
+	faults = append(faults, written.judged(apart(c.Validate()))...)
+	return c, written, errors.Join(faults...)
 }
 
 // resolve makes relative paths relative to dir, those of receivers too. The Prometheus web configuration does so itself with
@@ -244,17 +251,20 @@ func (c Config) validateSilence(fault func(format string, args ...any)) {
 			fault("silence.%s: must be positive, got %v", d.key, d.d)
 		}
 	}
-	switch p := c.Silence.Ping; {
-	case p.Count == 0:
-	case p.Count < 0 || p.Count > maxPings:
+	p := c.Silence.Ping
+	if p.Count < 0 || p.Count > maxPings {
 		fault("silence.ping.count: must be 0 (off) to %d, got %d", maxPings, p.Count)
+	}
+	if p.Count != 0 && (p.Most < 1 || p.Most > maxPinged) {
+		fault("silence.ping.most: must be 1 to %d, got %d", maxPinged, p.Most)
+	}
+	switch {
+	case p.Count == 0:
 	case p.Timeout < policy.Duration(100*time.Millisecond) || time.Duration(p.Timeout) > reachBudget:
 		fault("silence.ping.timeout: must be 100ms to %v, got %v", reachBudget, time.Duration(p.Timeout))
-	case time.Duration(p.Timeout) <= time.Duration(p.Count-1)*pingEvery:
+	case p.Count <= maxPings && time.Duration(p.Timeout) <= time.Duration(p.Count-1)*pingEvery:
 		fault("silence.ping.timeout: must be more than %v, which %d requests take to be sent, got %v",
 			time.Duration(p.Count-1)*pingEvery, p.Count, time.Duration(p.Timeout))
-	case p.Most < 1 || p.Most > maxPinged:
-		fault("silence.ping.most: must be 1 to %d, got %d", maxPinged, p.Most)
 	}
 	switch f := c.Flapping; {
 	case f.Changes == 0:

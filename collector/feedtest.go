@@ -2,6 +2,7 @@ package collector
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -127,6 +128,9 @@ func (r FeedRun) config(file feedFile) (ingest.FeedConfig, ingest.Places, error)
 	}
 	if name == "" {
 		return ingest.FeedConfig{}, nil, fmt.Errorf("%s: config: name the collector's configuration whose feed.mappings are tested, or give --config", r.File)
+	}
+	if _, err := os.Stat(name); err != nil && r.Config == "" {
+		return ingest.FeedConfig{}, nil, fmt.Errorf("%s: config: %w: write where it is from this file's directory, or give --config", r.File, err)
 	}
 	cfg, err := LoadConfig(name)
 	if err != nil {

@@ -59,16 +59,16 @@ func (p MaintenancePlan) Validate() error {
 	seen := map[string]bool{}
 	for i, m := range p {
 		at := fmt.Sprintf("maintenance[%d]", i)
-		if m.Name != "" {
-			at = fmt.Sprintf("maintenance %q", m.Name)
+		if m.Name != "" && !seen[m.Name] {
+			at = fmt.Sprintf("maintenance[%q]", m.Name)
 		}
 		fault := func(format string, args ...any) {
-			errs = append(errs, fmt.Errorf(at+": "+format, args...))
+			errs = append(errs, fmt.Errorf("%s."+format, append([]any{at}, args...)...))
 		}
 		if strings.TrimSpace(m.Name) == "" {
 			fault("name: must say what people know it by")
 		} else if seen[m.Name] {
-			fault("name: there are two of that name")
+			fault("name: there is another of the name %q", m.Name)
 		}
 		seen[m.Name] = true
 		for _, err := range m.faults() {
@@ -83,7 +83,7 @@ func (m Maintenance) faults() (errs []error) {
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	w, err := m.window()
 	if err != nil {
-		fault("%w", err)
+		errs = apart(err)
 	} else if err := (incident.Muting{Matchers: w.Matchers}).Validate(); err != nil {
 		fault(`matchers: %s: write for instance customer="acme"; alertname=~".+" is every alert`, strings.TrimPrefix(err.Error(), "invalid silence: "))
 	}

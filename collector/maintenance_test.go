@@ -85,10 +85,10 @@ maintenance:
 - name: c
   matchers: ['x=~".*"']
   from: 2026-12-02T06:00:00Z
-`: {"maintenance[0]: name: must say", "maintenance[0]: times: it names none", `maintenance "b": matchers:`, "nonsense",
-			`maintenance "b": until: must be after from`, `maintenance "b": name: there are two`, "times[0]: it names no times",
-			"at least one matcher required", `maintenance "c": matchers: at least one matcher must not match the empty string`,
-			`maintenance "c": times: it names none`},
+`: {"maintenance[0].name: must say", "maintenance[0].times: it names none", `maintenance["b"].matchers:`, "nonsense",
+			`maintenance["b"].until: must be after from`, `maintenance[2].name: there is another of the name "b"`, "times[0]: it names no times",
+			"at least one matcher required", `maintenance["c"].matchers: at least one matcher must not match the empty string`,
+			`maintenance["c"].times: it names none`},
 	} {
 		_, err := LoadConfig(configFile(t, text))
 		if err == nil {

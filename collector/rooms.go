@@ -47,9 +47,10 @@ func LoadRules(cfg Config) (groups []rules.Group, found []rules.Finding, err err
 	var errs []error
 	for _, pattern := range cfg.Rules.Files {
 		matches, err := filepath.Glob(pattern)
-		if err != nil || len(matches) == 0 {
-			errs = append(errs, fmt.Errorf("rules.files: %s names no file", pattern))
-			continue
+		if err != nil {
+			errs = append(errs, fmt.Errorf("rules.files: %s: %w: `*`, `?` and `[a-z]` stand for letters of a name", pattern, err))
+		} else if len(matches) == 0 {
+			errs = append(errs, fmt.Errorf("rules.files: %s names no file: correct it, or take it out", pattern))
 		}
 		for _, name := range matches {
 			if files[name], err = os.ReadFile(name); err != nil {

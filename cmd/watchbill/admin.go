@@ -224,7 +224,7 @@ one that is to take them in its place.`,
 			"\n  watchbill outbox resend --receiver old-desk --to new-desk",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (of == "") == (len(args) == 0) {
-				return usagef("name messages, or --receiver for all that wait for it")
+				return usagef("name messages, or --receiver for all that wait for it, not both: `watchbill outbox list` shows them")
 			}
 			args, err := c.waitingFor(cmd, of, args)
 			if err != nil {
@@ -271,7 +271,7 @@ func (c *connection) waitingFor(cmd *cobra.Command, receiver string, args []stri
 		}
 	}
 	if len(args) == 0 {
-		return nil, usagef("no message waits for a receiver %q", receiver)
+		return nil, fmt.Errorf("no message waits for a receiver %q: `watchbill outbox list` shows which do", receiver)
 	}
 	return args, nil
 }

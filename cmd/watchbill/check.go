@@ -10,8 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchbill/watchbill/collector"
-	"github.com/watchbill/watchbill/collector/fleet"
-	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/policy"
 	"github.com/watchbill/watchbill/rules"
 )
@@ -28,14 +26,15 @@ func newCheckConfigCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "config FILE", Short: "Check a collector's configuration and the files it names",
 		Long: `Checks a configuration file: every key, every value, and what it names: the fleet directory, rule files, policy sets with
-the contracts that are under them, and the receivers' certificates and secrets, and that each receiver which somebody is to be
-told by is there.
+the contracts that are under them, and the certificates and secrets of receivers and of remote-write targets, and that each
+receiver which somebody is to be told by is there. Every fault is named at once, with file, line and field; a section that cannot
+be read whole keeps no other from being checked.
 Nothing is started and nothing is written.`,
 		Example: "  watchbill check config /etc/watchbill/watchbill.yml",
 		Args:    takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			found, terms, err := checkConfig(args[0])
-			faults := tellFindings(cmd, found, false) + tellTerms(cmd, terms)
+			found, err := collector.CheckConfig(args[0], time.Now())
+			faults := tellFindings(cmd, found.Rules, false) + tellTerms(cmd, found.Terms)
 			if err != nil {
 				return sayFindings(cmd, err)
 			} else if faults > 0 {
@@ -45,45 +44,6 @@ Nothing is started and nothing is written.`,
 			return nil
 		},
 	}
-}
-
-// checkConfig names every fault of a configuration and of the files it names at once. A file that cannot be read as a
-// configuration names no files that could be looked for. What is found about rules that a collector would take, and about
-// policies and contracts, stands apart.
-func checkConfig(file string) ([]rules.Finding, []policy.Finding, error) {
-	c, err := collector.LoadConfig(file)
-	errs := []error{err}
-	if err != nil && !readable(file) {
-		return nil, nil, err
-	}
-	terms, err := checkTerms(c)
-	errs = append(errs, err)
-	_, found, err := collector.LoadRules(c)
-	errs = append(errs, err)
-	if notify.Validate(c.Receivers) == nil { // LoadConfig named those faults
-		_, err := notify.New(c.Receivers, notify.Options{})
-		errs = append(errs, err)
-	}
-	return found, terms, errors.Join(errs...)
-}
-
-// checkTerms checks the policy sets that a configuration puts into force, the contracts of its fleet with them, and by what
-// people are told. It finds nothing where either cannot be read, which the error says.
-func checkTerms(c collector.Config) ([]policy.Finding, error) {
-	var d fleet.Directory
-	var fleetErr, policyErr error
-	if c.Fleet.Directory != "" {
-		d, fleetErr = fleet.LoadDirectory(c.Fleet.Directory)
-	}
-	load := policy.Shipped
-	if dir := c.Policies.Directory; dir != "" {
-		load = func() (*policy.Book, error) { return policy.Load(dir) }
-	}
-	book, policyErr := load()
-	if err := errors.Join(fleetErr, policyErr); err != nil {
-		return nil, err
-	}
-	return collector.CheckTerms(c, book, d, time.Now()), nil
 }
 
 // tellTerms prints what was found about policies and contracts, and counts the faults.
@@ -114,13 +74,6 @@ func tellFindings(cmd *cobra.Command, found []rules.Finding, lint bool) (faults 
 		fmt.Fprintln(out, clean(words))
 	}
 	return faults
-}
-
-// readable tells whether a file has the form of a configuration, be its values right or wrong.
-func readable(file string) bool {
-	b, err := os.ReadFile(file)
-	c := collector.DefaultConfig()
-	return err == nil && policy.Decode(file, b, &c) == nil
 }
 
 func newCheckRulesCmd() *cobra.Command {

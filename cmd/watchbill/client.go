@@ -103,10 +103,6 @@ func (c *connection) send(ctx context.Context, method, path string, q url.Values
 	if err != nil {
 		return nil, asked{}, err
 	}
-	var as asked
-	if as.token, as.from, err = c.token(); err != nil {
-		return nil, as, err
-	}
 	target := strings.TrimSuffix(base.String(), "/") + api.Root + path
 	if strings.HasPrefix(path, "/-/") || strings.HasPrefix(path, "/api/") { // what Prometheus and Alertmanager have there, too, stands beside the API
 		target = strings.TrimSuffix(base.String(), "/") + path
@@ -116,18 +112,25 @@ func (c *connection) send(ctx context.Context, method, path string, q url.Values
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, as, usagef("--url %q: %v", c.url, err)
+		return nil, asked{}, usagef("--url %q: %v", c.url, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return c.do(req)
+}
+
+// do sends a request with the token. The caller closes the answer's body.
+func (c *connection) do(req *http.Request) (resp *http.Response, as asked, err error) {
+	if as.token, as.from, err = c.token(); err != nil {
+		return nil, as, err
 	}
 	if as.token != "" {
 		req.Header.Set("Authorization", "Bearer "+as.token)
 	}
 	req.Header.Set("Accept", "application/json")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Do(req)
-	if err != nil {
+	if resp, err = client.Do(req); err != nil {
 		return nil, as, c.unreachable(err)
 	}
 	return resp, as, nil
@@ -174,6 +177,29 @@ func (c *connection) unreachable(err error) error {
 
 // answer reads a response: the object, or the collector's error in words for a person.
 func (c *connection) answer(resp *http.Response, as asked) (json.RawMessage, error) {
+	raw, err := c.body(resp)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode < 300 && json.Valid(raw) {
+		return bytes.TrimSpace(raw), nil
+	}
+	var in struct{ Error *api.Error }
+	if json.Unmarshal(raw, &in) != nil || in.Error == nil {
+		return nil, c.stranger(resp)
+	}
+	switch {
+	case in.Error.Code == "no_operators":
+		return nil, in.Error
+	case resp.StatusCode == http.StatusUnauthorized:
+		return nil, c.unauthorized(as)
+	}
+	in.Error.Status = resp.StatusCode
+	return nil, in.Error
+}
+
+// body reads an answer whole, up to maxAnswer.
+func (c *connection) body(resp *http.Response) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
@@ -181,25 +207,22 @@ func (c *connection) answer(resp *http.Response, as asked) (json.RawMessage, err
 	case len(raw) > maxAnswer:
 		return nil, fmt.Errorf("the answer of the collector at %s has more than %d MiB: ask for less", c.url, maxAnswer>>20)
 	}
-	if resp.StatusCode < 300 && json.Valid(raw) {
-		return bytes.TrimSpace(raw), nil
-	}
-	var in struct{ Error *api.Error }
-	if json.Unmarshal(raw, &in) != nil || in.Error == nil {
-		return nil, fmt.Errorf("%s answered %q, but not as a collector does: check --url%s", c.url, resp.Status, maybeTLS(resp))
-	}
-	switch {
-	case in.Error.Code == "no_operators":
-		return nil, in.Error
-	case resp.StatusCode == http.StatusUnauthorized && as.token == "":
-		return nil, fmt.Errorf("the collector at %s wants an operator's token and there is none in %s: point --storage.path "+
+	return raw, nil
+}
+
+// unauthorized is what to do about a token that the collector does not take.
+func (c *connection) unauthorized(as asked) error {
+	if as.token == "" {
+		return fmt.Errorf("the collector at %s wants an operator's token and there is none in %s: point --storage.path "+
 			"at the collector's storage, or set $%s to a token that `watchbill operator add NAME` printed", c.url, as.from, tokenEnv)
-	case resp.StatusCode == http.StatusUnauthorized:
-		return nil, fmt.Errorf("the collector at %s does not know the token from %s: an administrator makes a new one with "+
-			"`watchbill operator add NAME`", c.url, as.from)
 	}
-	in.Error.Status = resp.StatusCode
-	return nil, in.Error
+	return fmt.Errorf("the collector at %s does not know the token from %s: an administrator makes a new one with "+
+		"`watchbill operator add NAME`", c.url, as.from)
+}
+
+// stranger is that what answers is no collector.
+func (c *connection) stranger(resp *http.Response) error {
+	return fmt.Errorf("%s answered %q, but not as a collector does: check --url%s", c.url, resp.Status, maybeTLS(resp))
 }
 
 func (c *connection) checkOutput() error {

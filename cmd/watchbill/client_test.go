@@ -68,6 +68,15 @@ func newScripted(t *testing.T, status int, body any) *scripted {
 	return s
 }
 
+// wallTime is a moment with the distance from UTC that it is told with.
+func wallTime(text string) *time.Time {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		panic(err)
+	}
+	return &t
+}
+
 func TestCommandsAskTheCollector(t *testing.T) {
 	at := time.Now().Add(-5 * time.Minute)
 	ptr := func(d time.Duration) *time.Time { x := time.Now().Add(d); return &x }
@@ -106,6 +115,19 @@ func TestCommandsAskTheCollector(t *testing.T) {
 			{Name: "LowMemory", State: rules.Pending, ActiveAt: at, Unknown: "web3 is silent since 12:00:00"}}},
 			[]string{"firing, unknown ", "WB-1001 (resolved)", "pending, unknown", "\nunknown: web3 is silent since 12:00:00\n"}},
 		{"alert list", "GET /alerts", "", api.AlertList{}, []string{"No alerts."}},
+		{"alert list", "GET /alerts", "", api.AlertList{Alerts: []api.Alert{
+			{Name: "A", State: rules.Firing, MutedBy: []incident.MutedBy{{ID: someSilence, By: "jane", Comment: "new disks\x1b[2J"}}},
+			{Name: "B", State: rules.Firing, MutedBy: []incident.MutedBy{{Name: "patch-night", Comment: "updates"}}},
+			{Name: "C", State: rules.Firing, MutedBy: []incident.MutedBy{{Name: "patch-night", Comment: "updates"}}},
+			{Name: "D", State: rules.Firing, Ticket: &api.TicketRef{Number: "WB-1001", State: ticket.New}, MutedBy: []incident.MutedBy{{Name: "other"}}}}},
+			[]string{"held: 5f1f9c1e\n", "held: patch-night", "WB-1001", "\nheld: silence " + someSilence + " of jane: new disks", "\nheld: patch-night: updates\n"}},
+		{"maintenance list", "GET /maintenance", "", api.MaintenanceList{}, []string{"No maintenance windows: "}},
+		{"maintenance ls --at 2026-11-28T22:00:00Z", "GET /maintenance?at=2026-11-28T22%3A00%3A00Z", "", api.MaintenanceList{Windows: []api.MaintenanceWindow{
+			{Name: "patch-night", Active: true, Until: wallTime("2026-11-29T04:00:00+01:00"), Zone: "Europe/Berlin", Held: 12, Matchers: []string{`customer="acme"`, `a=~"b"`}},
+			{Name: "next", From: wallTime("2026-12-05T22:00:00+01:00"), Comment: "updates\x1b[2J"}, {Name: "gone"}}},
+			[]string{"active   holds already", "Sun 2026-11-29 04:00 +01:00  Europe/Berlin  12 ", `customer="acme" a=~"b"`,
+				"pending  Sat 2026-12-05 22:00 +01:00  no end in sight", "over     not within 4 years"}},
+		{"maintenance list -o json", "GET /maintenance", "", api.MaintenanceList{Windows: []api.MaintenanceWindow{{Name: "n"}}}, []string{`"held": 0`}},
 		{"asset list", "GET /assets", "", api.AssetList{Assets: []api.Asset{{Name: "web1", State: api.Silent, LastReportAt: &at,
 			Failed: []api.Source{{Name: "disk", Reason: "denied"}}}}}, []string{"web1", "silent", "5m ago", "disk: denied"}},
 		{"asset show web1", "GET /assets/web1", "", api.AssetDetail{Asset: api.Asset{Name: "web1", State: api.Never},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/rules"
 )
 
@@ -24,7 +26,8 @@ ticket or attaches to the one that is open for the same fault.`,
 	var resolved bool
 	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List alerts, firing ones first",
-		Long: `Lists every alert that is pending or firing, with the ticket it is attached to. An alert that is unknown is frozen:
+		Long: `Lists every alert that is pending or firing, with the ticket it is attached to, or the silence or maintenance window that
+holds its ticket back. An alert that is unknown is frozen:
 nothing is heard of its series, so it can neither end nor get worse until there is; the reasons stand below.`,
 		Example: `  watchbill alert list
   watchbill alert list --output json`,
@@ -53,7 +56,7 @@ func printAlerts(s screen, list api.AlertList) {
 		return
 	}
 	rows := make([][]string, len(list.Alerts))
-	var reasons []string
+	var reasons, holders []string
 	for i, a := range list.Alerts {
 		since, number := a.ActiveAt, ""
 		if a.State == rules.Firing && a.FiredAt != nil {
@@ -63,6 +66,13 @@ func printAlerts(s screen, list api.AlertList) {
 			number = a.Ticket.Number
 			if !a.Ticket.State.Open() {
 				number += " (" + string(a.Ticket.State) + ")"
+			}
+		}
+		if a.Held() {
+			by := a.MutedBy[0]
+			number = "held: " + cmp.Or(by.Name, by.ID[:min(8, len(by.ID))])
+			if line := holder(by); !slices.Contains(holders, line) {
+				holders = append(holders, line)
 			}
 		}
 		state := string(a.State)
@@ -84,6 +94,21 @@ func printAlerts(s screen, list api.AlertList) {
 	for _, why := range reasons {
 		s.para("unknown: ", "         ", why)
 	}
+	for _, line := range holders {
+		s.para("held: ", "      ", line)
+	}
+}
+
+// holder is what holds an alert back, in words.
+func holder(by incident.MutedBy) string {
+	who := by.Name
+	if by.ID != "" {
+		who = "silence " + by.ID + " of " + by.By
+	}
+	if by.Comment != "" {
+		who += ": " + by.Comment
+	}
+	return who
 }
 
 func newAssetCmd() *cobra.Command {

@@ -147,8 +147,10 @@ tests:
 			[]string{unowned + `:6: group "u": rule "Unowned": label "system" is "printer"`}},
 		{"misspelt key", []string{"check", "config", badConfig}, 1, []string{`bad.yml: line 2: unknown key "fils"`}},
 		{"everything it names", []string{"check", "config", worseConfig}, 1, []string{"One", "Two", `label "system" is "printer"`, "nowhere",
-			"watchbill: webhook desk: read secret_file", "watchbill: webhook pager: read secret_file"}},
+			`worse.yml: line 6: receivers["desk"]: webhook desk: read secret_file`, `line 7: receivers["pager"]: webhook pager: read secret_file`}},
 		{"values and what it names", []string{"check", "config", worstConfig}, 1, []string{"storage.path: must name", "nowhere", "webhook desk: "}},
+		{"a misspelt key and what it names", []string{"check", "config", write("both.yml", "wep: {}\nrules: {files: [broken.yml, none.yml]}\n"+receivers)}, 1,
+			[]string{`both.yml: line 1: unknown key "wep"`, broken + ":7:15: ", "both.yml: line 2: rules.files: ", "webhook pager: read secret_file"}},
 		{"misspelt test", []string{"test", "rules", badTest}, 1, []string{badTest + `:2: tests[0]: unknown key "intervall": want one of alert_rule_test`}},
 	}
 	for _, tt := range tests {

@@ -91,7 +91,7 @@ configuration). The other commands talk to a running collector.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newUpCmd(), newServeCmd(),
-		newTicketCmd(), newAlertCmd(), newSilenceCmd(), newAssetCmd(),
+		newTicketCmd(), newAlertCmd(), newSilenceCmd(), newMaintenanceCmd(), newQueryCmd(), newAssetCmd(),
 		newCustomerCmd(), newContractCmd(), newDepartmentCmd(), newPersonCmd(), newContactCmd(), newSoftwareCmd(), newOnCallCmd(), newIntakeCmd(), newReportCmd(),
 		newAgentCmd(), newCACmd(), newTokenCmd(), newOperatorCmd(), newOutboxCmd(),
 		newBackupCmd(), newRestoreCmd(),

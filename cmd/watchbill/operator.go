@@ -29,6 +29,7 @@ func newOperatorCmd() *cobra.Command {
   operator  work on tickets, send messages again, read, scrape
   viewer    read, scrape
   scrape    /metrics and /federate, nothing else: for a Prometheus server
+  sender    send samples and alerts, nothing else: for a Prometheus, an Alertmanager, Grafana
 
 A token may also carry what the person is (engineer, general-manager, it-ops-manager, department-member …): several
 --role sum up, and gates ask for them. --department and --customer bound what the token shows to what is theirs: nothing
@@ -40,6 +41,7 @@ The first administrator is made on the collector's own host, before it first run
   watchbill operator add dana --role it-ops-manager --role general-manager
   watchbill operator add pat --role client-owner-user --customer acme
   watchbill operator add prometheus --role scrape
+  watchbill operator add alertmanager --role sender
   watchbill operator remove alice`)
 	cmd.Aliases = []string{"operators"}
 	c := connect(cmd)
@@ -128,39 +130,46 @@ storage at --storage.path itself: that is how the first administrator is made, b
 		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Name = args[0]
-			for _, role := range roles {
-				if err := api.CheckRole(fleet.Role(role)); err != nil {
-					return usagef("--role: %w", err)
-				}
-				in.Roles = append(in.Roles, fleet.Role(role))
-			}
-			if len(in.Roles) == 1 { // as releases that know one role only ask
-				in.Role, in.Roles = in.Roles[0], nil
-			}
-			var made api.NewOperator
-			printed, err := c.ask(cmd, http.MethodPost, "/operators", nil, in, &made)
-			if errors.Is(err, errUnreachable) && !cmd.Flags().Changed("url") {
-				made, err = addLocally(cmd.Context(), c.storage, in, err)
-			}
-			if err != nil || printed {
-				return err
-			}
-			sayAdded(cmd, made)
-			return nil
+			return runOperatorAdd(cmd, c, in, roles)
 		},
 	}
-	all := make([]string, 0, len(fleet.AllRoles()))
-	for _, r := range fleet.AllRoles() {
-		all = append(all, string(r))
-	}
 	f := cmd.Flags()
-	f.StringArrayVar(&roles, "role", nil, "admin, operator, viewer, scrape, or what the person is, like engineer; repeatable; operator when left out, admin for the first one")
+	f.StringArrayVar(&roles, "role", nil, "admin, operator, viewer, scrape, sender, or what the person is, like engineer; repeatable; operator when left out, admin for the first one")
 	f.StringVar(&in.Department, "department", "", "see only what is this department's")
 	f.StringVar(&in.Customer, "customer", "", "see only what is this customer's")
 	f.StringVar(&in.Person, "person", "", "ID of the declared person that they are")
 	cmd.MarkFlagsMutuallyExclusive("department", "customer")
-	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("role", completeRoles)
 	return cmd
+}
+
+func completeRoles(*cobra.Command, []string, string) (all []string, _ cobra.ShellCompDirective) {
+	for _, r := range fleet.AllRoles() {
+		all = append(all, string(r))
+	}
+	return all, cobra.ShellCompDirectiveNoFileComp
+}
+
+func runOperatorAdd(cmd *cobra.Command, c *connection, in api.OperatorRequest, roles []string) error {
+	for _, role := range roles {
+		if err := api.CheckRole(fleet.Role(role)); err != nil {
+			return usagef("--role: %w", err)
+		}
+		in.Roles = append(in.Roles, fleet.Role(role))
+	}
+	if len(in.Roles) == 1 { // as releases that know one role only ask
+		in.Role, in.Roles = in.Roles[0], nil
+	}
+	var made api.NewOperator
+	printed, err := c.ask(cmd, http.MethodPost, "/operators", nil, in, &made)
+	if errors.Is(err, errUnreachable) && !cmd.Flags().Changed("url") {
+		made, err = addLocally(cmd.Context(), c.storage, in, err)
+	}
+	if err != nil || printed {
+		return err
+	}
+	sayAdded(cmd, made)
+	return nil
 }
 
 // sayAdded prints a token with where it belongs. The token alone goes to the output, so that "> FILE" makes a file that

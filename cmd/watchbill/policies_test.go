@@ -288,6 +288,13 @@ func TestCheckConfigChecksTerms(t *testing.T) {
 		"sets that overlap": {"customers:\n- id: acme\n  contracts:\n  - {id: acme-1, sets: [erp-partner, web-host]}\n", "", 1,
 			[]string{"fleet.yml:4: ", "override"}},
 		"a rung that names one": {"", "policies: {directory: sets}\n", 1, []string{`ladder: "response missed": receiver "pager" is not in the configuration, which has none`}},
+		"a rung that names one, beside a fleet that cannot be read": {"peeple: []\n", "policies: {directory: sets}\n", 1,
+			[]string{`unknown key "peeple"`, `ladder: "response missed": receiver "pager" is not in the configuration`}},
+		"a receiver that could not be read": {"people:\n- {id: ann, name: Ann, receivers: [desk]}\ncustomers:\n- id: acme\n  contracts:\n  - {id: acme-1, sets: [no-such-set]}\n",
+			"receivers: [{name: desk, webhook: {url: 'http://desk.example', http_config: {proxy_url: '::'}}}]\n", 1,
+			[]string{"watchbill.yml: line 2: receivers[0]: parse", "no-such-set", "! is not in the configuration"}},
+		"policies that could not be read": {"customers:\n- id: acme\n  contracts:\n  - {id: acme-1, sets: [mine]}\n", "policies: {directory: [sets]}\n", 1,
+			[]string{"watchbill.yml: line 2: want text, got a list", "! mine"}},
 		"a receiver that is none": {"people:\n- {id: ann, name: Ann, receivers: [pager]}\n", "", 1,
 			[]string{`fleet.yml:2: person ann: receiver "pager" is not in the configuration, which has none: add it to receivers there`}},
 	} {
@@ -308,7 +315,7 @@ func TestCheckConfigChecksTerms(t *testing.T) {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
 			for _, want := range tt.says {
-				if !strings.Contains(out+errs, want) {
+				if not, is := strings.CutPrefix(want, "! "); is == strings.Contains(out+errs, not) {
 					t.Errorf("says\n%s%s\nwant it to say %q", out, errs, want)
 				}
 			}

@@ -155,7 +155,7 @@ func runServe(cmd *cobra.Command, o serveOptions) error {
 type durationFlag struct{ d *model.Duration }
 
 func (f durationFlag) String() string {
-	if f.d == nil {
+	if f.d == nil || *f.d == 0 { // one that is not given
 		return ""
 	}
 	return f.d.String()

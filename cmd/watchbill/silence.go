@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/user"
+	"regexp"
 	"strings"
 	"time"
 
@@ -37,7 +38,8 @@ type silenceStatus struct {
 func newSilenceCmd() *cobra.Command {
 	cmd := group("silence", "Keep alerts of some labels from tickets for a while",
 		`A silence keeps alerts from tickets until it ends: they are evaluated and listed all the same, and what still fires then opens
-its ticket. Tickets that are open stay. amtool works as well.`,
+its ticket. Tickets that are open stay. "watchbill alert list" says which silence holds an alert's ticket back; amtool works as
+well. What comes again and again is a window of the configuration: "watchbill maintenance list".`,
 		`  watchbill silence add 'instance="web1"' --until 2h -m "new disks"
   watchbill silence list
   watchbill silence expire 5f1f9c1e-6a0e-4f0c-9d1b-1d7b1f4b6a11`)
@@ -47,6 +49,9 @@ its ticket. Tickets that are open stay. amtool works as well.`,
 		Use: "expire ID", Short: "End a silence now", Long: "Ends a silence now: what still fires opens its ticket within 2 seconds.",
 		Example: "  watchbill silence expire 5f1f9c1e-6a0e-4f0c-9d1b-1d7b1f4b6a11", Args: takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !silenceID.MatchString(args[0]) {
+				return usagef("ID: want one that `watchbill silence list` shows, like 5f1f9c1e-6a0e-4f0c-9d1b-1d7b1f4b6a11, got %q", args[0])
+			}
 			if _, err := c.silences(cmd, http.MethodDelete, "/api/v2/silence/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err
 			}
@@ -57,6 +62,9 @@ its ticket. Tickets that are open stay. amtool works as well.`,
 	return cmd
 }
 
+// silenceID is the form of a silence's ID: a UUID.
+var silenceID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
 func newSilenceListCmd(c *connection) *cobra.Command {
 	var all bool
 	var filter []string
@@ -65,6 +73,9 @@ func newSilenceListCmd(c *connection) *cobra.Command {
 		Long:    "Lists silences that hold or are to come, those that end first before others; with --all those that are over, too, which are kept for five days.",
 		Example: "  watchbill silence list\n  watchbill silence list --all --filter 'instance=\"web1\"'", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := matchersOf("--filter", filter); err != nil {
+				return err
+			}
 			q := url.Values{"filter": filter}
 			if !all {
 				q.Set("expired", "false")
@@ -85,7 +96,7 @@ func newSilenceListCmd(c *connection) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those that are over, too")
-	cmd.Flags().StringArrayVar(&filter, "filter", nil, "only those with this matcher, as it was written; repeatable")
+	cmd.Flags().StringArrayVar(&filter, "filter", nil, "only those with this matcher, as it was written, like 'instance=\"web1\"'; repeatable")
 	return cmd
 }
 
@@ -155,14 +166,13 @@ func silenceOf(matchers []string, from, until, comment string, now time.Time) (s
 	case strings.TrimSpace(comment) == "":
 		return out, usagef("-m is missing: why are they silenced?")
 	}
-	for _, text := range matchers {
-		m, err := incident.ParseMatcher(text)
-		if err != nil {
-			return out, usagef("MATCHER %q: %v; write it like 'instance=\"web1\"' or 'severity=~\"warning|info\"'", text, err)
-		}
-		out.Matchers = append(out.Matchers, m)
-	}
 	var err error
+	if out.Matchers, err = matchersOf("MATCHER", matchers); err != nil {
+		return out, err
+	}
+	if err := (incident.Muting{Matchers: out.Matchers}).Validate(); err != nil {
+		return out, usagef("MATCHER: they would silence every alert there is; 'alertname=~\".+\"' says so if it is meant")
+	}
 	if out.EndsAt, err = instant("--until", until, now); err != nil {
 		return out, err
 	}
@@ -171,8 +181,23 @@ func silenceOf(matchers []string, from, until, comment string, now time.Time) (s
 			return out, err
 		}
 	}
+	if !out.EndsAt.After(now) || !out.EndsAt.After(out.StartsAt) {
+		return out, usagef("--until: want a time to come, after --from (%s), got %s", out.StartsAt.Format(time.RFC3339), out.EndsAt.Format(time.RFC3339))
+	}
 	if u, err := user.Current(); err == nil { // beside whose token it comes with, which the collector knows
 		out.CreatedBy = u.Username
+	}
+	return out, nil
+}
+
+// matchersOf reads matchers as Alertmanager writes them; name is what a fault calls them.
+func matchersOf(name string, texts []string) (out []incident.Matcher, err error) {
+	for _, text := range texts {
+		m, err := incident.ParseMatcher(text)
+		if err != nil {
+			return nil, usagef("%s %q: %v; write it like 'instance=\"web1\"' or 'severity=~\"warning|info\"'", name, text, err)
+		}
+		out = append(out, m)
 	}
 	return out, nil
 }
@@ -197,28 +222,25 @@ func (c *connection) silences(cmd *cobra.Command, method, path string, q url.Val
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	switch resp.StatusCode {
-	case http.StatusOK:
-		raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		if err != nil {
-			return nil, fmt.Errorf("the answer of the collector at %s broke off: %w", c.url, err)
-		}
-		return raw, nil
-	case http.StatusNotFound:
-		return nil, errors.New("there is no such silence, or it is not yours to see: `watchbill silence list --all` lists them")
-	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return nil, silenceFault(resp.Body)
+	raw, err := c.body(resp)
+	if err != nil {
+		return nil, err
 	}
+	switch empty := len(raw) == 0; {
+	case resp.StatusCode == http.StatusOK && (json.Valid(raw) || empty && method == http.MethodDelete):
+		return raw, nil
+	case resp.StatusCode == http.StatusNotFound && empty:
+		return nil, errors.New("there is no such silence, or it is not yours to see: `watchbill silence list --all` lists them")
+	case resp.StatusCode == http.StatusBadRequest, resp.StatusCode == http.StatusUnprocessableEntity:
+		return nil, c.silenceFault(resp, raw)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(raw))
 	_, err = c.answer(resp, as)
 	return nil, err
 }
 
 // silenceFault is why a silence was refused: a text, or an object with one.
-func silenceFault(body io.Reader) error {
-	raw, err := io.ReadAll(io.LimitReader(body, 1<<16))
-	if err != nil {
-		return fmt.Errorf("the silence was refused, and why could not be read: %w", err)
-	}
+func (c *connection) silenceFault(resp *http.Response, raw []byte) error {
 	var text string
 	var object struct {
 		Message string
@@ -231,5 +253,8 @@ func silenceFault(body io.Reader) error {
 	default:
 		text = object.Message
 	}
-	return errors.New(or(text, "the silence was refused"))
+	if text == "" {
+		return c.stranger(resp)
+	}
+	return errors.New(text)
 }

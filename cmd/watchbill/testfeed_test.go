@@ -41,6 +41,7 @@ tests:
   expect: {customer: beta, why: no customer}
 `,
 		"empty_test.yml": "config: watchbill.yml\ntests: [{name: a, labels: {}, expect: {colour: red}}, {labels: {a: b}}]\n",
+		"lost_test.yml":  "config: lost.yml\ntests: [{name: a, labels: {a: b}, expect: {customer: x}}]\n",
 		"none_test.yml":  "tests: [{name: a, labels: {a: b}, expect: {customer: x}}]\n",
 	} {
 		file := filepath.Join(dir, filepath.FromSlash(name))
@@ -62,6 +63,7 @@ tests:
 		{"what does not", []string{"test", "feed", at("feed_test.yml")}, 1, []string{`wrong: customer is "acme", want "beta"`, `wrong: why is "", want it to say "no customer"`}},
 		{"another configuration", []string{"test", "feed", "--config", at("watchbill.yml"), at("none_test.yml")}, 1, []string{`customer is "", want "x"`}},
 		{"without a configuration", []string{"test", "feed", at("none_test.yml")}, 1, []string{"config: name the collector's configuration"}},
+		{"a configuration that is not there", []string{"test", "feed", at("lost_test.yml")}, 1, []string{"lost_test.yml: config: stat ", "or give --config"}},
 		{"a faulty file", []string{"test", "feed", at("empty_test.yml")}, 1, []string{`tests[0].expect: unknown key "colour"`, "tests[0].labels", "tests[1].name", "tests[1].expect"}},
 		{"no such file", []string{"test", "feed", at("gone.yml")}, 1, []string{"read the tests"}},
 		{"a check of a good configuration", []string{"check", "config", at("watchbill.yml")}, 0, []string{"is good"}},

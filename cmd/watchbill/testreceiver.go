@@ -44,11 +44,11 @@ func tryReceiver(cmd *cobra.Command, file, name string) error {
 	}
 	i := slices.IndexFunc(cfg.Receivers, func(r notify.Receiver) bool { return r.Name == name })
 	if i < 0 {
-		var have []string
-		for _, r := range cfg.Receivers {
-			have = append(have, r.Name)
+		have := []string{"none"}
+		for i, r := range cfg.Receivers {
+			have = append(have[:i], r.Name)
 		}
-		return say(cmd, fmt.Errorf("%s has no receiver %q; it has: %s", file, name, strings.Join(have, ", ")))
+		return say(cmd, fmt.Errorf("%s: receivers: there is no %q; it has %s", file, name, strings.Join(have, ", ")))
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), tryFor)
 	defer cancel()

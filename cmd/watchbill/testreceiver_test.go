@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/watchbill/watchbill/collector/api"
 )
 
 // A receiver of a configuration is tried without a collector, and its answer decides.
@@ -36,11 +38,23 @@ func TestTestReceiver(t *testing.T) {
 	if exit, _, errs := cli(t, "test", "receiver", "chat", "--config.file", file); exit != 1 || !strings.Contains(errs, "403") || strings.Contains(errs, "geheim") {
 		t.Errorf("exit code %d: %s", exit, errs)
 	}
-	if exit, _, errs := cli(t, "test", "receiver", "chta", "--config.file", file); exit != 1 || !strings.Contains(errs, "it has: chat") {
+	if exit, _, errs := cli(t, "test", "receiver", "chta", "--config.file", file); exit != 1 || !strings.Contains(errs, `watchbill.yml: receivers: there is no "chta"; it has chat`) {
+		t.Errorf("exit code %d: %s", exit, errs)
+	}
+	none := filepath.Join(dir, "none.yml")
+	if err := os.WriteFile(none, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if exit, _, errs := cli(t, "test", "receiver", "chat", "--config.file", none); exit != 1 || !strings.Contains(errs, "it has none") {
 		t.Errorf("exit code %d: %s", exit, errs)
 	}
 	if exit, _, _ := cli(t, "test", "receiver", "chat"); exit == 0 {
 		t.Error("a test without a configuration succeeds")
+	}
+	s := newScripted(t, 200, api.MessageList{})
+	if exit, _, errs := cli(t, "outbox", "resend", "--receiver", "desk", "--url", s.URL, "--storage.path", storage(t, "wbo_secret")); exit != exitFailed ||
+		!strings.Contains(errs, "no message waits for a receiver \"desk\": `watchbill outbox list` shows which do") {
+		t.Errorf("exit code %d: %s", exit, errs)
 	}
 	if exit, _, errs := cli(t, "outbox", "resend"); exit == 0 || !strings.Contains(errs, "name messages, or --receiver") {
 		t.Errorf("exit code %d: %s", exit, errs)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -178,9 +179,27 @@ func (a *API) listAlerts(r *http.Request, who fleet.Operator) (any, error) {
 			return nil, badRequest("true adds alerts that ended within the last 15 minutes", "resolved %q: want true or false", s)
 		}
 	}
+	list, err := a.standingAlerts(r.Context(), who)
+	if err != nil {
+		return nil, err
+	}
+	if resolved {
+		s := a.sight(who)
+		for _, al := range a.o.Rules.Resolved() {
+			list.add(s, alertRow(al))
+		}
+	}
+	slices.SortFunc(list.Alerts, func(x, y Alert) int {
+		return cmp.Or(cmp.Compare(rank(x.State), rank(y.State)),
+			x.ActiveAt.Compare(y.ActiveAt), strings.Compare(x.ID, y.ID))
+	})
+	return list, nil
+}
+
+// standingAlerts are those that stand and exist for the operator, in no order.
+func (a *API) standingAlerts(ctx context.Context, who fleet.Operator) (list AlertList, err error) {
 	s, told := a.sight(who), a.MutedFor(who)
-	var list AlertList
-	err = a.o.Store.View(r.Context(), func(tx store.Tx) error {
+	err = a.o.Store.View(ctx, func(tx store.Tx) error {
 		list = AlertList{Alerts: []Alert{}}
 		tickets, err := ticketsOfAlerts(tx, s)
 		if err != nil {
@@ -193,22 +212,16 @@ func (a *API) listAlerts(r *http.Request, who fleet.Operator) (any, error) {
 			row.MutedBy = told(a.mutedBy(row))
 			list.add(s, row)
 		}
-		if resolved {
-			for _, al := range a.o.Rules.Resolved() {
-				list.add(s, alertRow(al))
-			}
-		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list alerts: %w", err)
+		return list, fmt.Errorf("list alerts: %w", err)
 	}
-	slices.SortFunc(list.Alerts, func(x, y Alert) int {
-		return cmp.Or(cmp.Compare(rank(x.State), rank(y.State)),
-			x.ActiveAt.Compare(y.ActiveAt), strings.Compare(x.ID, y.ID))
-	})
 	return list, nil
 }
+
+// Held tells whether a silence or a maintenance window keeps it from a ticket now.
+func (a Alert) Held() bool { return len(a.MutedBy) > 0 && (a.Ticket == nil || !a.Ticket.State.Open()) }
 
 // add adds an alert that exists for the operator, without the rule's words for who is not of the house.
 func (l *AlertList) add(s sight, row Alert) {

@@ -208,6 +208,7 @@ func endpoints() []endpoint {
 		{"GET /assets", "what is watched, and whether it reports", fleet.MayRead, (*API).listAssets, 0},
 		{"GET /assets/{name}", "one asset with its samplers and open tickets", fleet.MayRead, (*API).showAsset, 0},
 		{"GET /alerts", "alerts that are pending or firing (?resolved=true: and those that ended within 15 minutes)", fleet.MayRead, (*API).listAlerts, 0},
+		{"GET /maintenance", "maintenance windows: which hold, and when; ?at=", fleet.MayRead, (*API).listMaintenance, 0},
 		{"GET /rules", "the loaded rules with their health", fleet.MayRead, (*API).listRules, 0},
 		{"GET /outbox", "messages that are not delivered; ?state= limit=", fleet.MayRead, (*API).listMessages, 0},
 		{"POST /outbox/{id}/resend", "queue a message again, by its ID or how that begins", fleet.MayResend, (*API).resendMessage, 0},

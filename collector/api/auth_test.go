@@ -27,7 +27,7 @@ var wants = map[string]fleet.Right{
 	"GET /contracts/{id}": fleet.MayRead, "GET /export": fleet.MayRead, "GET /oncall": fleet.MayRead, "GET /oncall/overrides": fleet.MayRead,
 	"POST /oncall/overrides": fleet.MayOverrideRota, "DELETE /oncall/overrides/{id}": fleet.MayOverrideRota,
 	"GET /reports/{report}": fleet.MayReport, "GET /intakes": fleet.MayRead, "POST /intakes/{name}/read": fleet.MayWork,
-	"GET /assets": fleet.MayRead, "GET /assets/{name}": fleet.MayRead, "GET /alerts": fleet.MayRead, "GET /rules": fleet.MayRead,
+	"GET /assets": fleet.MayRead, "GET /assets/{name}": fleet.MayRead, "GET /alerts": fleet.MayRead, "GET /maintenance": fleet.MayRead, "GET /rules": fleet.MayRead,
 	"GET /outbox": fleet.MayRead, "POST /outbox/{id}/resend": fleet.MayResend, "DELETE /outbox/{id}": fleet.MayResend,
 	"GET /agents": fleet.MayRead, "POST /agents/{id}/revoke": fleet.MayAdminister, "GET /authorities": fleet.MayRead,
 	"POST /authorities/rotate": fleet.MayAdminister, "POST /authorities/{fingerprint}/retire": fleet.MayAdminister,

@@ -109,7 +109,9 @@ var operations = map[string]operation{
 	"GET /assets":        {summary: "List the fleet, by name", answer: AssetList{}},
 	"GET /assets/{name}": {summary: "Show one asset with its samplers and open tickets", answer: AssetDetail{}},
 	"GET /alerts":        {summary: "List alerts that are pending or firing", answer: AlertList{}},
-	"GET /rules":         {summary: "List rule groups as they run", answer: RuleGroups{}},
+	"GET /maintenance": {summary: "List maintenance windows of the configuration, and when they hold", answer: MaintenanceList{}, query: []parameter{
+		{"at", "at this time; now when not given", text}}},
+	"GET /rules": {summary: "List rule groups as they run", answer: RuleGroups{}},
 	"GET /outbox": {summary: "List messages that are not delivered, oldest first", answer: MessageList{}, query: []parameter{
 		{"state", "only messages in this state", map[string]any{"type": "string", "enum": []string{"queued", "buried", "parked"}}},
 		{"limit", "at most this many; 100 when not given", number(maxMessages)}}},

@@ -73,6 +73,7 @@ var goldens = []struct{ name, method, path, body string }{
 	{"asset", "GET", "/assets/db1", ""},
 	{"alerts", "GET", "/alerts", ""},
 	{"alerts_resolved", "GET", "/alerts?resolved=true", ""},
+	{"maintenance", "GET", "/maintenance", ""},
 	{"rules", "GET", "/rules", ""},
 	{"outbox", "GET", "/outbox", ""},
 	{"resend", "POST", "/outbox/m1/resend", ""},
@@ -153,6 +154,7 @@ func TestGolden(t *testing.T) {
 	over := standing("web2", rules.Inactive)
 	over.Alert.EndedAt, over.Alert.End = noon, rules.Recovered
 	h.rules.resolved = []evaluate.Standing{over}
+	h.opts.Silencer.(*quiet).windows = someWindows(t)
 	groups, err := rules.Load(map[string][]byte{"linux.yml": []byte(`
 groups:
 - name: linux

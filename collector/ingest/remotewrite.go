@@ -190,46 +190,31 @@ const (
 func (r *Remote) Store(req *http.Request, kind remote.WriteMessageType) (*remote.WriteResponse, error) {
 	began := r.o.Now()
 	out := remote.NewWriteResponse()
-	fail := func(status int, reason string, err error) (*remote.WriteResponse, error) {
-		r.metrics.refused.WithLabelValues(reason).Inc()
-		out.SetStatusCode(status)
-		if status == http.StatusServiceUnavailable {
-			out.SetExtraHeader("Retry-After", retryLater)
-		}
-		return out, err
-	}
 	if enc := req.Header.Get("Content-Encoding"); enc != "" && enc != string(remote.SnappyBlockCompression) {
-		return fail(http.StatusUnsupportedMediaType, reasonMedia,
+		return r.turnAway(out, http.StatusUnsupportedMediaType, reasonMedia,
 			fmt.Errorf("content encoding %q is not taken: remote write is compressed with snappy, in the block format", clean(enc)))
 	}
 	free, ok := r.enter(req.Context())
 	if !ok {
-		return fail(http.StatusServiceUnavailable, reasonBusy,
+		return r.turnAway(out, http.StatusServiceUnavailable, reasonBusy,
 			errors.New("too many requests are being worked on: send again, or raise remote_write_in.limits.at_once"))
 	}
 	defer free()
 	j := r.scratch.Get().(*remoteJob)
 	defer j.free(&r.scratch)
 	j.begin(r, req.Context().Value(senderKey{}).(string), kind == remote.WriteV2MessageType, r.o.Now())
-	if status, reason, err := j.unpack(req); err != nil {
-		return fail(status, reason, err)
-	}
-	if err := j.collect(); err != nil {
-		var many overLimit
-		if errors.As(err, &many) {
-			return fail(http.StatusRequestEntityTooLarge, reasonRequestSeries, err)
-		}
-		return fail(http.StatusBadRequest, reasonBody, err)
+	if status, reason, err := j.read(req); err != nil {
+		return r.turnAway(out, status, reason, err)
 	}
 	if d := j.sender.afford(len(j.batch), j.now); d > 0 {
 		out.SetExtraHeader("Retry-After", fmt.Sprint(int(d/time.Second)+1))
-		return fail(http.StatusTooManyRequests, reasonSamples,
+		return r.turnAway(out, http.StatusTooManyRequests, reasonSamples,
 			fmt.Errorf("%s sends more samples than %squotas.samples_per_minute allows: send again in %v, or raise it", j.sender.name,
 				j.prefix, d.Round(time.Second)))
 	}
 	if err := j.apply(req.Context()); err != nil {
 		j.sender.giveBack(len(j.batch), j.now) // it comes again
-		return fail(http.StatusServiceUnavailable, reasonSink, fmt.Errorf("what was sent could not be made durable: %w", err))
+		return r.turnAway(out, http.StatusServiceUnavailable, reasonSink, fmt.Errorf("what was sent could not be made durable: %w", err))
 	}
 	out.Samples = j.written
 	r.metrics.duration.Observe(r.o.Now().Sub(began).Seconds())
@@ -238,6 +223,16 @@ func (r *Remote) Store(req *http.Request, kind remote.WriteMessageType) (*remote
 		return out, err
 	}
 	return out, nil
+}
+
+// turnAway is the answer to a request of which nothing is taken; the reason is counted.
+func (r *Remote) turnAway(out *remote.WriteResponse, status int, reason string, err error) (*remote.WriteResponse, error) {
+	r.metrics.refused.WithLabelValues(reason).Inc()
+	out.SetStatusCode(status)
+	if status == http.StatusServiceUnavailable {
+		out.SetExtraHeader("Retry-After", retryLater)
+	}
+	return out, err
 }
 
 // enter waits for one of the places of requests that are worked on.

@@ -99,6 +99,21 @@ func (j *remoteJob) unpack(req *http.Request) (status int, reason string, err er
 	return 0, "", nil
 }
 
+// read unpacks a request's body and finds what is in it. An error comes with its status and reason.
+func (j *remoteJob) read(req *http.Request) (status int, reason string, err error) {
+	if status, reason, err = j.unpack(req); err != nil {
+		return status, reason, err
+	}
+	var many overLimit
+	switch err = j.collect(); {
+	case errors.As(err, &many):
+		return http.StatusRequestEntityTooLarge, reasonRequestSeries, err
+	case err != nil:
+		return http.StatusBadRequest, reasonBody, err
+	}
+	return 0, "", nil
+}
+
 // remoteAhead is how far in the future a sample may be: senders' clocks are not corrected as agents' are.
 const remoteAhead = time.Minute
 

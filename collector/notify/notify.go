@@ -171,13 +171,13 @@ func Validate(receivers []Receiver) error {
 	seen := map[string]bool{}
 	for i, r := range receivers {
 		at := fmt.Sprintf("receivers[%d]", i)
-		if r.Name == "" {
+		switch {
+		case r.Name == "":
 			errs = append(errs, fmt.Errorf("%s.name: must not be empty: messages are kept under it", at))
-		} else {
+		case seen[r.Name]:
+			errs = append(errs, fmt.Errorf("%s.name: there is another receiver with the name %q; give each its own", at, r.Name))
+		default:
 			at = fmt.Sprintf("receivers[%q]", r.Name)
-		}
-		if seen[r.Name] && r.Name != "" {
-			errs = append(errs, fmt.Errorf("%s.name: there is another receiver with this name; give each its own", at))
 		}
 		seen[r.Name] = true
 		if err := r.validate(at); err != nil {

@@ -70,8 +70,8 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		t.Fatal("no fault found")
 	}
 	for _, want := range []string{"receivers[0].name: must not be empty", "receivers[0]: says nowhere to send to",
-		`receivers["twice"].webhook.url: must begin with https://`, `receivers["twice"].name: there is another`,
-		`receivers["twice"].webhook.url: must not carry a user name`, `receivers["bad"].webhook.url: is not a URL`,
+		`receivers["twice"].webhook.url: must begin with https://`, `receivers[2].name: there is another`,
+		`receivers[2].webhook.url: must not carry a user name`, `receivers["bad"].webhook.url: is not a URL`,
 		`receivers["bad"].webhook.secret, secret_file: set one`, `receivers["bad"].webhook.timeout`,
 		`receivers["bad"].webhook.max_alerts`, `receivers["bad"].webhook.http_config`,
 		`receivers["empty"].webhook.url: must not be empty`, `receivers["hostless"].webhook.url: names no host`} {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
-	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/rules"
 )
 
@@ -70,7 +69,7 @@ func (f *feed) Take(ctx context.Context, sender string, b ingest.Batch) error {
 
 // take is what one alert that came in changes.
 func (d *draft) take(t *feedTerms, in ingest.FedAlert, sender string, now time.Time) {
-	if t.own[in.Labels[notify.SourceLabel]] { // on its way back from an Alertmanager: a ticket about a ticket
+	if t.ours(in.Labels) { // on its way back from an Alertmanager: a ticket about a ticket
 		d.count[fedOwn]++
 		return
 	}

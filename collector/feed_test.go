@@ -540,6 +540,31 @@ func TestAReloadMapsWhatComesNext(t *testing.T) {
 	}
 }
 
+// TestOwnAlertsAreKnownUnderAnotherName: what this house sent comes back after a restart under another external_url, or as an
+// earlier release sent it; a Watchbill that goes by our name is another all the same.
+func TestOwnAlertsAreKnownUnderAnotherName(t *testing.T) {
+	a := newAman(t)
+	s := newOutStage(t, a)
+	s.report("web1", 0, 5)
+	s.deliver()
+	sent := one(t, a.take()).Labels
+	s.Close()
+
+	cfg := s.cfg
+	cfg.Web.ExternalURL = "https://moved.example"
+	f := newFeeding(t, cfg)
+	back := f.down("web1")
+	back["labels"] = sent
+	f.post(back, f.from("web1", "https://moved.example"))
+	if n := testutil.ToFloat64(f.feed.metrics.alerts.WithLabelValues("prometheus via edge", fedOwn)); n != 2 {
+		t.Errorf("%v of 2 were taken for our own; the first had %v", n, sent)
+	}
+	other := f.from("web2", "https://moved.example")
+	other["labels"].(map[string]string)[notify.InstallationLabel] = "ANOTHER"
+	f.post(other)
+	f.wantStates("of another house by our name, beside the first ticket", "new new")
+}
+
 // TestSourceTellsCollectorsApart: while nobody said where people reach them, two on one host are told apart by their ports.
 func TestSourceTellsCollectorsApart(t *testing.T) {
 	one, other := DefaultConfig(), DefaultConfig()

@@ -46,11 +46,12 @@ func (f *feed) Take(ctx context.Context, sender string, b ingest.Batch) error {
 	}
 	defer f.leave()
 	t := f.terms.Load()
-	d, refused := f.draft(), 0
+	d, refused, changed := f.draft(), 0, false
 	for portion := range slices.Chunk(b.Alerts, fedTogether) {
 		for _, in := range portion {
 			d.take(t, in, sender, now)
 		}
+		changed = changed || len(d.ts) > 0
 		if err := d.commit(ctx, now); err != nil {
 			return err
 		}
@@ -60,6 +61,7 @@ func (f *feed) Take(ctx context.Context, sender string, b ingest.Batch) error {
 		}
 		clear(d.count)
 	}
+	f.metrics.took(b, changed, f.now())
 	if n := refused; n > 0 {
 		return &ingest.FeedError{Status: 429, Text: fmt.Sprintf(
 			"%d alerts were not taken: %d stand already; raise feed.max_alerts, or send fewer", n, d.stands)}

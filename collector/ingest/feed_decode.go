@@ -55,12 +55,21 @@ func (p postableAlert) alert() FedAlert {
 
 // Batch is what one body says.
 type Batch struct {
-	Alerts []FedAlert
+	// Request is what brought it, one of the words below; ReceivedAt when that began to be read.
+	Request    string
+	ReceivedAt time.Time
+	Alerts     []FedAlert
 	// Invalid are faults of single alerts; the others are taken.
 	Invalid []error
 	// Truncated is how many alerts the sender left out of the body.
 	Truncated int
 }
+
+// What brings alerts, as the metric names it.
+const (
+	FedByAlerts  = "alerts"
+	FedByWebhook = "webhook"
+)
 
 // invalidTold bounds the faults that an answer tells.
 const invalidTold = 20

@@ -56,8 +56,8 @@ const FedReceiver = "watchbill"
 func NewFeedHandler(o FeedOptions) http.Handler {
 	h := &feedHandler{o}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api/v2/alerts", h.post(FeedTerms.DecodeAlerts))
-	mux.HandleFunc("POST /api/v2/webhook", h.post(FeedTerms.DecodeWebhook))
+	mux.HandleFunc("POST /api/v2/alerts", h.post(FedByAlerts, FeedTerms.DecodeAlerts))
+	mux.HandleFunc("POST /api/v2/webhook", h.post(FedByWebhook, FeedTerms.DecodeWebhook))
 	mux.HandleFunc("GET /api/v2/alerts", h.get(h.alerts))
 	mux.HandleFunc("GET /api/v2/alerts/groups", h.get(h.groups))
 	mux.HandleFunc("GET /api/v2/status", h.get(h.status))
@@ -96,9 +96,9 @@ func (h *feedHandler) fail(w http.ResponseWriter, err error) {
 }
 
 // post takes a body that decode reads. What is right of it is durable when the answer goes out.
-func (h *feedHandler) post(decode func(t FeedTerms, body []byte, most int, now time.Time) (Batch, error)) http.HandlerFunc {
+func (h *feedHandler) post(request string, decode func(t FeedTerms, body []byte, most int, now time.Time) (Batch, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		cfg := h.o.Config()
+		cfg, began := h.o.Config(), h.o.Now()
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(cfg.BodyBytes)))
 		var big *http.MaxBytesError
 		switch {
@@ -112,6 +112,7 @@ func (h *feedHandler) post(decode func(t FeedTerms, body []byte, most int, now t
 		who, _ := fleet.Asking(r.Context())
 		b, err := decode(cfg.Terms(), body, cfg.AlertsPerRequest, h.o.Now())
 		if err == nil {
+			b.Request, b.ReceivedAt = request, began
 			err = h.o.Feed.Take(r.Context(), SenderName(r.UserAgent(), who.Name), b)
 		} else {
 			b.Invalid = append(b.Invalid, err)

@@ -411,6 +411,8 @@ func TestWhoMayFeedAndRead(t *testing.T) {
 		{"a bad receiver", "GET", "/api/v2/alerts?receiver=(", f.reader, "", 400, "receiver"},
 		{"status", "GET", "/api/v2/status", f.reader, "", 200, `"versionInfo"`},
 		{"receivers", "GET", "/api/v2/receivers", f.reader, "", 200, `[{"name":"watchbill"}]`},
+		{"another method", "PUT", "/api/v2/alerts", f.reader, "[]", 405, "method PUT is not allowed, but [GET,POST] are"},
+		{"a webhook is not read", "GET", "/api/v2/webhook", f.reader, "", 405, "[POST]"},
 		{"another path", "GET", "/api/v2/nothing", f.reader, "", 404, "not found"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

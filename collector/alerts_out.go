@@ -21,7 +21,8 @@ import (
 // transaction that decides it. So an Alertmanager hears of a recovery whatever crashes in between. alerts_resend.go says again
 // what stands.
 
-// Source names this collector to whom its alerts come back: by where people reach it, else by host and port.
+// Source names this collector among others that send alerts to the same place: by where people reach it, else by host and
+// port.
 func (c Config) Source() string {
 	return cmp.Or(c.Web.ExternalURL, c.sourceHost())
 }

@@ -84,6 +84,8 @@ type Collector struct {
 	started     time.Time
 	listening   atomic.Int64
 	incarnation uint64
+	// installation names this house for good.
+	installation string
 	// restore is the store's last restore, when it was restored.
 	restore     store.Restore
 	restored    bool

@@ -16,6 +16,7 @@ import (
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
+	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/rules"
 )
@@ -37,7 +38,9 @@ type feed struct {
 	now        func() time.Time
 	log        *slog.Logger
 	metrics    *feedMetrics
-	terms      atomic.Pointer[feedTerms]
+	// installation is what this collector's own alerts are known by.
+	installation string
+	terms        atomic.Pointer[feedTerms]
 
 	// turn is taken by who changes what stands, from before the transaction until memory shows it. It is a channel so
 	// that waiting for it ends with a context.
@@ -54,9 +57,19 @@ type feedTerms struct {
 	ingest.FeedConfig
 	ingest.FeedTerms
 	mapper *ingest.Mapper
-	// own are the values of notify.SourceLabel that this collector has, and had since it started: what went out under
-	// another name comes back with it. Those of other collectors are alerts as any.
+	// installation is the value of notify.InstallationLabel that this collector's alerts have.
+	installation string
+	// own are the values of notify.SourceLabel that it has, and had since it started, for alerts without the other: what an
+	// earlier release sent.
 	own map[string]bool
+}
+
+// ours tells whether an alert went out from this collector. Those of other collectors are alerts as any.
+func (t *feedTerms) ours(lbls map[string]string) bool {
+	if by := lbls[notify.InstallationLabel]; by != "" {
+		return by == t.installation
+	}
+	return t.own[lbls[notify.SourceLabel]]
 }
 
 // fed is one alert of another program, as it is kept. It is replaced, never changed.
@@ -85,7 +98,7 @@ func (c *Collector) newFeed() *feed {
 	f := &feed{
 		store: c.store, places: c.fleet, commit: c.pipeline.commitWith, alertOf: c.pipeline.alertOf, now: func() time.Time { return c.now() },
 		log: c.log.With("part", "feed"), metrics: newFeedMetrics(c.reg), turn: make(chan struct{}, 1),
-		held: map[model.Fingerprint]*fed{},
+		held: map[model.Fingerprint]*fed{}, installation: c.installation,
 	}
 	f.metrics.standing(c.reg, f)
 	f.configure(c.cfg)
@@ -108,7 +121,7 @@ func (f *feed) configure(house Config) {
 	if was != nil {
 		maps.Copy(own, was.own)
 	}
-	f.terms.Store(&feedTerms{cfg, cfg.Terms(), m, own})
+	f.terms.Store(&feedTerms{cfg, cfg.Terms(), m, f.installation, own})
 }
 
 // restore takes back what stood when the collector stopped. states are all alerts that stand; those of the feed without a

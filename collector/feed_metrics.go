@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/watchbill/watchbill/collector/ingest"
 )
 
 // feedMetrics show what other programs send. A sender is a known program and the operator whose token it has, so that
@@ -11,6 +13,7 @@ import (
 type feedMetrics struct {
 	alerts, left, lapsed *prometheus.CounterVec
 	last                 *prometheus.GaugeVec
+	request              *prometheus.HistogramVec
 }
 
 func newFeedMetrics(reg prometheus.Registerer) *feedMetrics {
@@ -31,8 +34,14 @@ func newFeedMetrics(reg prometheus.Registerer) *feedMetrics {
 			Name: "watchbill_feed_last_received_timestamp_seconds",
 			Help: "When a sender was last heard of.",
 		}, []string{"sender"}),
+		request: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "watchbill_feed_request_duration_seconds",
+			Help: "From a request with alerts of other programs to their durability, with tickets and messages, by request (alerts, " +
+				"webhook) and result: changed (an alert began or ended), unchanged (what stood already was said again).",
+			Buckets: quick(),
+		}, []string{"request", "result"}),
 	}
-	reg.MustRegister(m.alerts, m.left, m.lapsed, m.last)
+	reg.MustRegister(m.alerts, m.left, m.lapsed, m.last, m.request)
 	return m
 }
 
@@ -54,6 +63,15 @@ func (m *feedMetrics) truncated(sender string, n int) {
 	if n > 0 {
 		m.left.WithLabelValues(sender).Add(float64(n))
 	}
+}
+
+// took measures a request whose alerts are durable at now.
+func (m *feedMetrics) took(b ingest.Batch, changed bool, now time.Time) {
+	result := "unchanged"
+	if changed {
+		result = "changed"
+	}
+	m.request.WithLabelValues(b.Request, result).Observe(now.Sub(b.ReceivedAt).Seconds())
 }
 
 func (m *feedMetrics) lapse(sender string) { m.lapsed.WithLabelValues(sender).Inc() }

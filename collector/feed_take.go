@@ -13,7 +13,6 @@ import (
 
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ingest"
-	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/rules"
 )
 
@@ -47,11 +46,12 @@ func (f *feed) Take(ctx context.Context, sender string, b ingest.Batch) error {
 	}
 	defer f.leave()
 	t := f.terms.Load()
-	d, refused := f.draft(), 0
+	d, refused, changed := f.draft(), 0, false
 	for portion := range slices.Chunk(b.Alerts, fedTogether) {
 		for _, in := range portion {
 			d.take(t, in, sender, now)
 		}
+		changed = changed || len(d.ts) > 0
 		if err := d.commit(ctx, now); err != nil {
 			return err
 		}
@@ -61,6 +61,7 @@ func (f *feed) Take(ctx context.Context, sender string, b ingest.Batch) error {
 		}
 		clear(d.count)
 	}
+	f.metrics.took(b, changed, f.now())
 	if n := refused; n > 0 {
 		return &ingest.FeedError{Status: 429, Text: fmt.Sprintf(
 			"%d alerts were not taken: %d stand already; raise feed.max_alerts, or send fewer", n, d.stands)}
@@ -70,7 +71,7 @@ func (f *feed) Take(ctx context.Context, sender string, b ingest.Batch) error {
 
 // take is what one alert that came in changes.
 func (d *draft) take(t *feedTerms, in ingest.FedAlert, sender string, now time.Time) {
-	if t.own[in.Labels[notify.SourceLabel]] { // on its way back from an Alertmanager: a ticket about a ticket
+	if t.ours(in.Labels) { // on its way back from an Alertmanager: a ticket about a ticket
 		d.count[fedOwn]++
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/watchbill/watchbill/collector/notify"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
+	"github.com/watchbill/watchbill/rules"
 )
 
 // feeding is a collector to whose operators' listener a test sends alerts, as a program with a token would.
@@ -409,6 +411,8 @@ func TestWhoMayFeedAndRead(t *testing.T) {
 		{"a bad receiver", "GET", "/api/v2/alerts?receiver=(", f.reader, "", 400, "receiver"},
 		{"status", "GET", "/api/v2/status", f.reader, "", 200, `"versionInfo"`},
 		{"receivers", "GET", "/api/v2/receivers", f.reader, "", 200, `[{"name":"watchbill"}]`},
+		{"another method", "PUT", "/api/v2/alerts", f.reader, "[]", 405, "method PUT is not allowed, but [GET,POST] are"},
+		{"a webhook is not read", "GET", "/api/v2/webhook", f.reader, "", 405, "[POST]"},
 		{"another path", "GET", "/api/v2/nothing", f.reader, "", 404, "not found"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -540,6 +544,31 @@ func TestAReloadMapsWhatComesNext(t *testing.T) {
 	}
 }
 
+// TestOwnAlertsAreKnownUnderAnotherName: what this house sent comes back after a restart under another external_url, or as an
+// earlier release sent it; a Watchbill that goes by our name is another all the same.
+func TestOwnAlertsAreKnownUnderAnotherName(t *testing.T) {
+	a := newAman(t)
+	s := newOutStage(t, a)
+	s.report("web1", 0, 5)
+	s.deliver()
+	sent := one(t, a.take()).Labels
+	s.Close()
+
+	cfg := s.cfg
+	cfg.Web.ExternalURL = "https://moved.example"
+	f := newFeeding(t, cfg)
+	back := f.down("web1")
+	back["labels"] = sent
+	f.post(back, f.from("web1", "https://moved.example"))
+	if n := testutil.ToFloat64(f.feed.metrics.alerts.WithLabelValues("prometheus via edge", fedOwn)); n != 2 {
+		t.Errorf("%v of 2 were taken for our own; the first had %v", n, sent)
+	}
+	other := f.from("web2", "https://moved.example")
+	other["labels"].(map[string]string)[notify.InstallationLabel] = "ANOTHER"
+	f.post(other)
+	f.wantStates("of another house by our name, beside the first ticket", "new new")
+}
+
 // TestSourceTellsCollectorsApart: while nobody said where people reach them, two on one host are told apart by their ports.
 func TestSourceTellsCollectorsApart(t *testing.T) {
 	one, other := DefaultConfig(), DefaultConfig()
@@ -567,6 +596,48 @@ func TestTimingIsOfRulesAlone(t *testing.T) {
 	if n := f.timed(); n != 1 {
 		t.Errorf("%d alerts of rules are timed, want 1", n)
 	}
+}
+
+// TestRequestsAreTimed: from the request to its durability, those that change something apart from resends.
+func TestRequestsAreTimed(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	commit := f.feed.commit
+	f.feed.commit = func(ctx context.Context, at time.Time, ts []rules.Transition, also func(store.Tx) error) error {
+		f.at = f.at.Add(300 * time.Millisecond)
+		return commit(ctx, at, ts, also)
+	}
+	again := f.down("web1")
+	f.post(again)
+	f.post(again)
+	f.post(again)
+	f.post(f.until("web1", f.at))
+	const hook = `{"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": "A"}}]}`
+	f.ask("POST", "/api/v2/webhook", f.sender, prometheusAgent, hook)
+	f.ask("POST", "/api/v2/alerts", f.sender, prometheusAgent, `[{"labels": {}}]`) // nothing of it is durable
+	want := map[string]string{"alerts changed": "2 in 0.6 s", "alerts unchanged": "2 in 0.0 s", "webhook changed": "1 in 0.3 s"}
+	if got := f.requests(); !maps.Equal(got, want) {
+		t.Errorf("timed %v, want %v", got, want)
+	}
+}
+
+// requests are how many requests watchbill_feed_request_duration_seconds measured, and their sum, by its labels.
+func (f *feeding) requests() map[string]string {
+	f.t.Helper()
+	all, err := f.reg.Gather()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, family := range all {
+		if family.GetName() != "watchbill_feed_request_duration_seconds" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			h := m.GetHistogram()
+			out[m.Label[0].GetValue()+" "+m.Label[1].GetValue()] = fmt.Sprintf("%d in %.1f s", h.GetSampleCount(), h.GetSampleSum())
+		}
+	}
+	return out
 }
 
 // timed is how many alerts watchbill_alert_sample_to_commit_seconds measured.

@@ -49,8 +49,10 @@ func newPings() *prometheus.CounterVec {
 	return v
 }
 
+// quick are the bounds for what is done while somebody waits: 5 ms … 41 s.
+func quick() []float64 { return prometheus.ExponentialBuckets(0.005, 2, 14) }
+
 func newMetrics(reg prometheus.Registerer) *metrics {
-	quick := prometheus.ExponentialBuckets(0.005, 2, 14)  // 5 ms … 41 s
 	patient := prometheus.ExponentialBuckets(15, 2.5, 12) // 15 s … 4 days
 	m := &metrics{
 		opened: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "watchbill_tickets_opened_total",
@@ -62,9 +64,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		resolve: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_ticket_resolve_seconds",
 			Help: "From a ticket's opening to its resolution.", Buckets: patient}),
 		sampleToCommit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_alert_sample_to_commit_seconds",
-			Help: "From the first bad sample to the durable ticket, for alerts of rules without for.", Buckets: quick}),
+			Help: "From the first bad sample to the durable ticket, for alerts of rules without for.", Buckets: quick()}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_commit_duration_seconds",
-			Help: "From a commit of alert transitions to its durability, with tickets and messages, evidence not counted.", Buckets: quick}),
+			Help: "From a commit of alert transitions to its durability, with tickets and messages, evidence not counted.", Buckets: quick()}),
 		together: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "watchbill_commit_callers",
 			Help: "How many commits shared one transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		apart: prometheus.NewCounter(prometheus.CounterOpts{Name: "watchbill_commits_failed_apart_total",

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,6 +30,9 @@ func (c *Collector) openStore(ctx context.Context) error {
 	}, c.reg)
 	return c.store.Update(ctx, "", func(tx store.Tx) (err error) {
 		if c.incarnation, err = tx.NextIncarnation(); err != nil {
+			return err
+		}
+		if c.installation, err = tx.Installation(rand.Text()); err != nil {
 			return err
 		}
 		c.restore, c.restored, err = tx.LastRestore()

@@ -2,11 +2,14 @@ package collector
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +17,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/history"
@@ -23,7 +27,7 @@ import (
 // ownSeries writes into the curves, every quarter of a minute, what a Prometheus that scrapes this collector would keep: the
 // series of /metrics under job and instance, up, of the collector and of what agents report, which is no sample of theirs,
 // and ALERTS of all alerts. So dashboards about the fleet and about Watchbill, and annotations by alert, work with Watchbill
-// itself as the data source. What ends gets a stale marker.
+// itself as the data source. What ends gets a stale marker, and so does what ended while nobody ran.
 type ownSeries struct {
 	metrics  prometheus.Gatherer
 	alerts   func() []evaluate.Standing
@@ -32,6 +36,9 @@ type ownSeries struct {
 	instance func() string
 	log      *slog.Logger
 	now      func() time.Time
+
+	// before finds what the run before this one left; nil when that was done, or there is no history.
+	before func(ctx context.Context, now time.Time) ([]labels.Labels, error)
 
 	// last are the series that were written last, by their labels.
 	last map[string]labels.Labels
@@ -45,11 +52,11 @@ const (
 
 // Run writes until ctx ends.
 func (o *ownSeries) Run(ctx context.Context) error {
-	return every(ctx, ownEvery, o.write)
+	return every(ctx, ownEvery, func() { o.write(ctx) })
 }
 
 // write writes what there is now.
-func (o *ownSeries) write() {
+func (o *ownSeries) write(ctx context.Context) {
 	n := noted{at: o.now().UnixMilli(), series: make(map[string]labels.Labels, len(o.last)), builder: labels.NewBuilder(labels.EmptyLabels())}
 	families, err := o.metrics.Gather()
 	if err != nil && !o.said { // what could be gathered is written all the same
@@ -67,14 +74,31 @@ func (o *ownSeries) write() {
 	for _, a := range o.assets() {
 		n.up(a)
 	}
-	stale := math.Float64frombits(value.StaleNaN)
 	for key, lbls := range o.last {
-		if _, ok := n.series[key]; !ok {
-			n.samples = append(n.samples, history.Sample{Labels: lbls, T: n.at, V: stale})
-		}
+		n.end(key, lbls)
 	}
+	o.settle(ctx, &n)
 	o.last = n.series
 	o.keep(n.samples)
+}
+
+// settle ends what the run before this one wrote last and this one does not, as soon as the history can be read: no query
+// looks further back than that long, so that after it nothing is left to end.
+func (o *ownSeries) settle(ctx context.Context, n *noted) {
+	if o.before == nil {
+		return
+	}
+	left, err := o.before(ctx, time.UnixMilli(n.at))
+	switch {
+	case errors.Is(err, history.ErrUnavailable) && ctx.Err() == nil: // it is opened later
+		return
+	case err != nil && ctx.Err() == nil:
+		o.log.Warn("what ended while the collector was away is shown for five minutes more", "err", err)
+	}
+	o.before = nil
+	for _, lbls := range left {
+		n.end(string(lbls.Bytes(nil)), lbls)
+	}
 }
 
 // noted are the samples of one moment.
@@ -93,6 +117,13 @@ func (n *noted) put(l labels.Labels, v float64) {
 	}
 	n.series[key] = l
 	n.samples = append(n.samples, history.Sample{Labels: l, T: n.at, V: v})
+}
+
+// end ends a series, unless it goes on.
+func (n *noted) end(key string, l labels.Labels) {
+	if _, on := n.series[key]; !on {
+		n.samples = append(n.samples, history.Sample{Labels: l, T: n.at, V: math.Float64frombits(value.StaleNaN)})
+	}
 }
 
 // alert adds the series that Prometheus keeps of a pending and firing alert.
@@ -204,9 +235,73 @@ func (c *Collector) ownInstance() string {
 	return c.WebAddress()
 }
 
+// ownBefore are the series of the collector's own that a query at now still shows by what an earlier run wrote.
+func (c *Collector) ownBefore(ctx context.Context, now time.Time) (left []labels.Labels, err error) {
+	q, err := c.history.Queryable().Querier(now.Add(-window.StaleAfter).UnixMilli(), now.UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, q.Close()) }()
+	for _, of := range []*labels.Matcher{
+		labels.MustNewMatcher(labels.MatchEqual, model.JobLabel, ownJob),
+		labels.MustNewMatcher(labels.MatchRegexp, model.MetricNameLabel, "ALERTS|ALERTS_FOR_STATE|up"),
+	} {
+		set := q.Select(ctx, false, nil, of)
+		var it chunkenc.Iterator
+		for set.Next() {
+			s := set.At()
+			if it = s.Iterator(it); c.wroteOwn(s.Labels()) && !ended(it) {
+				left = append(left, s.Labels().Copy())
+			}
+		}
+		if err := set.Err(); err != nil {
+			return left, fmt.Errorf("read what an earlier run wrote: %w", err)
+		}
+	}
+	return left, nil
+}
+
+// wroteOwn tells whether a series is written here and not by an agent or a sender, by labels that ownBefore selects. up of an
+// asset that is where it was goes on: after a crash nothing is known of it until its agent reports.
+func (c *Collector) wroteOwn(l labels.Labels) bool {
+	instance := l.Get(model.InstanceLabel)
+	switch {
+	case isAlerts(l.Get(model.MetricNameLabel)):
+		return true
+	case l.Get(model.JobLabel) == ownJob && instance == c.ownInstance():
+		return true
+	}
+	a, known := c.assetOf(instance)
+	return !known || a.Customer != l.Get("customer") || a.Site != l.Get("site")
+}
+
+// ended tells whether the last sample of a series is a stale marker.
+func ended(it chunkenc.Iterator) bool {
+	stale := true
+	for typ := it.Next(); typ != chunkenc.ValNone; typ = it.Next() {
+		if typ == chunkenc.ValFloat {
+			_, v := it.At()
+			stale = value.IsStaleNaN(v)
+		}
+	}
+	return stale
+}
+
+// ownAssets are the assets that there are: the window knows of those that were taken out of the fleet, too.
+func (c *Collector) ownAssets() []window.AssetStatus {
+	return slices.DeleteFunc(c.window.Assets(), func(a window.AssetStatus) bool {
+		_, known := c.assetOf(a.Name)
+		return !known
+	})
+}
+
 func (c *Collector) newOwnSeries() *ownSeries {
-	return &ownSeries{
-		metrics: c.reg, alerts: c.evaluator.Alerts, assets: c.window.Assets, instance: c.ownInstance, log: c.log, now: func() time.Time { return c.now() },
+	o := &ownSeries{
+		metrics: c.reg, alerts: c.evaluator.Alerts, assets: c.ownAssets, instance: c.ownInstance, log: c.log, now: func() time.Time { return c.now() },
 		keep: func(s []history.Sample) { c.curves().AppendSamples(s) },
 	}
+	if c.history != nil {
+		o.before = c.ownBefore
+	}
+	return o
 }

@@ -123,7 +123,7 @@ func (c *Collector) standing() []rules.Transition {
 
 func (c *Collector) notifyOptions(cfg Config) notify.Options {
 	return notify.Options{
-		ExternalURL: cfg.Web.ExternalURL, Version: api.ReadBuild().Version, Source: cfg.Source(), Alerts: c.alertsOut.metrics,
+		ExternalURL: cfg.Web.ExternalURL, Version: api.ReadBuild().Version, Source: cfg.Source(), Installation: c.installation, Alerts: c.alertsOut.metrics,
 	}
 }
 

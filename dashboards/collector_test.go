@@ -190,12 +190,22 @@ func (h *house) work() {
 	h.until("an alert's ticket", func(all map[string]scrape) bool {
 		return total(all, "watchbill_alert_sample_to_commit_seconds_count") > 0
 	})
+	h.fed("shop1", time.Now().Add(time.Hour))
+	h.fed("shop1", time.Now())
 	full.mended.Store(true)
 	h.until("a breach, a risk, a delivery, and a ticket that a rule resolved", func(all map[string]scrape) bool {
 		return having(all, "watchbill_customer_clocks", "at_risk") && having(all, "watchbill_customer_clocks", "breached") &&
 			having(all, "watchbill_tickets_resolved_total", "rule") && total(all, "watchbill_tickets") >= 3 && total(all, "watchbill_customer_breaches_total") > 0 && total(all, "watchbill_outbox_delivery_seconds_count") > 0 &&
 			total(all, "watchbill_pages_total") > 0
 	})
+}
+
+// fed has another program say that an alert about an asset's disk fires until end.
+func (h *house) fed(asset string, end time.Time) {
+	h.t.Helper()
+	h.do("POST", "/api/v2/alerts", []map[string]any{{"endsAt": end, "labels": map[string]string{
+		"alertname": "SlowDisk", "instance": asset, "service": "filesystem", "severity": "warning",
+	}}}, nil)
 }
 
 // report has an agent report a host whose disk is full, until the collector has judged it.

@@ -55,12 +55,21 @@ func (p postableAlert) alert() FedAlert {
 
 // Batch is what one body says.
 type Batch struct {
-	Alerts []FedAlert
+	// Request is what brought it, one of the words below; ReceivedAt when that began to be read.
+	Request    string
+	ReceivedAt time.Time
+	Alerts     []FedAlert
 	// Invalid are faults of single alerts; the others are taken.
 	Invalid []error
 	// Truncated is how many alerts the sender left out of the body.
 	Truncated int
 }
+
+// What brings alerts, as the metric names it.
+const (
+	FedByAlerts  = "alerts"
+	FedByWebhook = "webhook"
+)
 
 // invalidTold bounds the faults that an answer tells.
 const invalidTold = 20
@@ -90,6 +99,9 @@ func (b *Batch) Fault() error {
 func (t FeedTerms) DecodeAlerts(body []byte, most int, now time.Time) (Batch, error) {
 	var b Batch
 	dec := json.NewDecoder(bytes.NewReader(body))
+	if string(bytes.TrimSpace(body)) == "null" { // how Go programs write an empty list
+		return b, nil
+	}
 	if tok, err := dec.Token(); err != nil || tok != json.Delim('[') {
 		return b, &FeedError{400, "parsing alerts body failed: want a JSON array of alerts"}
 	}
@@ -108,6 +120,9 @@ func (t FeedTerms) DecodeAlerts(body []byte, most int, now time.Time) (Batch, er
 		a, err := t.settle(a, now)
 		if err == nil && a.EndsAt.IsZero() {
 			a.EndsAt = now.Add(t.ResolveTimeout)
+		}
+		if err != nil {
+			err = fmt.Errorf("alert %d: %w", n+1, err)
 		}
 		b.add(a, err)
 	}

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,16 +58,31 @@ const FedReceiver = "watchbill"
 func NewFeedHandler(o FeedOptions) http.Handler {
 	h := &feedHandler{o}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api/v2/alerts", h.post(FeedTerms.DecodeAlerts))
-	mux.HandleFunc("POST /api/v2/webhook", h.post(FeedTerms.DecodeWebhook))
-	mux.HandleFunc("GET /api/v2/alerts", h.get(h.alerts))
-	mux.HandleFunc("GET /api/v2/alerts/groups", h.get(h.groups))
-	mux.HandleFunc("GET /api/v2/status", h.get(h.status))
-	mux.HandleFunc("GET /api/v2/receivers", h.get(h.receivers))
+	for path, by := range map[string]map[string]http.HandlerFunc{
+		"/api/v2/alerts":        {"GET": h.get(h.alerts), "POST": h.post(FedByAlerts, FeedTerms.DecodeAlerts)},
+		"/api/v2/webhook":       {"POST": h.post(FedByWebhook, FeedTerms.DecodeWebhook)},
+		"/api/v2/alerts/groups": {"GET": h.get(h.groups)},
+		"/api/v2/status":        {"GET": h.get(h.status)},
+		"/api/v2/receivers":     {"GET": h.get(h.receivers)},
+	} {
+		for method, f := range by {
+			mux.HandleFunc(method+" "+path, f)
+		}
+		mux.HandleFunc(path, h.only(slices.Sorted(maps.Keys(by))))
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, http.StatusNotFound, fmt.Sprintf("path %s was not found", clean(cut(r.URL.Path, maxFedName))))
 	})
 	return mux
+}
+
+// only says by which methods a path is asked.
+func (h *feedHandler) only(methods []string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		h.answer(w, http.StatusMethodNotAllowed, fmt.Sprintf("method %s is not allowed, but [%s] are", clean(cut(r.Method, maxFedName)),
+			strings.Join(methods, ",")))
+	}
 }
 
 type feedHandler struct{ o FeedOptions }
@@ -96,9 +113,9 @@ func (h *feedHandler) fail(w http.ResponseWriter, err error) {
 }
 
 // post takes a body that decode reads. What is right of it is durable when the answer goes out.
-func (h *feedHandler) post(decode func(t FeedTerms, body []byte, most int, now time.Time) (Batch, error)) http.HandlerFunc {
+func (h *feedHandler) post(request string, decode func(t FeedTerms, body []byte, most int, now time.Time) (Batch, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		cfg := h.o.Config()
+		cfg, began := h.o.Config(), h.o.Now()
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(cfg.BodyBytes)))
 		var big *http.MaxBytesError
 		switch {
@@ -112,6 +129,7 @@ func (h *feedHandler) post(decode func(t FeedTerms, body []byte, most int, now t
 		who, _ := fleet.Asking(r.Context())
 		b, err := decode(cfg.Terms(), body, cfg.AlertsPerRequest, h.o.Now())
 		if err == nil {
+			b.Request, b.ReceivedAt = request, began
 			err = h.o.Feed.Take(r.Context(), SenderName(r.UserAgent(), who.Name), b)
 		} else {
 			b.Invalid = append(b.Invalid, err)

@@ -147,11 +147,12 @@ func TestDecodeAlerts(t *testing.T) {
 		says       string
 	}{
 		{"none", `[]`, 0, ""},
+		{"none, as Go programs write it", " null\n", 0, ""},
 		{"one without times", `[{"labels":{"a":"b"}}]`, 1, ""},
 		{"an empty label is none", `[{"labels":{"a":""}}]`, 0, "at least one label pair required"},
 		{"dropped labels alone", `[{"labels":{"replica":"x"}}]`, 0, "at least one label pair required"},
 		{"a null time", `[{"labels":{"a":"b"},"endsAt":null}]`, 1, ""},
-		{"one of two is wrong", `[{"labels":{"a":"b"}},{"labels":{}}]`, 1, "at least one label pair required"},
+		{"one of two is wrong", `[{"labels":{"a":"b"}},{"labels":{}}]`, 1, "alert 2: at least one label pair required"},
 		{"a time that is none", `[{"labels":{"a":"b"},"endsAt":"soon"}]`, 0, "alert 1: parsing datetime"},
 		{"a label that is a number", `[{"labels":{"a":1}}]`, 0, "alert 1"},
 		{"an object", `{}`, 0, "JSON array"},

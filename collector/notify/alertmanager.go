@@ -22,9 +22,12 @@ import (
 )
 
 const (
-	// SourceLabel is on every alert that goes out, with Options.Source as its value: so a collector knows its own alerts when
-	// an Alertmanager hands them back. alert_relabel_configs can take it off.
+	// SourceLabel is on every alert that goes out, with Options.Source as its value: it tells people and routes which Watchbill
+	// sends. alert_relabel_configs can take it off.
 	SourceLabel = "watchbill_source"
+	// InstallationLabel is beside it with Options.Installation, which never changes: so a collector knows its own alerts when an
+	// Alertmanager hands them back, whatever it was called when it sent them.
+	InstallationLabel = "watchbill_installation"
 	// MaxAlertBatch is how many alerts one call carries, as Prometheus' notifier has it.
 	MaxAlertBatch = 64
 	// defaultResend is how often what stands is said again: Prometheus' --rules.alert.resend-delay.
@@ -244,6 +247,9 @@ func (a *Alertmanager) render(alerts []OutAlert, now time.Time) []wireAlert {
 		}
 		if a.options.Source != "" {
 			lb.Set(SourceLabel, a.options.Source)
+		}
+		if a.options.Installation != "" {
+			lb.Set(InstallationLabel, a.options.Installation)
 		}
 		if !relabel.ProcessBuilder(lb, a.config.Relabel...) {
 			continue

@@ -29,7 +29,7 @@ func relabels(t testing.TB, text string) (out []*relabel.Config) {
 
 func alertmanager(t testing.TB, c AlertmanagerConfig) *Alertmanager {
 	t.Helper()
-	a, err := NewAlertmanager("am", c, Options{Source: "https://watch.example", Version: "1.2", Now: func() time.Time { return noon }})
+	a, err := NewAlertmanager("am", c, Options{Source: "https://watch.example", Installation: "ABC234", Version: "1.2", Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,16 +85,18 @@ func TestAlertmanagerTimes(t *testing.T) {
 	}
 }
 
-// The label by which we know our own alerts is not for others to set; the operator may take it off.
+// The labels by which we know our own alerts are not for others to set; the operator may take them off.
 func TestAlertmanagerSource(t *testing.T) {
-	alerts := []OutAlert{{Labels: map[string]string{"alertname": "A", SourceLabel: "another"}, StartsAt: noon}}
-	c := AlertmanagerConfig{URLs: []string{"http://127.0.0.1:1"}, ExternalLabels: map[string]string{SourceLabel: "another"}}
-	if got := alertmanager(t, c).render(alerts, noon)[0].Labels[SourceLabel]; got != "https://watch.example" {
-		t.Errorf("source %q", got)
-	}
-	c.Relabel = relabels(t, "[{action: labeldrop, regex: "+SourceLabel+"}]")
-	if got, there := alertmanager(t, c).render(alerts, noon)[0].Labels[SourceLabel]; there {
-		t.Errorf("source %q although it was taken off", got)
+	for label, want := range map[string]string{SourceLabel: "https://watch.example", InstallationLabel: "ABC234"} {
+		alerts := []OutAlert{{Labels: map[string]string{"alertname": "A", label: "another"}, StartsAt: noon}}
+		c := AlertmanagerConfig{URLs: []string{"http://127.0.0.1:1"}, ExternalLabels: map[string]string{label: "another"}}
+		if got := alertmanager(t, c).render(alerts, noon)[0].Labels[label]; got != want {
+			t.Errorf("%s is %q", label, got)
+		}
+		c.Relabel = relabels(t, "[{action: labeldrop, regex: "+label+"}]")
+		if got, there := alertmanager(t, c).render(alerts, noon)[0].Labels[label]; there {
+			t.Errorf("%s is %q although it was taken off", label, got)
+		}
 	}
 }
 
@@ -238,7 +240,7 @@ func FuzzAlertmanager(f *testing.F) {
 			t.Skip("a year that JSON has no form for")
 		}
 		var back []wireAlert
-		if err := json.Unmarshal(b, &back); err != nil || len(back) != 1 || back[0].Labels["mountpoint"] != text || len(back[0].Labels) != 3 {
+		if err := json.Unmarshal(b, &back); err != nil || len(back) != 1 || back[0].Labels["mountpoint"] != text || len(back[0].Labels) != 4 {
 			t.Errorf("%v: %s", err, b)
 		}
 		if back[0].EndsAt.Before(back[0].StartsAt) {

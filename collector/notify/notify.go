@@ -151,6 +151,8 @@ type Options struct {
 	Version string
 	// Source names this collector among others that send alerts to the same place: the value of SourceLabel.
 	Source string
+	// Installation names it for good: the value of InstallationLabel.
+	Installation string
 	// Alerts counts what goes to Alertmanagers; nil counts nothing.
 	Alerts *AlertMetrics
 	// Now is the clock; time.Now by default.

@@ -399,6 +399,9 @@ type Tx interface {
 
 	// Incarnation counts the collector's starts; NextIncarnation adds one and returns it.
 	NextIncarnation() (uint64, error)
+	// Installation names this house for good, whatever it is called: by the first fresh one that it was ever given. A backup
+	// that is put back is the same house.
+	Installation(fresh string) (string, error)
 
 	// Reincarnate makes a store that was restored from a backup safe to work with beside what the world saw since: ticket
 	// numbers and incarnations continue where none can have been issued before, queued messages are parked, unused

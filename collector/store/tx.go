@@ -227,6 +227,14 @@ func (x *tx) AddTally(name string, by int) error {
 
 func (x *tx) NextIncarnation() (uint64, error) { return x.counter(counterIncarnation, 0) }
 
+func (x *tx) Installation(fresh string) (string, error) {
+	name, ok, err := load[string](x, metaKey("installation"))
+	if err != nil || ok {
+		return name, err
+	}
+	return fresh, x.put(metaKey("installation"), fresh)
+}
+
 // ended is the KV of a transaction that is over.
 type ended struct{}
 

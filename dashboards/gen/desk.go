@@ -140,12 +140,15 @@ func self() board {
 				ts("Reviews of what was missed", "short", 12, "Assets whose time without a line is being judged.", q(`sum(watchbill_reviews_open)`, "open")).above(0).whole(),
 			}},
 			{"Does it decide, and fast?", []panel{
-				ts("From bad sample to durable ticket", "s", 8, "For alerts without a waiting time.", p50("watchbill_alert_sample_to_commit_seconds"), p99("watchbill_alert_sample_to_commit_seconds")).above(0).at(15, 30).none("no alert began"),
-				ts("Rules judged", "short", 8, "Evaluations per second, and those that failed.",
+				ts("From bad sample to durable ticket", "s", 6, "For alerts without a waiting time.", p50("watchbill_alert_sample_to_commit_seconds"), p99("watchbill_alert_sample_to_commit_seconds")).above(0).at(15, 30).none("no alert began"),
+				ts("From others' alert to durable ticket", "s", 6, "Of requests by which an alert of another program began or ended, by request.",
+					q(`histogram_quantile(0.5, sum by (request, le) (rate(watchbill_feed_request_duration_seconds_bucket{result="changed"}[$__rate_interval])))`, "{{request}}: half within"),
+					q(`histogram_quantile(0.99, sum by (request, le) (rate(watchbill_feed_request_duration_seconds_bucket{result="changed"}[$__rate_interval])))`, "{{request}}: 99 % within")).above(0).at(1, 10).none("nobody sends alerts"),
+				ts("Rules judged", "short", 6, "Evaluations per second, and those that failed.",
 					q(`sum(rate(watchbill_rule_evaluations_total[$__rate_interval]))`, "judged"),
 					q(`sum(rate(watchbill_rule_evaluation_failures_total[$__rate_interval]))`, "failed"),
 					q(`sum(rate(watchbill_rule_group_missed_total[$__rate_interval]))`, "groups missed")).above(0),
-				ts("Alerts", "short", 8, "Pending, firing, and of unknown state.",
+				ts("Alerts", "short", 6, "Pending, firing, and of unknown state.",
 					q(`sum by (state) (watchbill_alerts)`, "{{state}}"), q(`sum(watchbill_alerts_unknown)`, "unknown")).above(0).whole(),
 			}},
 			{"Does it remember?", []panel{

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 		"views":                     testView,
 		"transactions end":          testEscape,
 		"counters":                  testCounters,
+		"installation":              testInstallation,
 		"tallies":                   testTallies,
 		"alerts":                    testAlerts,
 		"tickets":                   testTickets,

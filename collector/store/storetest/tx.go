@@ -203,6 +203,18 @@ func testCounters(t *testing.T, s store.Store) {
 	}
 }
 
+func testInstallation(t *testing.T, s store.Store) {
+	for _, fresh := range []string{"first", "second"} {
+		update(t, s, func(tx store.Tx) error {
+			name, err := tx.Installation(fresh)
+			if name != "first" {
+				t.Errorf("given %q it is %q, want the first", fresh, name)
+			}
+			return err
+		})
+	}
+}
+
 func testTallies(t *testing.T, s store.Store) {
 	for _, step := range []struct {
 		name      string

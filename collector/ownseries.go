@@ -23,15 +23,18 @@ import (
 // ownSeries writes into the curves, every quarter of a minute, what a Prometheus that scrapes this collector would keep: the
 // series of /metrics under job and instance, up, of the collector and of what agents report, which is no sample of theirs,
 // and ALERTS of all alerts. So dashboards about the fleet and about Watchbill, and annotations by alert, work with Watchbill
-// itself as the data source. What ends gets a stale marker.
+// itself as the data source. What ends gets a stale marker; so does all of an asset that there is no more.
 type ownSeries struct {
 	metrics  prometheus.Gatherer
 	alerts   func() []evaluate.Standing
 	assets   func() []window.AssetStatus
 	keep     func([]history.Sample)
 	instance func() string
-	log      *slog.Logger
-	now      func() time.Time
+	// known tells whether there is an asset of a name, and forget lets go of what the window has of one.
+	known  func(asset string) bool
+	forget func(asset string) []labels.Labels
+	log    *slog.Logger
+	now    func() time.Time
 
 	// last are the series that were written last, by their labels.
 	last map[string]labels.Labels
@@ -64,10 +67,16 @@ func (o *ownSeries) write() {
 	for _, a := range o.alerts() {
 		n.alert(a)
 	}
-	for _, a := range o.assets() {
-		n.up(a)
-	}
 	stale := math.Float64frombits(value.StaleNaN)
+	for _, a := range o.assets() {
+		if o.known(a.Name) {
+			n.up(a)
+			continue
+		}
+		for _, l := range o.forget(a.Name) {
+			n.samples = append(n.samples, history.Sample{Labels: l, T: n.at, V: stale})
+		}
+	}
 	for key, lbls := range o.last {
 		if _, ok := n.series[key]; !ok {
 			n.samples = append(n.samples, history.Sample{Labels: lbls, T: n.at, V: stale})
@@ -206,7 +215,8 @@ func (c *Collector) ownInstance() string {
 
 func (c *Collector) newOwnSeries() *ownSeries {
 	return &ownSeries{
-		metrics: c.reg, alerts: c.evaluator.Alerts, assets: c.window.Assets, instance: c.ownInstance, log: c.log, now: func() time.Time { return c.now() },
+		metrics: c.reg, alerts: c.evaluator.Alerts, assets: c.window.Assets, instance: c.ownInstance,
+		known: func(asset string) bool { _, ok := c.assetOf(asset); return ok }, forget: c.window.Forget, log: c.log, now: func() time.Time { return c.now() },
 		keep: func(s []history.Sample) { c.curves().AppendSamples(s) },
 	}
 }

@@ -303,7 +303,7 @@ func (r *Remote) Settle(ctx context.Context, now time.Time) {
 func (r *Remote) write(a *remoteAsset, now time.Time) (wrote bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.gone {
+	if a.gone || a.moved(r.declared(a.instance)) { // the next sweep finds it
 		return false
 	}
 	open := false
@@ -331,7 +331,7 @@ func (r *Remote) write(a *remoteAsset, now time.Time) (wrote bool) {
 func (r *Remote) row(a *remoteAsset, g *remoteGroup, row *remoteRow, now time.Time) {
 	before, known := r.o.Window.CompleteSince(a.Name)
 	b := g.block(row, now, &r.layouts)
-	r.o.Window.Apply(a.Asset, now, []window.Block{b})
+	r.ended(r.o.Window.Apply(a.Asset, now, []window.Block{b}))
 	r.metrics.rows.Inc()
 	if len(a.kinds) > 0 || b.Status != window.OK {
 		a.newest = max(a.newest, row.t)

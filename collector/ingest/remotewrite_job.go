@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/prometheus/model/labels"
 )
 
 // remoteJob is the work on one request. Its memory is used again.
@@ -194,6 +195,10 @@ func (j *remoteJob) place() {
 			continue
 		}
 		v := at.put(s, j.batch[i].alias.by, j.batch[i].point, j.now)
+		if v == isConflict {
+			j.conflict(s, j.batch[i].point)
+			continue
+		}
 		j.counts[v]++
 		j.written++
 		if v != isDuplicate && v != isAnother {
@@ -201,6 +206,15 @@ func (j *remoteJob) place() {
 		}
 	}
 	leave()
+}
+
+// conflict refuses a sample of a time of which another value is here, as Prometheus does.
+func (j *remoteJob) conflict(s *remoteSeries, p point) {
+	var lbls []pair
+	s.whole.Range(func(l labels.Label) { lbls = append(lbls, pair{[]byte(l.Name), []byte(l.Value)}) })
+	j.refuse(reasonConflict, 1, lbls, fmt.Sprintf("duplicate sample for timestamp %s: %v came, and %v is here already. Do two targets or "+
+		"two senders have the same labels? Give each a job or instance of its own, or have remote_write_in.keying.drop_labels tell "+
+		"a pair apart", time.UnixMilli(p.t).UTC().Format(time.RFC3339Nano), p.v, s.last))
 }
 
 // refuse notes what is not taken.

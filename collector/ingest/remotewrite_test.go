@@ -201,6 +201,13 @@ func TestRemoteWriteAnswers(t *testing.T) {
 		{name: "sender's series", change: func(c *RemoteWriteIn) { c.Quotas.Series = 1 }, request: func(f *feed1, v2 bool, _ *http.Request) []byte {
 			return good(f, v2, series1("b", f.now, 1))
 		}, status: 400, says: "remote_write_in.quotas.series", written: "1"},
+		{name: "another value of the same time", request: func(f *feed1, v2 bool, _ *http.Request) []byte {
+			return good(f, v2, series1("x", f.now, 1), series1("x", f.now, 2))
+		}, status: 400, says: `1 (duplicate_sample), the first of them {__name__="x", customer="acme", instance="web1", job="node", site="york"}: ` +
+			"duplicate sample for timestamp 2026-11-23T09:00:00Z: 2 came, and 1 is here already", written: "2"},
+		{name: "the same value again", request: func(f *feed1, v2 bool, _ *http.Request) []byte {
+			return good(f, v2, series1("x", f.now, math.NaN()), series1("x", f.now, math.NaN()))
+		}, status: 204, written: "3"},
 		{name: "alerts of its own", request: func(f *feed1, v2 bool, _ *http.Request) []byte {
 			return good(f, v2, series1("ALERTS", f.now, 1))
 		}, status: 204, written: "1"},
@@ -322,10 +329,10 @@ func TestRemoteWriteInValidate(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c.Limits.Series, c.Quotas.Assets, c.Keying.InstancePort, c.Silence.Paces = 0, -1, "drop", 0
+	c.Limits.Series, c.Quotas.Assets, c.Keying.InstanceLabel, c.Silence.Paces = 0, -1, "", 0
 	c.Senders = map[string]RemoteSender{"prom": {Keying: RemoteKeying{DropLabels: []string{"job"}}}}
 	err := c.Validate()
-	for _, want := range []string{"remote_write_in.limits.series", "remote_write_in.quotas.assets", "remote_write_in.keying.instance_port",
+	for _, want := range []string{"remote_write_in.limits.series", "remote_write_in.quotas.assets", "remote_write_in.keying.instance_label",
 		"remote_write_in.silence.paces", "remote_write_in.senders.prom.keying.drop_labels"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)

@@ -43,6 +43,8 @@ type RemoteOptions struct {
 	Judge func(ctx context.Context, asset string) error
 	// Keep hands samples to the history. Nothing of the slice is kept but the labels.
 	Keep func([]RemoteSample)
+	// KeepsBack is how old samples may be for Keep; older ones are refused. Zero, or nil: they may be of any age.
+	KeepsBack func() time.Duration
 	// Remember makes durable which senders and assets there are: State.
 	Remember   func(context.Context) error
 	Now        func() time.Time
@@ -87,6 +89,9 @@ func NewRemote(o RemoteOptions) (*Remote, error) {
 	}
 	if o.Remember == nil {
 		o.Remember = func(context.Context) error { return nil }
+	}
+	if o.KeepsBack == nil {
+		o.KeepsBack = func() time.Duration { return 0 }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -106,7 +106,8 @@ const remoteAhead = time.Minute
 // collect finds the series of the request, and notes their samples. Nothing takes effect yet: of a body that turns out to
 // be malformed nothing does.
 func (j *remoteJob) collect() error {
-	ahead := j.now.Add(remoteAhead).UnixMilli()
+	back := j.r.o.KeepsBack()
+	ahead, oldest := j.now.Add(remoteAhead).UnixMilli(), j.now.Add(-back).UnixMilli()
 	return j.wire.read(j.v2, j.body, j.conf.Limits.Series, func(s *wireSeries) error {
 		j.exempl += s.exemplars
 		if s.histograms > 0 {
@@ -121,12 +122,16 @@ func (j *remoteJob) collect() error {
 			return nil
 		}
 		for _, p := range s.points {
-			if p.t > ahead {
+			switch {
+			case p.t > ahead:
 				j.refuse(reasonAhead, 1, s.labels, fmt.Sprintf("a sample of %s is more than %v ahead of the collector's clock: set "+
 					"the clocks of both hosts right", time.UnixMilli(p.t).UTC().Format(time.RFC3339), remoteAhead))
-				continue
+			case back > 0 && p.t < oldest:
+				j.refuse(reasonTooOld, 1, s.labels, fmt.Sprintf("too old sample: it is of %s, and the history takes what is up to %v old: "+
+					"leave it out (sample_age_limit of the sender's queue_config)", time.UnixMilli(p.t).UTC().Format(time.RFC3339), back))
+			default:
+				j.batch = append(j.batch, sent{a, p})
 			}
-			j.batch = append(j.batch, sent{a, p})
 		}
 		return nil
 	}, j.r.about.learn)

@@ -16,6 +16,7 @@ const (
 	reasonLabels        = "labels"
 	reasonSeries        = "series_invalid"
 	reasonConflict      = "duplicate_sample"
+	reasonTooOld        = "too_old"
 	reasonOwnAgent      = "asset_has_own_agent"
 	reasonHistograms    = "native_histogram"
 	reasonAlerts        = "alerts_of_sender" // left out without a word
@@ -51,7 +52,7 @@ func newRemoteMetrics(reg prometheus.Registerer, r *Remote) *remoteMetrics {
 	}
 	for _, reason := range []string{reasonRequestBytes, reasonRequestSeries, reasonSamples, reasonSenderSeries, reasonNewSeries, reasonAssets,
 		reasonAssetSeries, reasonLabels, reasonSeries, reasonConflict, reasonOwnAgent, reasonHistograms, reasonAlerts, reasonToken, reasonMedia,
-		reasonBusy, reasonBody, reasonSink, reasonAhead} {
+		reasonBusy, reasonBody, reasonSink, reasonAhead, reasonTooOld} {
 		m.refused.WithLabelValues(reason)
 	}
 	if reg == nil {

@@ -58,8 +58,9 @@ func newFeed(t testing.TB, change ...func(*RemoteWriteIn)) *feed1 {
 	}
 	r, err := NewRemote(RemoteOptions{
 		Config: c, Fleet: town1{}, Window: window.New(window.Options{}), Now: func() time.Time { return f.now },
-		Judge: func(context.Context, string) error { f.judged++; return f.judge },
-		Keep:  func(all []RemoteSample) { f.kept = append(f.kept, all...) },
+		Judge:     func(context.Context, string) error { f.judged++; return f.judge },
+		KeepsBack: func() time.Duration { return 24 * time.Hour },
+		Keep:      func(all []RemoteSample) { f.kept = append(f.kept, all...) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -160,6 +161,10 @@ func TestRemoteWriteAnswers(t *testing.T) {
 		}, status: 415, says: "snappy", written: "0"},
 		{name: "not snappy", request: func(*feed1, bool, *http.Request) []byte { return []byte("\xff\xff\xff\xff\xff\xff") }, status: 400, says: "snappy", written: "0"},
 		{name: "not protobuf", request: func(*feed1, bool, *http.Request) []byte { return snappy.Encode(nil, []byte("hello, world")) }, status: 400, says: "Content-Type", written: "0"},
+		{name: "the other version's message", request: func(f *feed1, v2 bool, _ *http.Request) []byte { return good(f, !v2) }, status: 400, says: "set Content-Type to application/x-protobuf;proto=", written: "0"},
+		{name: "too old", request: func(f *feed1, v2 bool, _ *http.Request) []byte {
+			return good(f, v2, series1("x", f.now.Add(-25*time.Hour), 1), series1("y", f.now.Add(-24*time.Hour), 1))
+		}, status: 400, says: `job="node"}: too old sample: it is of 2026-11-22T08:00:00Z, and the history takes what is up to 24h0m0s old`, written: "2"},
 		{name: "large body", change: func(c *RemoteWriteIn) { c.Limits.BodyBytes = 10 }, request: whole, status: 413, says: "remote_write_in.limits.body_bytes", written: "0"},
 		{name: "bomb", request: func(*feed1, bool, *http.Request) []byte {
 			return []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0} // four gigabytes, it says

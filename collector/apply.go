@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/history"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/rules/window"
@@ -49,9 +50,10 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 	if err != nil {
 		return notKept(err)
 	}
+	var ended []history.Sample
 	inTime := s.lanes.do(r.Asset.Name, func() {
 		s.facts.learn(r)
-		s.window.Apply(r.Asset, r.ReceivedAt, r.Blocks)
+		ended = endings(s.window.Apply(r.Asset, r.ReceivedAt, r.Blocks).Ended)
 		s.window.SetCompleteSince(r.Asset.Name, s.facts.completeSince(r))
 		s.past.after(r)
 	})
@@ -60,6 +62,7 @@ func (s *sink) Apply(ctx context.Context, r ingest.Report) error {
 			"at this moment: if that lasts, give it more processors or let agents report less often"}
 	}
 	s.curves.Append(r.Asset, r.Blocks)
+	s.curves.AppendSamples(ended)
 	if s.recall != nil {
 		s.recall.heard(r)
 	}

@@ -1,6 +1,10 @@
 package collector
 
 import (
+	"math"
+
+	"github.com/prometheus/prometheus/model/value"
+
 	"github.com/watchbill/watchbill/collector/history"
 	"github.com/watchbill/watchbill/rules/window"
 )
@@ -28,6 +32,15 @@ func (c curves) AppendSamples(samples []history.Sample) {
 	for _, k := range c {
 		k.AppendSamples(samples)
 	}
+}
+
+// endings are the stale markers of series that ended, without which they would be seen for as long as a last value stands.
+func endings(all []window.Ended) []history.Sample {
+	var out []history.Sample
+	for _, e := range all {
+		out = append(out, history.Sample{Labels: e.Labels, T: e.At.UnixMilli(), V: math.Float64frombits(value.StaleNaN)})
+	}
+	return out
 }
 
 func (c *Collector) curves() curves {

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,15 +26,19 @@ import (
 // ownSeries writes into the curves, every quarter of a minute, what a Prometheus that scrapes this collector would keep: the
 // series of /metrics under job and instance, up, of the collector and of what agents report, which is no sample of theirs,
 // and ALERTS of all alerts. So dashboards about the fleet and about Watchbill, and annotations by alert, work with Watchbill
-// itself as the data source. What ends gets a stale marker, and so does what ended while nobody ran.
+// itself as the data source. What ends gets a stale marker, and so does what ended while nobody ran, and all of an asset that
+// there is no more.
 type ownSeries struct {
 	metrics  prometheus.Gatherer
 	alerts   func() []evaluate.Standing
 	assets   func() []window.AssetStatus
 	keep     func([]history.Sample)
 	instance func() string
-	log      *slog.Logger
-	now      func() time.Time
+	// known tells whether there is an asset of a name, and forget lets go of what the window has of one.
+	known  func(asset string) bool
+	forget func(asset string) []labels.Labels
+	log    *slog.Logger
+	now    func() time.Time
 
 	// before finds what the run before this one left; nil when that was done, or there is no history.
 	before func(ctx context.Context, now time.Time) ([]labels.Labels, error)
@@ -72,7 +75,13 @@ func (o *ownSeries) write(ctx context.Context) {
 		n.alert(a)
 	}
 	for _, a := range o.assets() {
-		n.up(a)
+		if o.known(a.Name) {
+			n.up(a)
+			continue
+		}
+		for _, l := range o.forget(a.Name) {
+			n.end(string(l.Bytes(nil)), l)
+		}
 	}
 	for key, lbls := range o.last {
 		n.end(key, lbls)
@@ -287,17 +296,10 @@ func ended(it chunkenc.Iterator) bool {
 	return stale
 }
 
-// ownAssets are the assets that there are: the window knows of those that were taken out of the fleet, too.
-func (c *Collector) ownAssets() []window.AssetStatus {
-	return slices.DeleteFunc(c.window.Assets(), func(a window.AssetStatus) bool {
-		_, known := c.assetOf(a.Name)
-		return !known
-	})
-}
-
 func (c *Collector) newOwnSeries() *ownSeries {
 	o := &ownSeries{
-		metrics: c.reg, alerts: c.evaluator.Alerts, assets: c.ownAssets, instance: c.ownInstance, log: c.log, now: func() time.Time { return c.now() },
+		metrics: c.reg, alerts: c.evaluator.Alerts, assets: c.window.Assets, instance: c.ownInstance,
+		known: func(asset string) bool { _, ok := c.assetOf(asset); return ok }, forget: c.window.Forget, log: c.log, now: func() time.Time { return c.now() },
 		keep: func(s []history.Sample) { c.curves().AppendSamples(s) },
 	}
 	if c.history != nil {

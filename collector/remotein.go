@@ -39,6 +39,12 @@ func (c *Collector) openRemoteIn() error {
 			}
 			curves.AppendSamples(all)
 		},
+		KeepsBack: func() time.Duration {
+			if c.history == nil || c.remote != nil && c.remote.Sends() { // an engine elsewhere has its own bound
+				return 0
+			}
+			return c.history.TakesBack()
+		},
 		Remember: func(context.Context) error { return c.saveRemoteIn() },
 		Now:      func() time.Time { return c.now() },
 		Logger:   c.log.With("part", "remote write"), Registerer: c.reg,

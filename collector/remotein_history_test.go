@@ -63,6 +63,10 @@ func TestRemoteWriteIsInTheHistory(t *testing.T) {
 	late := p.ts(1.5, "__name__", "windows_iis_requests_total", "instance", "web1:9182", "job", "windows", "site", "shop")
 	late.Samples[0].Timestamp = s.at.Add(-40 * time.Second).UnixMilli()
 	p.write(204, late)
+	late.Samples[0].Timestamp = s.at.Add(-97 * time.Hour).UnixMilli()
+	if said := p.write(400, late); !strings.Contains(said, "too old sample") {
+		t.Errorf("of a sample that the history does not take it says %s", said)
+	}
 	p.write(204, p.ts(7, "__name__", "queue", "job", "batch", "customer", "acme"))
 	flush(t, s.Collector)
 	const own = `customer="acme", `

@@ -181,7 +181,7 @@ func TestRemoteWriteKeysSeries(t *testing.T) {
 		got[tk.Asset+": "+tk.Title] = tk.Customer
 	}
 	want := map[string]string{
-		"db9:9187: / is filling on db9:9187":                   "operator",
+		"db9: / is filling on db9":                             "operator",
 		"web2: / is filling on web2":                           "acme",
 		"remote-write/prom: / is filling on remote-write/prom": "operator",
 		": disks of pg are filling":                            "operator",
@@ -207,7 +207,7 @@ func TestRemoteWriteKeysSeries(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := fmt.Sprint(list.Assets)
-	if want := "[{db9:9187 reporting [remote write by prom]} {remote-write/prom reporting [remote write by prom]} {web1 never []} {web2 reporting [remote write by prom]}]"; said != want {
+	if want := "[{db9 reporting [remote write by prom]} {remote-write/prom reporting [remote write by prom]} {web1 never []} {web2 reporting [remote write by prom]}]"; said != want {
 		t.Errorf("assets %s, want %s", said, want)
 	}
 }
@@ -431,7 +431,7 @@ func TestRemoteWriteAcrossRestarts(t *testing.T) {
 			if got := s.fires(); len(got) != 1 {
 				t.Fatalf("firing %v after the restart", got)
 			}
-			st, _ := s.window.Asset("app7:80")
+			st, _ := s.window.Asset("app7")
 			if since := at.Sub(st.CompleteSince); (since > time.Minute) != orderly {
 				t.Errorf("complete since %v before the restart", since)
 			}
@@ -497,7 +497,7 @@ func TestRemoteWriteSilence(t *testing.T) {
 	expect("silent")
 	all := s.tickets()
 	tk := all[slices.IndexFunc(all, func(t ticket.Ticket) bool { return t.Title == "Nothing is written any more by prom" })]
-	if said := s.record(tk); len(all) != 2 || tk.Customer != "operator" || !strings.Contains(fmt.Sprint(said), "2 assets that it alone writes, whose alerts stay as they are: db9:9187, web1") {
+	if said := s.record(tk); len(all) != 2 || tk.Customer != "operator" || !strings.Contains(fmt.Sprint(said), "2 assets that it alone writes, whose alerts stay as they are: db9, web1") {
 		t.Errorf("%d tickets, of it %+v\n%v", len(all), tk, said)
 	}
 	restart()
@@ -522,5 +522,23 @@ func (s *stage) watchFeeds(d time.Duration) {
 		if err := s.feeds.look(context.Background()); err != nil {
 			s.t.Fatal(err)
 		}
+	}
+}
+
+// An alert and samples that name the same exporter of a host nobody declared are about one asset, and one ticket.
+func TestRemoteWriteAndAlertsOfOneInstance(t *testing.T) {
+	f := newFeeding(t, testConfig(t, remoteRules))
+	p := f.stage.sender("prom")
+	for _, free := range []float64{0.5, 0.05} {
+		p.write(204, p.scrape("db9:9187", free)...)
+		f.stage.pass(time.Second)
+		f.stage.pass(14 * time.Second)
+	}
+	alert := f.down("db9:9100")
+	alert["labels"].(map[string]string)["service"] = "filesystem"
+	f.post(alert)
+	tk := f.only()
+	if tk.Asset != "db9" || len(tk.Alerts) != 2 {
+		t.Errorf("ticket of %q with the alerts %+v", tk.Asset, tk.Alerts)
 	}
 }

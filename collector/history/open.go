@@ -85,7 +85,7 @@ func (h *History) openShelf() (*shelf, error) {
 	o.RetentionDuration = h.o.Retention.Milliseconds()
 	o.MaxBytes = h.o.MaxBytes
 	o.MinBlockDuration, o.MaxBlockDuration = blockRanges(h.o.Retention)
-	o.OutOfOrderTimeWindow = min(h.o.Retention, lateBy).Milliseconds()
+	o.OutOfOrderTimeWindow = h.TakesBack().Milliseconds()
 	o.WALCompression = compression.Snappy
 	// A thousand stripes, as this had before, are 2 MB less, and 8 % more processor time for every report from a hundred
 	// thousand series on: a reference is found in a map of some ten rather than of a hundred.
@@ -105,6 +105,9 @@ func (h *History) openShelf() (*shelf, error) {
 	s.db.DisableCompactions()
 	return s, nil
 }
+
+// TakesBack is how old a sample may be; what is older is dropped and counted.
+func (h *History) TakesBack() time.Duration { return min(h.o.Retention, lateBy) }
 
 // lateBy is how late samples are taken in: what agents bring after an outage may be 72 hours old, and a day more is what
 // they have acknowledged and are asked for again. The window costs nothing while nothing is late. What comes late takes a

@@ -3,9 +3,7 @@ package ingest
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/prometheus/alertmanager/pkg/labels"
@@ -303,32 +301,14 @@ func findAsset(said string, lbls map[string]string, places Places) (fleet.Asset,
 		}
 	}
 	for _, name := range stated {
-		for _, n := range spellings(name) {
-			if a, ok := places.Asset(n); ok {
-				return a, true
-			}
+		if a, ok := instanceAsset(name, places.Asset); ok {
+			return a, true
 		}
 	}
 	if len(stated) == 0 {
 		return fleet.Asset{}, false
 	}
-	return fleet.Asset{Name: bare(stated[0])}, false
-}
-
-// spellings are how the fleet may know a name: as it is, without its port, in small letters.
-func spellings(name string) []string {
-	return slices.Compact([]string{name, bare(name), strings.ToLower(bare(name))})
-}
-
-// bare is an address without its port and, of a URL, what is around its host.
-func bare(s string) string {
-	if _, rest, ok := strings.Cut(s, "://"); ok {
-		s, _, _ = strings.Cut(rest, "/")
-	}
-	if host, _, err := net.SplitHostPort(s); err == nil && host != "" {
-		return host
-	}
-	return s
+	return instanceAsset(stated[0], places.Asset)
 }
 
 // severityWord is a severity of the house for a word of others. What nobody knows is a warning: it is neither lost nor does

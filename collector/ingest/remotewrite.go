@@ -43,6 +43,8 @@ type RemoteOptions struct {
 	Judge func(ctx context.Context, asset string) error
 	// Keep hands samples to the history. Nothing of the slice is kept but the labels.
 	Keep func([]RemoteSample)
+	// KeepsBack is how old samples may be for Keep; older ones are refused. Zero, or nil: they may be of any age.
+	KeepsBack func() time.Duration
 	// Remember makes durable which senders and assets there are: State.
 	Remember   func(context.Context) error
 	Now        func() time.Time
@@ -87,6 +89,9 @@ func NewRemote(o RemoteOptions) (*Remote, error) {
 	}
 	if o.Remember == nil {
 		o.Remember = func(context.Context) error { return nil }
+	}
+	if o.KeepsBack == nil {
+		o.KeepsBack = func() time.Duration { return 0 }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -298,7 +303,7 @@ func (r *Remote) Settle(ctx context.Context, now time.Time) {
 func (r *Remote) write(a *remoteAsset, now time.Time) (wrote bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.gone {
+	if a.gone || a.moved(r.declared(a.instance)) { // the next sweep finds it
 		return false
 	}
 	open := false
@@ -326,7 +331,7 @@ func (r *Remote) write(a *remoteAsset, now time.Time) (wrote bool) {
 func (r *Remote) row(a *remoteAsset, g *remoteGroup, row *remoteRow, now time.Time) {
 	before, known := r.o.Window.CompleteSince(a.Name)
 	b := g.block(row, now, &r.layouts)
-	r.o.Window.Apply(a.Asset, now, []window.Block{b})
+	r.ended(r.o.Window.Apply(a.Asset, now, []window.Block{b}))
 	r.metrics.rows.Inc()
 	if len(a.kinds) > 0 || b.Status != window.OK {
 		a.newest = max(a.newest, row.t)

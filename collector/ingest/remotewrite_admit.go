@@ -1,8 +1,8 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -56,12 +56,15 @@ func (j *remoteJob) admit(key uint64, s *wireSeries) (*alias, why) {
 	if a == nil {
 		return nil, no
 	}
-	lb.Del(j.keying.InstanceLabel)
+	t := j.r.target(a, targetKey{lbls.Get(jobLabel), instance}, j.now)
+	if !t.apart {
+		lb.Del(j.keying.InstanceLabel)
+	}
 	for _, own := range []labels.Label{{Name: instanceLabel, Value: a.Name}, {Name: customerLabel, Value: a.Customer},
 		{Name: siteLabel, Value: a.Site}} {
 		export(lb, own)
 	}
-	series, no := j.r.series(a, lb.Labels(), instance, j.now)
+	series, no := j.r.series(a, lb.Labels(), t, j.now)
 	if series == nil {
 		return nil, no
 	}
@@ -136,20 +139,17 @@ func (j *remoteJob) check(in []pair) (labels.Labels, why) {
 // assetFor finds or makes the asset that a series belongs to, and what its sender calls it. The fleet says whose an asset
 // is that it declares; what a sender says counts for others alone, and only as far as its keying allows.
 func (r *Remote) assetFor(j *remoteJob, lbls labels.Labels) (*remoteAsset, string, why) {
-	instance := lbls.Get(j.keying.InstanceLabel)
+	own := RemotePrefix + j.sender.name
+	instance := cmp.Or(lbls.Get(j.keying.InstanceLabel), own)
 	who, declared := r.declared(instance)
 	if !declared {
-		own := RemotePrefix + j.sender.name
-		switch {
-		case instance == "":
-			instance = own
-		case strings.HasPrefix(instance, RemotePrefix) && instance != own:
+		if instance == own {
+			who.Name = own
+		}
+		if strings.HasPrefix(who.Name, RemotePrefix) && who.Name != own {
 			return nil, "", why{reasonSeries, fmt.Sprintf("instance %s is another sender's: name it otherwise", clean(instance))}
 		}
-		who = window.Asset{Name: instance, Customer: r.customer(j.keying, lbls)}
-		if j.keying.InstancePort == StripPort {
-			who.Name = hostOf(instance)
-		}
+		who.Customer = r.customer(j.keying, lbls)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -163,31 +163,29 @@ func (r *Remote) assetFor(j *remoteJob, lbls labels.Labels) (*remoteAsset, strin
 				"them, or raise %squotas.assets", j.sender.name, n+1, j.quotas.Assets, j.prefix)}
 		}
 	}
-	a = r.newAsset(who, instance, declared)
+	a = r.newAsset(who, instance, declared, nil)
 	a.by[j.sender.name], a.brought = j.now, j.sender.name
 	r.unsaved = true
 	return a, instance, why{}
 }
 
-// declared is the asset of the fleet that an instance names, by its whole name or without its port.
+// declared is the asset that an instance names, and whether the fleet declares it.
 func (r *Remote) declared(instance string) (window.Asset, bool) {
-	if instance == "" {
-		return window.Asset{}, false
-	}
-	for _, name := range []string{instance, hostOf(instance)} {
-		if a, ok := r.o.Fleet.Asset(name); ok {
-			return window.Asset{Name: a.Name, Customer: a.Customer, Site: a.Site}, true
-		}
-	}
-	return window.Asset{}, false
+	a, declared := instanceAsset(instance, r.o.Fleet.Asset)
+	return window.Asset{Name: a.Name, Customer: a.Customer, Site: a.Site}, declared
 }
 
-// hostOf is an instance without its port.
-func hostOf(instance string) string {
-	if host, _, err := net.SplitHostPort(instance); err == nil && host != "" {
-		return host
+// target finds or makes the target that a series is of. Which came first is kept: after a restart it is the same.
+func (r *Remote) target(a *remoteAsset, key targetKey, now time.Time) *remoteTarget {
+	a.mu.Lock()
+	t, fresh := a.target(key, now)
+	a.mu.Unlock()
+	if fresh {
+		r.mu.Lock()
+		r.unsaved = true
+		r.mu.Unlock()
 	}
-	return instance
+	return t
 }
 
 // customer is whose an asset is that the fleet does not declare.
@@ -207,18 +205,11 @@ func (r *Remote) customer(k RemoteKeying, lbls labels.Labels) string {
 const OperatorsOwn = "operator"
 
 // series finds or makes a series of an asset.
-func (r *Remote) series(a *remoteAsset, lbls labels.Labels, instance string, now time.Time) (*remoteSeries, why) {
+func (r *Remote) series(a *remoteAsset, lbls labels.Labels, t *remoteTarget, now time.Time) (*remoteSeries, why) {
 	hash := sum(r.seed, lbls)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.series[hash]; s != nil {
-		if s.instance == "" { // the window had it from before this start
-			s.instance = instance
-		}
-		if s.instance != instance {
-			return nil, why{reasonInstances, fmt.Sprintf("instances %s and %s are both the asset %s, and have the same series: give them "+
-				"different jobs, or declare an asset for each", clean(s.instance), clean(instance), clean(a.Name))}
-		}
 		return s, why{}
 	}
 	if job := lbls.Get(jobLabel); slices.Contains(r.kindsOf(a, now), job) {
@@ -229,13 +220,13 @@ func (r *Remote) series(a *remoteAsset, lbls labels.Labels, instance string, now
 		return nil, why{reasonAssetSeries, fmt.Sprintf("%s has %d series already, which is as many as one asset may have: drop some by "+
 			"write_relabel_configs, or give them an instance of their own", clean(a.Name), maxAssetSeries)}
 	}
-	return a.know(lbls, instance, hash), why{}
+	return a.know(lbls, t, hash), why{}
 }
 
 // know makes a series of the asset; the caller holds it.
-func (a *remoteAsset) know(lbls labels.Labels, instance string, hash uint64) *remoteSeries {
+func (a *remoteAsset) know(lbls labels.Labels, t *remoteTarget, hash uint64) *remoteSeries {
 	lb := labels.NewBuilder(lbls).Set(instanceLabel, a.Name).Set(customerLabel, a.Customer).Set(siteLabel, a.Site)
-	s := &remoteSeries{asset: a, labels: lbls, whole: lb.Labels(), instance: instance, hash: hash, newest: never, rowAt: never}
+	s := &remoteSeries{asset: a, labels: lbls, whole: lb.Labels(), target: t, hash: hash, newest: never, rowAt: never}
 	a.series[hash] = s
 	return s
 }

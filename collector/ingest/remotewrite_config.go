@@ -50,8 +50,6 @@ type RemoteQuotas struct {
 // RemoteKeying says which asset a series belongs to.
 type RemoteKeying struct {
 	InstanceLabel string `yaml:"instance_label"`
-	// InstancePort is what becomes of the port of an instance that is no asset of the fleet: keep or strip.
-	InstancePort InstancePort `yaml:"instance_port"`
 	// DropLabels are taken off: what tells the replicas of an HA pair apart. Of two who write one series then, one wins.
 	DropLabels []string `yaml:"drop_labels"`
 	// Customer has the assets that the fleet does not declare; the operator when empty. CustomerLabel names a label whose
@@ -59,15 +57,6 @@ type RemoteKeying struct {
 	Customer      string `yaml:"customer"`
 	CustomerLabel string `yaml:"customer_label"`
 }
-
-// InstancePort is what becomes of a port.
-type InstancePort string
-
-// The two.
-const (
-	KeepPort  InstancePort = "keep"
-	StripPort InstancePort = "strip"
-)
 
 // RemoteSilence is when a sender is silent: after Paces of its usual time between two requests, at least Least.
 type RemoteSilence struct {
@@ -91,7 +80,7 @@ func DefaultRemoteWriteIn() RemoteWriteIn {
 			AtOnce: 4,
 		},
 		Quotas:  RemoteQuotas{SamplesPerMinute: 6_000_000, Series: 500_000, NewSeriesPerHour: 1_000_000, Assets: 5000},
-		Keying:  RemoteKeying{InstanceLabel: "instance", InstancePort: KeepPort},
+		Keying:  RemoteKeying{InstanceLabel: "instance"},
 		Silence: RemoteSilence{Paces: 3, Least: time.Minute},
 	}
 }
@@ -134,19 +123,16 @@ func (c RemoteWriteIn) Validate() error {
 	if c.Silence.Least < time.Second {
 		fault("silence.least: must be at least 1s, got %v", c.Silence.Least)
 	}
-	c.Keying.faults("keying", c.Keying.InstancePort, fault)
+	c.Keying.faults("keying", fault)
 	for _, name := range slices.Sorted(maps.Keys(c.Senders)) {
 		own := c.Senders[name]
 		least("senders."+name+".quotas", own.Quotas.all(), 0)
-		own.Keying.faults("senders."+name+".keying", cmp.Or(own.Keying.InstancePort, KeepPort), fault)
+		own.Keying.faults("senders."+name+".keying", fault)
 	}
 	return errors.Join(errs...)
 }
 
-func (k RemoteKeying) faults(where string, port InstancePort, fault func(string, ...any)) {
-	if port != KeepPort && port != StripPort {
-		fault("%s.instance_port: want keep or strip, got %q", where, port)
-	}
+func (k RemoteKeying) faults(where string, fault func(string, ...any)) {
 	for _, l := range k.DropLabels {
 		if l == "" || l == model.MetricNameLabel || l == "job" {
 			fault("%s.drop_labels: %q cannot be dropped: series would not be told apart", where, l)
@@ -166,7 +152,6 @@ func (c RemoteWriteIn) of(sender string) (q RemoteQuotas, k RemoteKeying, prefix
 		*f.value = cmp.Or(*f.value, *general[n].value)
 	}
 	k.InstanceLabel = cmp.Or(k.InstanceLabel, c.Keying.InstanceLabel)
-	k.InstancePort = cmp.Or(k.InstancePort, c.Keying.InstancePort)
 	k.Customer = cmp.Or(k.Customer, c.Keying.Customer)
 	k.CustomerLabel = cmp.Or(k.CustomerLabel, c.Keying.CustomerLabel)
 	if k.DropLabels == nil {

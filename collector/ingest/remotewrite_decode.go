@@ -137,6 +137,8 @@ func (w *wireRequest) prepare(v2 bool, body []byte, maxSeries int) error {
 	err := fields(body, func(num protowire.Number, typ protowire.Type, content []byte, _ uint64) error {
 		switch {
 		case typ != protowire.BytesType:
+		case v2 && num == v1Series, !v2 && (num == v2Symbols || num == v2Series):
+			return mixedUp(v2)
 		case num == at:
 			if series++; series > maxSeries {
 				return overLimit{series, maxSeries}
@@ -153,6 +155,16 @@ func (w *wireRequest) prepare(v2 bool, body []byte, maxSeries int) error {
 		return malformed{"the first symbol is not empty"}
 	}
 	return err
+}
+
+// mixedUp is a message of the other version: read as what its header says it would be empty, and all of it be lost without a
+// word. The versions have no number of a field in common so that this can be told.
+func mixedUp(v2 bool) error {
+	const text = "it has the fields of %s: set Content-Type to application/x-protobuf;proto=%[1]s"
+	if v2 {
+		return malformed{fmt.Sprintf(text, "prometheus.WriteRequest")}
+	}
+	return malformed{fmt.Sprintf(text, "io.prometheus.write.v2.Request")}
 }
 
 // maxSymbols bounds the texts of one request of version 2.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/prometheus/model/labels"
 )
 
 // remoteJob is the work on one request. Its memory is used again.
@@ -120,7 +121,8 @@ const remoteAhead = time.Minute
 // collect finds the series of the request, and notes their samples. Nothing takes effect yet: of a body that turns out to
 // be malformed nothing does.
 func (j *remoteJob) collect() error {
-	ahead := j.now.Add(remoteAhead).UnixMilli()
+	back := j.r.o.KeepsBack()
+	ahead, oldest := j.now.Add(remoteAhead).UnixMilli(), j.now.Add(-back).UnixMilli()
 	return j.wire.read(j.v2, j.body, j.conf.Limits.Series, func(s *wireSeries) error {
 		j.exempl += s.exemplars
 		if s.histograms > 0 {
@@ -135,12 +137,16 @@ func (j *remoteJob) collect() error {
 			return nil
 		}
 		for _, p := range s.points {
-			if p.t > ahead {
+			switch {
+			case p.t > ahead:
 				j.refuse(reasonAhead, 1, s.labels, fmt.Sprintf("a sample of %s is more than %v ahead of the collector's clock: set "+
 					"the clocks of both hosts right", time.UnixMilli(p.t).UTC().Format(time.RFC3339), remoteAhead))
-				continue
+			case back > 0 && p.t < oldest:
+				j.refuse(reasonTooOld, 1, s.labels, fmt.Sprintf("too old sample: it is of %s, and the history takes what is up to %v old: "+
+					"leave it out (sample_age_limit of the sender's queue_config)", time.UnixMilli(p.t).UTC().Format(time.RFC3339), back))
+			default:
+				j.batch = append(j.batch, sent{a, p})
 			}
-			j.batch = append(j.batch, sent{a, p})
 		}
 		return nil
 	}, j.r.about.learn)
@@ -209,6 +215,10 @@ func (j *remoteJob) place() {
 			continue
 		}
 		v := at.put(s, j.batch[i].alias.by, j.batch[i].point, j.now)
+		if v == isConflict {
+			j.conflict(s, j.batch[i].point)
+			continue
+		}
 		j.counts[v]++
 		j.written++
 		if v != isDuplicate && v != isAnother {
@@ -216,6 +226,15 @@ func (j *remoteJob) place() {
 		}
 	}
 	leave()
+}
+
+// conflict refuses a sample of a time of which another value is here, as Prometheus does.
+func (j *remoteJob) conflict(s *remoteSeries, p point) {
+	var lbls []pair
+	s.whole.Range(func(l labels.Label) { lbls = append(lbls, pair{[]byte(l.Name), []byte(l.Value)}) })
+	j.refuse(reasonConflict, 1, lbls, fmt.Sprintf("duplicate sample for timestamp %s: %v came, and %v is here already. Do two targets or "+
+		"two senders have the same labels? Give each a job or instance of its own, or have remote_write_in.keying.drop_labels tell "+
+		"a pair apart", time.UnixMilli(p.t).UTC().Format(time.RFC3339Nano), p.v, s.last))
 }
 
 // refuse notes what is not taken.

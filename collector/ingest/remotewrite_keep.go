@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -23,11 +24,14 @@ const (
 )
 
 // newAsset makes an asset, with the series that the window has of it from before this start: they go on in the same
-// sources. The caller holds r.mu.
-func (r *Remote) newAsset(who window.Asset, instance string, declared bool) *remoteAsset {
+// sources. Plain is which instance of a job has its series without exported_instance. The caller holds r.mu.
+func (r *Remote) newAsset(who window.Asset, instance string, declared bool, plain map[string]string) *remoteAsset {
 	a := &remoteAsset{
-		instance: instance, Asset: who, declared: declared, series: map[uint64]*remoteSeries{}, ups: map[string]point{},
-		by: map[string]time.Time{}, newest: never,
+		instance: instance, Asset: who, declared: declared, series: map[uint64]*remoteSeries{},
+		targets: map[targetKey]*remoteTarget{}, plain: map[string]*remoteTarget{}, by: map[string]time.Time{}, newest: never,
+	}
+	for job, instance := range plain {
+		a.target(targetKey{job, instance}, r.o.Now())
 	}
 	r.assets[who.Name] = a
 	intervals := map[string]time.Duration{}
@@ -63,9 +67,9 @@ func (a *remoteAsset) resume(r *Remote, v window.View, at int, p *window.Part, t
 		if !ok || value.IsStaleNaN(val) {
 			continue
 		}
-		s := a.know(own, "", hash)
-		s.newest, s.rowAt, s.value = last, last, val
-		g.job = own.Get(jobLabel)
+		s := a.know(own, a.resumeTarget(own, r.o.Now()), hash)
+		s.newest, s.last, s.rowAt, s.value = last, val, last, val
+		g.target = s.target
 		g.add(s)
 	}
 	if len(g.series) == 0 {
@@ -114,7 +118,7 @@ func (r *Remote) Sweep(ctx context.Context, now time.Time) {
 	for _, a := range assets {
 		who, declared := r.declared(a.instance)
 		if a.moved(who, declared) || a.idle(now) {
-			r.drop(a)
+			r.drop(a, now)
 			continue
 		}
 		if r.tidy(a, now) {
@@ -155,13 +159,14 @@ func (a *remoteAsset) idle(now time.Time) bool {
 }
 
 // drop lets go of an asset. Its next sample makes it anew, as what it is then.
-func (r *Remote) drop(a *remoteAsset) {
+func (r *Remote) drop(a *remoteAsset, now time.Time) {
 	r.mu.Lock()
 	delete(r.assets, a.Name)
 	delete(r.waiting, a)
 	r.mu.Unlock()
 	a.mu.Lock()
 	a.gone = true
+	r.end(slices.Collect(maps.Values(a.series)), now)
 	for _, s := range a.series {
 		s.dead.Store(true)
 	}
@@ -171,13 +176,14 @@ func (r *Remote) drop(a *remoteAsset) {
 	}
 }
 
-// tidy forgets series that nobody writes any more, and ends those that the asset's agent has begun to report. It tells
-// whether any ended.
+// tidy forgets series that nobody writes any more, and ends those that the asset's agent has begun to report and those that
+// are to go on without exported_instance. It tells whether any ended.
 func (r *Remote) tidy(a *remoteAsset, now time.Time) (ended bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	again := a.tidyTargets(now)
 	for hash, s := range a.series {
-		if s.group == nil && now.Sub(time.Unix(0, s.heard)) > forgetSeries {
+		if s.group == nil && (again[s.target] || now.Sub(time.Unix(0, s.heard)) > forgetSeries) {
 			s.dead.Store(true)
 			delete(a.series, hash)
 		}
@@ -185,9 +191,10 @@ func (r *Remote) tidy(a *remoteAsset, now time.Time) (ended bool) {
 	kinds := r.kindsOf(a, now)
 	for i := 0; i < len(a.groups); i++ {
 		g := a.groups[i]
-		if !slices.Contains(kinds, g.job) {
+		if !again[g.target] && !slices.Contains(kinds, g.target.job) {
 			continue
 		}
+		r.end(g.series, now)
 		for _, s := range g.series {
 			s.dead.Store(true)
 			delete(a.series, s.hash)

@@ -64,7 +64,7 @@ func TestRemoteWriteKeepsTheSendersLabels(t *testing.T) {
 		"both of another":       {sent: []string{"customer", "x", "instance", "web1", "site", "y"}, want: `{` + iis + `customer="acme", exported_customer="x", exported_site="y", instance="web1", site="york"}`},
 		"exported already":      {sent: []string{"exported_site", "shop", "instance", "web1", "site", "leeds"}, want: `{` + iis + `customer="acme", exported_exported_site="leeds", exported_site="shop", instance="web1", site="york"}`},
 		"scraped with our site": {sent: []string{"exported_site", "shop", "instance", "web1", "site", "york"}, want: `{` + iis + `customer="acme", exported_site="shop", instance="web1", site="york"}`},
-		"not declared":          {sent: []string{"customer", "acme", "instance", "db9:80", "site", "york"}, want: `{` + iis + `customer="operator", exported_customer="acme", exported_site="york", instance="db9:80"}`},
+		"not declared":          {sent: []string{"customer", "acme", "instance", "db9:80", "site", "york"}, want: `{` + iis + `customer="operator", exported_customer="acme", exported_site="york", instance="db9"}`},
 		"another key": {keying: RemoteKeying{InstanceLabel: "host"}, sent: []string{"exported_instance", "x", "host", "web1", "instance", "p1:80"},
 			want: `{` + iis + `customer="acme", exported_exported_instance="p1:80", exported_instance="x", instance="web1", site="york"}`},
 		"customer by label": {keying: RemoteKeying{CustomerLabel: "customer"}, sent: []string{"customer", "acme", "instance", "db9"},

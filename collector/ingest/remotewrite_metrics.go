@@ -15,7 +15,8 @@ const (
 	reasonAssetSeries   = "asset_series"
 	reasonLabels        = "labels"
 	reasonSeries        = "series_invalid"
-	reasonInstances     = "instances_are_one_asset"
+	reasonConflict      = "duplicate_sample"
+	reasonTooOld        = "too_old"
 	reasonOwnAgent      = "asset_has_own_agent"
 	reasonHistograms    = "native_histogram"
 	reasonAlerts        = "alerts_of_sender" // left out without a word
@@ -50,8 +51,8 @@ func newRemoteMetrics(reg prometheus.Registerer, r *Remote) *remoteMetrics {
 			Buckets: prometheus.ExponentialBucketsRange(leastDuration, mostDuration, durations)}),
 	}
 	for _, reason := range []string{reasonRequestBytes, reasonRequestSeries, reasonSamples, reasonSenderSeries, reasonNewSeries, reasonAssets,
-		reasonAssetSeries, reasonLabels, reasonSeries, reasonInstances, reasonOwnAgent, reasonHistograms, reasonAlerts, reasonToken, reasonMedia,
-		reasonBusy, reasonBody, reasonSink, reasonAhead} {
+		reasonAssetSeries, reasonLabels, reasonSeries, reasonConflict, reasonOwnAgent, reasonHistograms, reasonAlerts, reasonToken, reasonMedia,
+		reasonBusy, reasonBody, reasonSink, reasonAhead, reasonTooOld} {
 		m.refused.WithLabelValues(reason)
 	}
 	if reg == nil {

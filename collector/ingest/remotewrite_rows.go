@@ -24,6 +24,7 @@ const (
 	isPast                     // older than what its group wrote: for the history alone
 	isDuplicate                // it is here
 	isAnother                  // somebody else writes this series
+	isConflict                 // another value of its time is here
 )
 
 // put takes one sample of a series. The caller holds the asset.
@@ -34,14 +35,18 @@ func (a *remoteAsset) put(s *remoteSeries, by *writer, p point, now time.Time) v
 		}
 		s.by = by
 	}
+	first := s.heard == 0
 	s.heard = now.UnixNano()
+	s.target.heard = s.heard
 	switch {
+	case p.t == s.newest && !first && math.Float64bits(p.v) != math.Float64bits(s.last):
+		return isConflict
 	case p.t == s.newest:
 		return isDuplicate
 	case p.t < s.newest:
 		return isPast
 	}
-	s.newest = p.t
+	s.newest, s.last = p.t, p.v
 	g := s.group
 	if g != nil && p.t <= g.newest {
 		return isPast
@@ -62,7 +67,7 @@ func (a *remoteAsset) put(s *remoteSeries, by *writer, p point, now time.Time) v
 		g = s.group
 	}
 	if g.scrape && s.labels.Get("__name__") == "up" {
-		a.ups[g.job] = p
+		s.target.up = p
 	}
 	g.row(p.t, now).set(s.slot, p.v)
 	return isTaken
@@ -115,7 +120,7 @@ func (g *remoteGroup) block(r *remoteRow, now time.Time, layouts *remoteLayouts)
 		Source: g.source, At: time.UnixMilli(r.t).UTC(), Interval: pace, Status: window.OK,
 		Late: now.Sub(time.UnixMilli(r.t)) > LateAfter(pace),
 	}
-	if up, ok := g.asset.ups[g.job]; ended > 0 && ended == len(g.series) && !g.scrape && ok && up.t == r.t && up.v == 0 {
+	if up := g.target.up; ended > 0 && ended == len(g.series) && !g.scrape && up.t == r.t && up.v == 0 {
 		g.passed(r.t)
 		b.Status, b.Reason = window.Failed, "its sender could not scrape it: up is 0"
 		return b

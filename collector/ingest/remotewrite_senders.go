@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/watchbill/watchbill/rules/window"
 )
 
 // remoteSender is one operator's token that writes.
@@ -150,6 +152,8 @@ type RemoteAssetState struct {
 	Customer string `json:"customer"`
 	Site     string `json:"site,omitempty"`
 	Declared bool   `json:"declared,omitempty"`
+	// Jobs have, for each, the instance whose series say nothing of it.
+	Jobs map[string]string `json:"jobs,omitempty"`
 	// Senders are who wrote it last, and when.
 	Senders map[string]time.Time `json:"senders"`
 }
@@ -167,7 +171,7 @@ func (r *Remote) State() RemoteState {
 	for _, a := range assets {
 		a.mu.Lock()
 		st.Assets = append(st.Assets, RemoteAssetState{Instance: a.instance, Name: a.Name, Customer: a.Customer, Site: a.Site,
-			Declared: a.declared, Senders: maps.Clone(a.by)})
+			Declared: a.declared, Jobs: a.jobs(), Senders: maps.Clone(a.by)})
 		a.mu.Unlock()
 	}
 	slices.SortFunc(st.Assets, func(a, b RemoteAssetState) int { return strings.Compare(a.Name, b.Name) })
@@ -235,9 +239,9 @@ func (r *Remote) Resume(st RemoteState) {
 			if a.Declared {
 				continue
 			}
-			who.Name, who.Customer, who.Site = a.Name, a.Customer, a.Site
+			who = window.Asset{Name: a.Name, Customer: a.Customer, Site: a.Site}
 		}
-		one := r.newAsset(who, a.Instance, declared)
+		one := r.newAsset(who, a.Instance, declared, a.Jobs)
 		for name, at := range a.Senders {
 			one.by[name], one.brought = at, name
 		}

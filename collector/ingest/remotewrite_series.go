@@ -31,15 +31,14 @@ type remoteSeries struct {
 	slot  int
 	// labels are as a layout has them, whole with the asset's own: as the history has them.
 	labels, whole labels.Labels
-	// instance is what the senders call its asset: two that are one asset must not be one series.
-	instance string
-	hash     uint64
+	target        *remoteTarget
+	hash          uint64
 	// by is who writes it, heard when that was, in Unix nanoseconds by our clock.
 	by    *writer
 	heard int64
-	// newest is the time of its newest sample; rowAt and value are of the newest that stood in a row.
+	// newest and last are its newest sample; rowAt and value are of the newest that stood in a row.
 	newest, rowAt int64
-	value         float64
+	last, value   float64
 	// missed counts the rows in a row that it was not in.
 	missed int
 	// dead says that the asset has let go of it.
@@ -62,8 +61,9 @@ type remoteAsset struct {
 	gone     bool
 	series   map[uint64]*remoteSeries
 	groups   []*remoteGroup
-	// ups is what `up` said last, by job.
-	ups map[string]point
+	// targets are all, plain those of each job that are not apart.
+	targets map[targetKey]*remoteTarget
+	plain   map[string]*remoteTarget
 	// by is when each sender wrote it last.
 	by map[string]time.Time
 	// kinds are the jobs that the asset's agent reports, as of looked.
@@ -82,7 +82,7 @@ type remoteAsset struct {
 type remoteGroup struct {
 	asset  *remoteAsset
 	source string
-	job    string
+	target *remoteTarget
 	// scrape says that it is what Prometheus says about the scrape itself: it stands when the scrape failed.
 	scrape bool
 	series []*remoteSeries
@@ -194,7 +194,7 @@ func (g *remoteGroup) whole(r *remoteRow) bool {
 	if g.newest == never || r.count == 0 {
 		return false
 	}
-	if !g.scrape && r.ends() && g.asset.ups[g.job].t != r.t {
+	if !g.scrape && r.ends() && g.target.up.t != r.t {
 		return false // whether that is because the scrape failed is still to come
 	}
 	if r.count >= len(g.series) {
@@ -211,9 +211,9 @@ func (g *remoteGroup) whole(r *remoteRow) bool {
 // join puts a series into the group that has a row at t, or into one of its own. It tells whether the sample at t can
 // stand in a row: of a group that wrote that time already the series is from the next one on.
 func (a *remoteAsset) join(s *remoteSeries, t int64) bool {
-	job, scrape := s.labels.Get(jobLabel), aboutScrape(s.labels.Get(model.MetricNameLabel))
+	job, scrape := s.target.job, aboutScrape(s.labels.Get(model.MetricNameLabel))
 	for _, g := range a.groups {
-		if g.job != job || g.scrape != scrape {
+		if g.target != s.target || g.scrape != scrape {
 			continue
 		}
 		if _, open := g.find(t); open || g.newest == t {
@@ -221,7 +221,7 @@ func (a *remoteAsset) join(s *remoteSeries, t int64) bool {
 			return open
 		}
 	}
-	g := &remoteGroup{asset: a, job: job, scrape: scrape, newest: never}
+	g := &remoteGroup{asset: a, target: s.target, scrape: scrape, newest: never}
 	if scrape {
 		g.source = remoteBlock + job + scrapeBlock
 	} else {

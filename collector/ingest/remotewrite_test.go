@@ -58,8 +58,9 @@ func newFeed(t testing.TB, change ...func(*RemoteWriteIn)) *feed1 {
 	}
 	r, err := NewRemote(RemoteOptions{
 		Config: c, Fleet: town1{}, Window: window.New(window.Options{}), Now: func() time.Time { return f.now },
-		Judge: func(context.Context, string) error { f.judged++; return f.judge },
-		Keep:  func(all []RemoteSample) { f.kept = append(f.kept, all...) },
+		Judge:     func(context.Context, string) error { f.judged++; return f.judge },
+		KeepsBack: func() time.Duration { return 24 * time.Hour },
+		Keep:      func(all []RemoteSample) { f.kept = append(f.kept, all...) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -160,6 +161,10 @@ func TestRemoteWriteAnswers(t *testing.T) {
 		}, status: 415, says: "snappy", written: "0"},
 		{name: "not snappy", request: func(*feed1, bool, *http.Request) []byte { return []byte("\xff\xff\xff\xff\xff\xff") }, status: 400, says: "snappy", written: "0"},
 		{name: "not protobuf", request: func(*feed1, bool, *http.Request) []byte { return snappy.Encode(nil, []byte("hello, world")) }, status: 400, says: "Content-Type", written: "0"},
+		{name: "the other version's message", request: func(f *feed1, v2 bool, _ *http.Request) []byte { return good(f, !v2) }, status: 400, says: "set Content-Type to application/x-protobuf;proto=", written: "0"},
+		{name: "too old", request: func(f *feed1, v2 bool, _ *http.Request) []byte {
+			return good(f, v2, series1("x", f.now.Add(-25*time.Hour), 1), series1("y", f.now.Add(-24*time.Hour), 1))
+		}, status: 400, says: `job="node"}: too old sample: it is of 2026-11-22T08:00:00Z, and the history takes what is up to 24h0m0s old`, written: "2"},
 		{name: "large body", change: func(c *RemoteWriteIn) { c.Limits.BodyBytes = 10 }, request: whole, status: 413, says: "remote_write_in.limits.body_bytes", written: "0"},
 		{name: "bomb", request: func(*feed1, bool, *http.Request) []byte {
 			return []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0} // four gigabytes, it says
@@ -201,6 +206,13 @@ func TestRemoteWriteAnswers(t *testing.T) {
 		{name: "sender's series", change: func(c *RemoteWriteIn) { c.Quotas.Series = 1 }, request: func(f *feed1, v2 bool, _ *http.Request) []byte {
 			return good(f, v2, series1("b", f.now, 1))
 		}, status: 400, says: "remote_write_in.quotas.series", written: "1"},
+		{name: "another value of the same time", request: func(f *feed1, v2 bool, _ *http.Request) []byte {
+			return good(f, v2, series1("x", f.now, 1), series1("x", f.now, 2))
+		}, status: 400, says: `1 (duplicate_sample), the first of them {__name__="x", customer="acme", instance="web1", job="node", site="york"}: ` +
+			"duplicate sample for timestamp 2026-11-23T09:00:00Z: 2 came, and 1 is here already", written: "2"},
+		{name: "the same value again", request: func(f *feed1, v2 bool, _ *http.Request) []byte {
+			return good(f, v2, series1("x", f.now, math.NaN()), series1("x", f.now, math.NaN()))
+		}, status: 204, written: "3"},
 		{name: "alerts of its own", request: func(f *feed1, v2 bool, _ *http.Request) []byte {
 			return good(f, v2, series1("ALERTS", f.now, 1))
 		}, status: 204, written: "1"},
@@ -322,10 +334,10 @@ func TestRemoteWriteInValidate(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c.Limits.Series, c.Quotas.Assets, c.Keying.InstancePort, c.Silence.Paces = 0, -1, "drop", 0
+	c.Limits.Series, c.Quotas.Assets, c.Keying.InstanceLabel, c.Silence.Paces = 0, -1, "", 0
 	c.Senders = map[string]RemoteSender{"prom": {Keying: RemoteKeying{DropLabels: []string{"job"}}}}
 	err := c.Validate()
-	for _, want := range []string{"remote_write_in.limits.series", "remote_write_in.quotas.assets", "remote_write_in.keying.instance_port",
+	for _, want := range []string{"remote_write_in.limits.series", "remote_write_in.quotas.assets", "remote_write_in.keying.instance_label",
 		"remote_write_in.silence.paces", "remote_write_in.senders.prom.keying.drop_labels"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)

@@ -33,6 +33,7 @@ func (s *source) resolve(w *Window, kind string, l *Layout, t int64) {
 		sortLeft(s.part, gone, left)
 		next = w.parts.with(next, next.Live, s.part, gone)
 	}
+	s.leaves(next, t)
 	s.become(w, next)
 	s.layout = l
 	if s.more != nil || len(left) > 0 || pick != nil {

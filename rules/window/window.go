@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
 )
 
 // StaleAfter is how long the last sample of a series stands for it, as in Prometheus.
@@ -148,6 +150,9 @@ type asset struct {
 	// parts and order are what views see of it; nil when they have to be made anew.
 	parts []*Part
 	order []*source
+	// left are series that ended in the change under way, moved those that it had as another's: see Ended.
+	left  []leaving
+	moved []moving
 }
 
 // find is the asset of a name, nil when there is none.
@@ -177,6 +182,7 @@ func (w *Window) each(fn func(*asset)) {
 
 // change locks an asset to be changed; the caller calls changed.
 func (w *Window) change(a Asset) *asset {
+	var moved []moving
 	for {
 		as := w.find(a.Name)
 		if as == nil {
@@ -194,11 +200,13 @@ func (w *Window) change(a Asset) *asset {
 			continue
 		}
 		if as.Asset != a {
+			moved = append(as.standing(), as.moved...)
 			w.forget(as)
 			as.mu.Unlock()
 			continue
 		}
 		as.begin(w)
+		as.moved = append(as.moved, moved...)
 		return as
 	}
 }
@@ -227,6 +235,9 @@ type Applied struct {
 	Duplicate, Old int
 	// Failed blocks said that their sampler could not look, or could not be understood.
 	Failed int
+	// Ended are series that are not in a block in which they were before, and all that the asset had as another customer's
+	// or at another site.
+	Ended []Ended
 }
 
 // Apply takes what one asset reported, received at the given time of the collector's clock. It is atomic: a query sees
@@ -252,6 +263,7 @@ func (w *Window) Apply(a Asset, received time.Time, blocks []Block) Applied {
 	if word != 0 {
 		as.heard(w, word, received, own)
 	}
+	done.Ended = as.ends(word)
 	return done
 }
 
@@ -295,15 +307,23 @@ func (s *source) outside() bool { return s.part.kind == "" && !s.part.house() }
 // all are the asset's sources, `up` too.
 func (a *asset) all() []*source { return append(slices.Clone(a.sources), a.ups...) }
 
-// Forget removes an asset and all it ever reported, at once and without stale markers; what is unknown is ignored.
-func (w *Window) Forget(name string) {
-	if as := w.find(name); as != nil {
-		as.mu.Lock()
-		defer as.mu.Unlock()
-		if !as.gone {
-			w.forget(as)
-		}
+// Forget removes an asset and all it ever reported, at once and without stale markers; what is unknown is ignored. It
+// returns the series that had not ended, but for those from outside.
+func (w *Window) Forget(name string) (ended []labels.Labels) {
+	as := w.find(name)
+	if as == nil {
+		return nil
 	}
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if as.gone {
+		return nil
+	}
+	for _, x := range append(as.standing(), as.moved...) {
+		ended = append(ended, x.labels)
+	}
+	w.forget(as)
+	return ended
 }
 
 // forget lets go of an asset; the caller holds its lock.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -172,7 +173,7 @@ func TestApplyCounts(t *testing.T) {
 	a := layout(t, "a")
 	w := New(Options{})
 	got := w.Apply(web1, at(1000), []Block{ok(a, 1000, 1), ok(a, 1000, 1), late(ok(a, 0, 1)), late(ok(a, 2000, 1)), failed(1010, "x")})
-	if want := (Applied{New: 1, Duplicate: 1, Old: 1, Held: 1, Failed: 1}); got != want {
+	if want := (Applied{New: 1, Duplicate: 1, Old: 1, Held: 1, Failed: 1}); !reflect.DeepEqual(got, want) {
 		t.Errorf("applied %+v, want %+v", got, want)
 	}
 }

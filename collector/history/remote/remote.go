@@ -141,6 +141,9 @@ func (r *Remote) Adopt(p *Plan) {
 	}
 }
 
+// Sends tells whether there is a target.
+func (r *Remote) Sends() bool { return r.queue.on.Load() }
+
 func (r *Remote) planned() *Plan {
 	r.mu.Lock()
 	defer r.mu.Unlock()

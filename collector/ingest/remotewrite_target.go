@@ -1,0 +1,136 @@
+package ingest
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+
+	"github.com/watchbill/watchbill/rules/window"
+)
+
+// remoteTarget is the series of an asset that have one job and came under one instance: what an exporter shows, mostly.
+// Several of an asset, like web1:9100 and web1:9104, have jobs of their own as a rule, and are told apart by these. Of two
+// that have the same job the first has its series under the asset's name alone; those of the other say, as a scrape has it,
+// by exported_instance what they came under. Its fields belong to its asset's lock.
+type remoteTarget struct {
+	job string
+	// instance is empty while only the window, of before this start, tells of it.
+	instance string
+	apart    bool
+	// heard is when it was heard last, in Unix nanoseconds by our clock.
+	heard int64
+	// up is what `up` said last.
+	up point
+}
+
+type targetKey struct{ job, instance string }
+
+// target finds or makes a target; fresh says that it was not known by this instance. What a URL names is always apart: its
+// path is not in the asset's name.
+func (a *remoteAsset) target(key targetKey, now time.Time) (t *remoteTarget, fresh bool) {
+	if t := a.targets[key]; t != nil {
+		return t, false
+	}
+	t = a.plain[key.job]
+	if t != nil && t.instance == "" && !isURL(key.instance) {
+		delete(a.targets, targetKey{job: t.job})
+		t.instance = key.instance
+	} else {
+		t = &remoteTarget{job: key.job, instance: key.instance, apart: t != nil || isURL(key.instance), heard: now.UnixNano()}
+	}
+	a.keepTarget(t)
+	return t, true
+}
+
+func (a *remoteAsset) keepTarget(t *remoteTarget) {
+	a.targets[targetKey{t.job, t.instance}] = t
+	if !t.apart {
+		a.plain[t.job] = t
+	}
+}
+
+// resumeTarget is the target of a series that the window has from before this start.
+func (a *remoteAsset) resumeTarget(lbls labels.Labels, now time.Time) *remoteTarget {
+	job, said := lbls.Get(jobLabel), lbls.Get(exported+instanceLabel)
+	t := &remoteTarget{job: job, heard: now.UnixNano()}
+	if host := bare(said); said != "" && (host == a.Name || strings.ToLower(host) == a.Name) {
+		t.instance, t.apart = said, true
+	} else if was := a.plain[job]; was != nil {
+		return was
+	}
+	if was := a.targets[targetKey{job, t.instance}]; was != nil {
+		return was
+	}
+	a.keepTarget(t)
+	return t
+}
+
+// jobs are, for each job, the instance whose target is not apart.
+func (a *remoteAsset) jobs() map[string]string {
+	out := make(map[string]string, len(a.plain))
+	for job, t := range a.plain {
+		if t.instance != "" {
+			out[job] = t.instance
+		}
+	}
+	return out
+}
+
+// tidyTargets forgets targets that nobody writes any more. It returns those that need not be apart any longer.
+func (a *remoteAsset) tidyTargets(now time.Time) (again map[*remoteTarget]bool) {
+	live := make(map[*remoteTarget]bool, len(a.groups))
+	for _, g := range a.groups {
+		live[g.target] = true
+	}
+	freed := false
+	for key, t := range a.targets {
+		if live[t] || now.Sub(time.Unix(0, t.heard)) <= forgetSeries {
+			continue
+		}
+		delete(a.targets, key)
+		if !t.apart {
+			delete(a.plain, t.job)
+			freed = true
+		}
+	}
+	if !freed {
+		return nil
+	}
+	again = map[*remoteTarget]bool{}
+	for key, t := range a.targets {
+		if t.apart && a.plain[t.job] == nil && !isURL(t.instance) {
+			again[t] = true
+			delete(a.targets, key)
+		}
+	}
+	return again
+}
+
+// ended tells the history of series of an agent's that ended when the asset was written from outside: it was moved.
+func (r *Remote) ended(done window.Applied) {
+	if len(done.Ended) == 0 {
+		return
+	}
+	out := make([]RemoteSample, 0, len(done.Ended))
+	for _, e := range done.Ended {
+		out = append(out, RemoteSample{e.Labels, e.At.UnixMilli(), math.Float64frombits(value.StaleNaN)})
+	}
+	r.o.Keep(out)
+}
+
+// end tells the history that series go on under other labels, if at all, from the time on at which their next samples
+// were due: else both would be seen for as long as a last value stands. The caller holds the asset.
+func (r *Remote) end(all []*remoteSeries, now time.Time) {
+	var out []RemoteSample
+	for _, s := range all {
+		if s.newest <= now.Add(-window.StaleAfter).UnixMilli() || value.IsStaleNaN(s.last) {
+			continue
+		}
+		at := s.newest + max(s.pace().Milliseconds(), 1)
+		out = append(out, RemoteSample{s.whole, at, math.Float64frombits(value.StaleNaN)})
+	}
+	r.o.Keep(out)
+}

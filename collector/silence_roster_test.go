@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ type crowd struct {
 	failing error
 	said    []string
 	downs   []string
+	// witness hears of everything that is committed, if there is one.
+	witness func(rules.Transition)
 }
 
 func newCrowd(sites, hosts int) *crowd {
@@ -38,6 +41,12 @@ func newCrowd(sites, hosts int) *crowd {
 			c.heard[l.Asset] = l
 		}
 	}
+	c.begin()
+	return c
+}
+
+// begin makes what watches over the crowd, as a start does.
+func (c *crowd) begin() {
 	c.silence = silence{
 		roster: roster{
 			lives:   func() []incident.Life { return c.order },
@@ -54,14 +63,7 @@ func newCrowd(sites, hosts int) *crowd {
 				return c.failing
 			}
 			for _, t := range ts {
-				how := "fires"
-				if t.Alert.State == rules.Inactive {
-					how = string(t.Alert.End)
-				} else if t.From == rules.Firing {
-					continue
-				}
-				l := t.Alert.Labels
-				c.said = append(c.said, fmt.Sprintf("%s %s %s", t.Origin.Name, or(l.Get("instance"), l.Get("site")), how))
+				c.hear(t)
 			}
 			return nil
 		},
@@ -70,7 +72,22 @@ func newCrowd(sites, hosts int) *crowd {
 		now:    func() time.Time { return c.at },
 		active: map[string]*told{},
 	}
-	return c
+}
+
+// hear takes note of what was committed.
+func (c *crowd) hear(t rules.Transition) {
+	if c.witness != nil {
+		c.witness(t)
+	}
+	how := "fires"
+	switch {
+	case t.Alert.State == rules.Inactive:
+		how = string(t.Alert.End)
+	case t.From == rules.Firing:
+		return
+	}
+	l := t.Alert.Labels
+	c.said = append(c.said, fmt.Sprintf("%s %s %s", t.Origin.Name, or(l.Get("instance"), l.Get("site")), how))
 }
 
 // report lets hosts report now.
@@ -242,6 +259,38 @@ func TestTheRosterFollows(t *testing.T) {
 	c.pass(t, 2*60, "new")
 	if want := []string{"AgentNotSeen new fires"}; !slices.Equal(c.said, want) {
 		t.Errorf("said %v", c.said)
+	}
+}
+
+// Who is given more time than before is not back for that, and neither told again.
+func TestMoreTimeIsNoRecovery(t *testing.T) {
+	for name, mute := range map[string][]string{"host": {"s0h0"}, "site": {"s0h0", "s0h1"}} {
+		t.Run(name, func(t *testing.T) {
+			c := newCrowd(2, 2)
+			c.pass(t, 30)
+			c.pass(t, 90, mute...)
+			said := len(c.said)
+			was := c.roster.patience
+			c.roster.patience = func(n int) incident.Patience {
+				p := was(n)
+				p.Intervals = 30
+				return p
+			}
+			c.pass(t, 600, mute...)
+			if said != 1 || len(c.said) != 1 {
+				t.Fatalf("said %v", c.said)
+			}
+			c.roster.patience = func(n int) incident.Patience {
+				p := was(n)
+				p.Intervals = 300
+				return p
+			}
+			c.pass(t, 20, mute...)
+			c.pass(t, 11)
+			if len(c.said) != 2 || !strings.HasSuffix(c.said[1], "recovered") {
+				t.Errorf("said %v", c.said)
+			}
+		})
 	}
 }
 

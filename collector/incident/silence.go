@@ -193,8 +193,8 @@ const SupersededBy = "superseded_by"
 // While a site, or everything, may yet turn out to be the cause, because others have missed a report, new alerts of less
 // are held back for as long again as their host may be silent. What was found earlier ends as Superseded when a broader
 // cause is found. A broader cause stays until everybody is back, or those who are not have had the time for it: then they
-// are silent for a cause of their own. An alert about hosts of which none was heard since the collector started stays until
-// they have had the time to come back, for nothing is known yet.
+// are silent for a cause of their own. Who was not heard since the collector started and has time left is neither silent nor
+// back: what stood at the stop stands on until it is contradicted by those that are heard and those that are not.
 func Silence(s Scene, now time.Time) Found {
 	j := newJudgement(s, now)
 	j.everything()
@@ -235,9 +235,10 @@ type judgement struct {
 	sites  map[place][]Life
 	places []place
 	hosts  map[string]Life
-	// standing are the active alerts by their ID, about those about one host by its name.
+	// standing are the active alerts by their ID, about those about one host by its name, ofSite those about a site.
 	standing map[string]rules.Alert
 	about    map[string]rules.Alert
+	ofSite   map[place]rules.Alert
 	// kept are the IDs of those that stand on, covered is the key of the broader cause that explains a host.
 	kept    map[string]bool
 	covered map[string]string
@@ -254,19 +255,19 @@ type judgement struct {
 func newJudgement(s Scene, now time.Time) *judgement {
 	j := &judgement{
 		Scene: s, now: now, sites: map[place][]Life{}, hosts: make(map[string]Life, len(s.Lives)),
-		standing: make(map[string]rules.Alert, len(s.Active)), about: map[string]rules.Alert{},
+		standing: make(map[string]rules.Alert, len(s.Active)), about: map[string]rules.Alert{}, ofSite: map[place]rules.Alert{},
 		kept: map[string]bool{}, covered: map[string]string{}, wait: map[place]bool{}, broad: map[place]bool{},
 	}
 	for _, a := range s.Active {
 		j.standing[idOf(a)] = a
-		if host := a.Labels.Get("instance"); host != "" {
+		switch host, site := a.Labels.Get("instance"), a.Labels.Get("site"); {
+		case host != "":
 			j.about[host] = a
+		case site != "":
+			j.ofSite[place{a.Labels.Get("customer"), site}] = a
 		}
 	}
 	for _, l := range s.Lives {
-		if a, ok := j.about[l.Asset]; ok && l.Word == Start && a.ActiveAt.Before(l.Heard) && s.Patience.Silent(l, now) {
-			l.Heard, l.Word = a.FirstBadAt, Report // it was silent before the collector started, and is
-		}
 		at := place{l.Customer, l.Site}
 		j.sites[at] = append(j.sites[at], l)
 		j.hosts[l.Asset] = l

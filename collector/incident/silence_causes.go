@@ -12,7 +12,9 @@ import (
 // group is hosts that may be silent for one cause.
 type group struct {
 	silent []Life
-	// late have missed a report; total is all of them, before those that were silent long before.
+	// awaited were not heard since the collector started and have time left: neither silent nor back.
+	awaited []Life
+	// late have missed a report or are awaited; total is all of them, before those that were silent long before.
 	late, total, before int
 	sites               map[place]bool
 }
@@ -22,15 +24,16 @@ type group struct {
 func (j *judgement) together(hosts []Life, cause rules.Alert, stands bool) group {
 	since := cause.FirstBadAt
 	for _, l := range hosts {
-		if !stands && j.Patience.Silent(l, j.now) && l.Heard.After(since) {
-			since = l.Heard
+		if fell := j.fell(l); !stands && j.Patience.Silent(l, j.now) && fell.After(since) {
+			since = fell
 		}
 	}
 	since = since.Add(-j.Patience.Together)
 	g := group{sites: map[place]bool{}}
 	for _, l := range hosts {
 		silent := j.Patience.Silent(l, j.now)
-		if silent && l.Heard.Before(since) {
+		awaited := !silent && l.Word == Start
+		if (silent || awaited) && j.fell(l).Before(since) {
 			g.before++
 			continue
 		}
@@ -39,11 +42,28 @@ func (j *judgement) together(hosts []Life, cause rules.Alert, stands bool) group
 		switch {
 		case silent:
 			g.silent = append(g.silent, l)
+		case awaited:
+			g.awaited = append(g.awaited, l)
+			g.late++
 		case j.Patience.Overdue(l, j.now):
 			g.late++
 		}
 	}
 	return g
+}
+
+// fell is since when a host is silent, if it is. One that was when the collector stopped, as the alert about it or its site
+// tells, has been since before that, unless it is known to have been heard later.
+func (j *judgement) fell(l Life) time.Time {
+	if l.Word != Start {
+		return l.Heard
+	}
+	for _, a := range []rules.Alert{j.about[l.Asset], j.ofSite[place{l.Customer, l.Site}]} {
+		if !a.ActiveAt.IsZero() && a.ActiveAt.Before(l.Heard) && !l.Before.After(a.FirstBadAt) {
+			return a.FirstBadAt
+		}
+	}
+	return l.Heard
 }
 
 // all tells whether n of the group are all of it, most whether they are most.
@@ -62,13 +82,14 @@ func (j *judgement) everything() {
 	made := blind(far, j.now)
 	was, stands := j.standing[idOf(made)]
 	g := j.together(far, was, stands)
-	holds := j.Elsewhere == Nobody && len(g.sites) > 1 && g.all(len(g.silent))
+	isIt := func(n int) bool { return j.Elsewhere == Nobody && len(g.sites) > 1 && g.all(n) }
+	holds := isIt(len(g.silent))
 	j.waitAll = !holds && len(g.silent)+g.late == g.total &&
 		(j.Elsewhere == AllOverdue || j.Elsewhere == Nobody && len(g.sites) > 1)
 	if holds {
 		made = blind(g.silent, j.now)
 	}
-	if j.broadAll = j.cause(made, holds, g); j.broadAll {
+	if j.broadAll = j.cause(made, holds, isIt(len(g.silent)+g.late), g); j.broadAll {
 		j.cover(g.silent, made)
 		for _, l := range j.hosts {
 			if l.Own && j.Patience.Silent(l, j.now) && !l.Excused() {
@@ -102,7 +123,7 @@ func (j *judgement) site(at place) {
 		return
 	}
 	j.wait[at] = !holds && g.most(n+g.late)
-	if j.broad[at] = j.cause(made, holds, g); j.broad[at] {
+	if j.broad[at] = j.cause(made, holds, g.most(n+g.late), g); j.broad[at] {
 		j.cover(g.silent, made)
 	}
 }
@@ -110,7 +131,7 @@ func (j *judgement) site(at place) {
 // early tells whether hosts that are silent may be waited for: one of them was heard no longer ago than twice what it may
 // be silent for.
 func (j *judgement) early(silent []Life) bool {
-	return slices.ContainsFunc(silent, func(l Life) bool { return j.now.Sub(l.Heard) <= 2*j.Patience.Of(l) })
+	return slices.ContainsFunc(silent, func(l Life) bool { return j.now.Sub(j.fell(l)) <= 2*j.Patience.Of(l) })
 }
 
 func (j *judgement) cover(hosts []Life, by rules.Alert) {
@@ -131,8 +152,8 @@ func silenceKey(a rules.Alert) string {
 }
 
 // cause says what becomes of a broader cause, and whether it explains the group's silence: it begins when it holds, stays
-// while it does, is held up while hosts come back, and ends.
-func (j *judgement) cause(made rules.Alert, holds bool, g group) bool {
+// while it does or may, when those who are late are silent too, is held up while hosts come back or are awaited, and ends.
+func (j *judgement) cause(made rules.Alert, holds, may bool, g group) bool {
 	was, stands := j.standing[idOf(made)]
 	switch {
 	case holds && !stands:
@@ -143,17 +164,14 @@ func (j *judgement) cause(made rules.Alert, holds bool, g group) bool {
 	case holds:
 		j.keep(was, time.Time{})
 		return true
-	case j.unknown(was):
-		j.keep(was, was.KeepFiringSince)
-		return true
-	case len(g.silent) == 0:
+	case len(g.silent)+len(g.awaited) == 0:
 		return false
 	}
 	since := was.KeepFiringSince
-	if since.IsZero() {
+	if !may && since.IsZero() {
 		since = j.now
 	}
-	if j.now.Sub(since) >= j.comingBack(g.silent) {
+	if !may && len(g.awaited) == 0 && j.now.Sub(since) >= j.comingBack(g.silent) {
 		return false
 	}
 	j.keep(was, since)
@@ -221,7 +239,7 @@ func (j *judgement) rest() {
 		hosts := j.hostsOf(a)
 		by := ""
 		for _, l := range hosts {
-			if c := j.covered[l.Asset]; c != silenceKey(a) && a.Labels.Has("site") { // nothing is broader than everything
+			if c := j.covered[l.Asset]; c != "" && c != silenceKey(a) && a.Labels.Has("site") { // nothing is broader than everything
 				by = c
 			}
 		}
@@ -232,7 +250,8 @@ func (j *judgement) rest() {
 			a.Annotations = labels.NewBuilder(a.Annotations).Set(SupersededBy, by).Labels()
 		case slices.ContainsFunc(hosts, func(l Life) bool { return l.Word == Report && l.Heard.After(a.FirstBadAt) }):
 			a.End = rules.Recovered
-		case j.unknown(a):
+		case j.inTime(hosts):
+			j.soon = true // nobody says so when they are heard: they are not among the silent
 			continue
 		}
 		j.out = append(j.out, rules.Transition{Origin: originOf(a), From: rules.Firing, Alert: a})
@@ -254,16 +273,7 @@ func (j *judgement) hostsOf(a rules.Alert) []Life {
 	return j.Lives
 }
 
-// unknown tells whether none of those an alert is about was heard since the collector started, or since its agent enrolled,
-// and some of them may yet be in time.
-func (j *judgement) unknown(a rules.Alert) bool {
-	inTime := false
-	hosts := j.hostsOf(a)
-	for _, l := range hosts {
-		if l.Word == Report {
-			return false
-		}
-		inTime = inTime || !j.Patience.Silent(l, j.now)
-	}
-	return inTime
+// inTime tells whether some of them may be heard in time: not yet since the start, or more time was given to them.
+func (j *judgement) inTime(hosts []Life) bool {
+	return slices.ContainsFunc(hosts, func(l Life) bool { return !j.Patience.Silent(l, j.now) })
 }

@@ -160,6 +160,12 @@ func TestSilenceScenarios(t *testing.T) {
 				"1m15s SiteSilent 30 of 40 hosts at site x are silent",
 				"5m0s SiteSilent ends: recovered",
 			}},
+		"one of most comes back, and a slow one is not known of yet": {
+			[][]*actor{hosts("a/x", "in", 1, fast), hosts("a/x", "back", 1, fast, span{time.Minute, 110 * time.Second}),
+				hosts("a/x", "out", 2, fast, span{time.Minute, forever}), hosts("a/x", "slow", 1, time.Minute, span{time.Minute, forever}), elsewhere},
+			20 * time.Minute, []string{
+				"1m14s SiteSilent 3 of 5 hosts at site x are silent",
+			}},
 		"two of five are two hosts": {
 			[][]*actor{hosts("a/x", "in", 3, fast), hosts("a/x", "out", 2, fast, span{time.Minute, forever}), elsewhere}, 10 * time.Minute, []string{
 				"1m11s HostSilent out1 fires",
@@ -224,6 +230,14 @@ func TestSilenceScenarios(t *testing.T) {
 				"5m47s HostSilent c fires",
 				"5m47s CollectorBlind ends: recovered",
 				"10m0s SiteSilent ends: recovered",
+			}},
+		"a site of which one host had said goodbye, then everything": {
+			[][]*actor{hosts("a/x", "a", 2, fast, span{time.Minute, forever}), leaving(hosts("a/x", "gone", 1, fast, span{time.Minute, forever})),
+				hosts("b/y", "b", 2, fast, span{4 * time.Minute, forever})},
+			20 * time.Minute, []string{
+				"1m14s SiteSilent All 2 hosts at site x are silent",
+				"4m14s CollectorBlind Nothing is heard from any of 4 hosts",
+				"4m14s SiteSilent ends: superseded by operator fleet availability",
 			}},
 		"sites fall silent one after another, and it is everything": {
 			[][]*actor{hosts("a/x", "a", 2, fast, span{time.Minute, forever}), hosts("b/y", "b", 2, fast, span{4 * time.Minute, forever}),

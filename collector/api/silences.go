@@ -149,7 +149,7 @@ func (a *API) silenceAPI(right fleet.Right, serve func(*http.Request, fleet.Oper
 		who := fleet.Operator{Role: fleet.Viewer}
 		if !a.open(r) {
 			var err error
-			if who, err = a.authenticate(withBearer(r), right); err != nil {
+			if who, err = a.authenticateProgram(r, right); err != nil {
 				a.fail(w, r, err)
 				return
 			}
@@ -172,16 +172,6 @@ func (a *API) silenceAPI(right fleet.Right, serve func(*http.Request, fleet.Oper
 			a.write(w, http.StatusOK, out)
 		}
 	})
-}
-
-// withBearer takes a token that came as the password of basic authentication for one that came as a bearer's: that is what
-// amtool and Grafana's data sources send.
-func withBearer(r *http.Request) *http.Request {
-	if _, token, ok := r.BasicAuth(); ok {
-		r = r.Clone(r.Context())
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	return r
 }
 
 func (a *API) getSilences(r *http.Request, who fleet.Operator) (any, error) {

@@ -31,8 +31,10 @@ type mutes struct {
 	news   atomic.Bool
 	counts muteCounts
 
-	// What follows belongs to elapse: what was in force when the muted alerts were last looked through.
-	seen []string
+	// What follows belongs to elapse: what was in force when the muted alerts were last looked through, and which picture of
+	// the fleet: whose a customer is decides whom a department's silence holds back.
+	seen      []string
+	seenFleet uint64
 }
 
 // mutedAlert is what is noted of a muted alert.
@@ -43,9 +45,15 @@ type mutedAlert struct {
 	By []incident.MutedBy `json:"by"`
 }
 
-func (m *mutes) swap(mutings []incident.Muting, windows []incident.Window) {
-	m.muter.Store(incident.NewMuter(mutings, windows))
-	m.news.Store(true)
+func (p *pipeline) putMutes(mutings []incident.Muting, windows []incident.Window) {
+	p.mutes.muter.Store(incident.NewMuter(mutings, windows, p.owner))
+	p.mutes.news.Store(true)
+}
+
+// owner is the department that owns a customer now, empty for none.
+func (p *pipeline) owner(customer string) string {
+	c, _ := p.fleet.Customer(customer)
+	return c.Department
 }
 
 // loadSilences takes back the silences that are kept.
@@ -68,7 +76,7 @@ func (p *pipeline) loadSilences(ctx context.Context) error {
 		}
 		all = append(all, m)
 	}
-	p.mutes.swap(all, p.mutes.muter.Load().Windows())
+	p.putMutes(all, p.mutes.muter.Load().Windows())
 	return nil
 }
 
@@ -76,7 +84,7 @@ func (p *pipeline) loadSilences(ctx context.Context) error {
 func (p *pipeline) maintain(plan MaintenancePlan) {
 	p.mutes.setting.Lock()
 	defer p.mutes.setting.Unlock()
-	p.mutes.swap(p.mutes.muter.Load().Mutings(), plan.windows())
+	p.putMutes(p.mutes.muter.Load().Mutings(), plan.windows())
 }
 
 // MutedBy is what holds an alert back now, nil when nothing does.
@@ -109,7 +117,7 @@ func (p *pipeline) SetSilence(ctx context.Context, m incident.Muting) (string, e
 		return "", fmt.Errorf("keep silence: %w", err)
 	}
 	p.log.Info("silence set", "id", put[0].ID, "was", m.ID, "by", m.CreatedBy, "from", put[0].StartsAt, "until", put[0].EndsAt,
-		"matchers", fmt.Sprint(put[0].Matchers), "comment", m.Comment)
+		"matchers", fmt.Sprint(put[0].Matchers), "bound", put[0].Bound.String(), "comment", m.Comment)
 	return put[0].ID, nil
 }
 
@@ -167,7 +175,7 @@ func (p *pipeline) keepSilences(ctx context.Context, put []incident.Muting, now 
 		return nil
 	})
 	if err == nil {
-		p.mutes.swap(all, muter.Windows())
+		p.putMutes(all, muter.Windows())
 	}
 	return err
 }

@@ -318,7 +318,7 @@ func BenchmarkMuted(b *testing.B) {
 		}
 		all = append(all, m)
 	}
-	muter := incident.NewMuter(all, nil)
+	muter := incident.NewMuter(all, nil, nil)
 	a := incident.Alert{Asset: "host01234", Customer: "c", Labels: map[string]string{"alertname": "DiskFull", "instance": "host01234"}}
 	b.ReportAllocs()
 	for b.Loop() {

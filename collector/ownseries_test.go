@@ -99,7 +99,7 @@ func TestUpOfAssetsIsKept(t *testing.T) {
 	var kept []history.Sample
 	o := &ownSeries{
 		metrics: prometheus.NewRegistry(), alerts: func() []evaluate.Standing { return nil }, assets: func() []window.AssetStatus { return all },
-		instance: func() string { return "here:9720" }, keep: func(s []history.Sample) { kept = s }, now: func() time.Time { return time.Unix(2000, 0) },
+		instance: func() string { return "here:9720" }, keep: func(s []history.Sample) { kept = s }, known: func(string) bool { return true }, now: func() time.Time { return time.Unix(2000, 0) },
 	}
 	const own, gone = `{__name__="up", instance="here:9720", job="watchbill"} 1`, `{__name__="up", customer="acme", instance="db1", job="node"} `
 	const node, self = `{__name__="up", customer="acme", instance="web1", job="node", site="berlin"} `, `{__name__="up", customer="acme", instance="web1", job="self", site="berlin"} `

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +201,69 @@ func TestSilenceScope(t *testing.T) {
 	d.strike(3, 4)     // of customer00
 	d.strike(501, 502) // of customer01
 	d.wantOpen("silenced each", "host00003")
+}
+
+// TestSilenceStaysBound: a department's silence holds back its customers' alerts alone, whoever comes and whoever moves after
+// it was set, and whoever changes it; it stays before the eyes of the department.
+func TestSilenceStaysBound(t *testing.T) {
+	d := newSilenceDesk(t)
+	dir := county(600)
+	dir.Customers[0].Department, dir.Customers[1].Department = "wholesale", "retail"
+	d.declare(dir)
+	ron, will := d.operator("ron", fleet.Scope{Department: "retail"}), d.operator("will", fleet.Scope{Department: "wholesale"})
+	id := d.add(ron, silenceBody("", `{"name":"customer","value":"customer01|gamma","isRegex":true}`, 0, time.Hour))
+	sees := func(who, token string, want int) {
+		t.Helper()
+		if status, answer := d.ask(token, "GET", "/api/v2/silence/"+id, ""); status != want ||
+			want == 200 && !strings.Contains(answer, `"bound":{"department":"retail"}`) {
+			t.Errorf("%s: %d %s, want %d", who, status, answer, want)
+		}
+	}
+
+	dir.Customers = append(dir.Customers, fleet.Customer{ID: "gamma", Department: "wholesale",
+		Sites: []fleet.Site{{ID: "hq", Assets: []fleet.Asset{{Name: "host00700"}}}}})
+	d.declare(dir)
+	d.at = time.Now()
+	d.strike(500, 501)
+	d.strike(700, 701)
+	d.wantOpen("another department's new customer", "host00700")
+	sees("its department", ron, 200)
+	sees("another department", will, 404)
+
+	_, answer := d.ask(d.ada, "GET", "/api/v2/silence/"+id, "")
+	if again := d.add(d.ada, strings.Replace(answer, `"comment":"patching"`, `"comment":"the house looked"`, 1)); again != id {
+		t.Errorf("an update made %s of %s", again, id)
+	}
+	if err := d.pipeline.loadSilences(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sees("its department after the house changed it and a restart", ron, 200)
+	d.later(time.Second)
+	d.wantOpen("and still holds back what it did", "host00700")
+
+	dir.Customers[1].Department = "wholesale"
+	d.declare(dir)
+	d.later(time.Second)
+	d.wantOpen("its customer went to another department", "host00500", "host00700")
+	sees("who set it", ron, 200)
+	sees("whose customer it is now", will, 404)
+}
+
+func (d *silenceDesk) declare(dir fleet.Directory) {
+	d.t.Helper()
+	dir.Customers = slices.Clone(dir.Customers)
+	if err := d.fleet.SetDirectory(dir); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *silenceDesk) operator(name string, scope fleet.Scope) (token string) {
+	d.t.Helper()
+	token, err := d.fleet.AddOperatorWith(d.t.Context(), fleet.NewOperator{Name: name, Roles: []fleet.Role{fleet.Responder}, Scope: scope, By: "test"})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return token
 }
 
 // TestAmtool: the real one adds, shows, updates, expires, exports and imports silences.

@@ -18,20 +18,20 @@ import (
 )
 
 // unmute brings alerts that fire on and are muted no more to their tickets. It looks through the muted ones when something
-// that muted has ended, or something was muted since it last did.
+// that muted has ended, the fleet was changed, or something was muted since it last did.
 func (p *pipeline) unmute(ctx context.Context, now time.Time) error {
 	news := p.mutes.news.Swap(false) // before they are read: what is muted from here on is looked at next time
 	muter := p.mutes.muter.Load()
 	silences, windows := muter.InForce(now)
-	inForce := append(silences, windows...)
-	if !news && slices.Equal(inForce, p.mutes.seen) {
+	inForce, picture := append(silences, windows...), p.fleet.Changed()
+	if !news && slices.Equal(inForce, p.mutes.seen) && picture == p.mutes.seenFleet {
 		return nil
 	}
 	if err := p.unmuteAll(ctx, muter, now); err != nil {
 		p.mutes.news.Store(true)
 		return fmt.Errorf("open the tickets of alerts that are muted no more: %w", err)
 	}
-	p.mutes.seen = inForce
+	p.mutes.seen, p.mutes.seenFleet = inForce, picture
 	return nil
 }
 

@@ -34,15 +34,16 @@ func TestLinksLeadSomewhere(t *testing.T) {
 					continue
 				}
 				to, err := url.Parse(strings.NewReplacer("${collector:raw}", collector, "${__data.fields.Ticket}", number,
-					"${__data.fields.Asset}", "shop2", "${__field.labels.instance}", "shop2").Replace(l.URL))
-				if err != nil || to.Host != h.c.WebAddress() || strings.Contains(to.Path, "$") {
+					"${__data.fields.Asset}", "shop2", "${__field.labels.instance}", "shop2",
+					"${__field.labels.priority}", "P1", "${__field.labels.owner}", "first-level").Replace(l.URL))
+				if err != nil || to.Host != h.c.WebAddress() || strings.Contains(to.RequestURI(), "$") {
 					t.Errorf("%s, panel %q: the link %s leads to %v, %v", b.file, p.Title, l.URL, to, err)
 					continue
 				}
-				if !followed[to.Path] {
-					h.do("GET", to.Path, nil, nil)
+				if !followed[to.RequestURI()] {
+					h.do("GET", to.RequestURI(), nil, nil)
 				}
-				followed[to.Path] = true
+				followed[to.RequestURI()] = true
 			}
 		}
 	}

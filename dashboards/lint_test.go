@@ -87,6 +87,9 @@ var checks = []check{
 	{"links lead to addresses that there are, by labels that the series have, and carry variables", linked, func(b *board) {
 		b.first().FieldConfig.Defaults.Links = []link{{Title: "x", URL: "${collector:raw}/tickets/1"}}
 	}},
+	{"every panel leads on: to its assets, its tickets, or the list behind its total", each(leading), func(b *board) {
+		b.first().FieldConfig.Defaults.Links = nil
+	}},
 	{"dashboards refresh, look at a span up to now, and link to the others with variables and time", opened, func(b *board) { b.Refresh = "" }},
 	{"variables are the data source, then the chain, each asked within those before; every one is used", variables, func(b *board) {
 		b.Templating.List = append(b.Templating.List, variable{Name: "unused", Type: "query", Query: "label_values(up, job)", Datasource: source{"prometheus", "${datasource}"}})
@@ -438,7 +441,8 @@ func linked(t *testing.T, all []board) (out []string) {
 	for _, b := range load(t) {
 		uids[b.UID] = true
 	}
-	api := regexp.MustCompile(`^\$\{collector:raw\}/api/watchbill/v1/(tickets|assets)/\$\{__(field\.labels|data\.fields)\.\w+\}$`)
+	api := regexp.MustCompile(`^\$\{collector:raw\}/api/watchbill/v1/((tickets|assets)/\$\{__(field\.labels|data\.fields)\.\w+\}|` +
+		`assets|alerts|rules|outbox|oncall|status|tickets(\?(&?(open|at_risk|breached)=true)*(&(priority|owner)=\$\{__field\.labels\.\w+\})?)?)$`)
 	for _, b := range all {
 		for _, p := range b.panels() {
 			for _, l := range p.FieldConfig.Defaults.Links {
@@ -454,12 +458,36 @@ func linked(t *testing.T, all []board) (out []string) {
 					out = append(out, note(b, p, "link %q: expected a dashboard's uid, the data source and the time", l.URL))
 				}
 			}
-			if p.Type == "timeseries" && strings.Contains(fmt.Sprint(p.Targets), "{{instance}}") && len(p.FieldConfig.Defaults.Links) == 0 && !strings.Contains(fmt.Sprint(p.Targets), "count by") {
-				out = append(out, note(b, p, "series of assets do not lead to them"))
-			}
 		}
 	}
 	return out
+}
+
+// leading: a label of an asset, a customer or a ticket that a panel shows leads to that; a total to what it is made of.
+func leading(_ *testing.T, _ board, p panel) string {
+	links := ""
+	for _, l := range p.FieldConfig.Defaults.Links {
+		links += l.URL + " "
+	}
+	shows := func(label, column string) bool {
+		for _, q := range p.Targets {
+			if p.Type != "table" && strings.Contains(q.LegendFormat, "{{"+label+"}}") {
+				return true
+			}
+		}
+		return p.Type == "table" && slices.Contains(p.shown(), column)
+	}
+	switch {
+	case links == "":
+		return "it leads nowhere: expected a link to what it shows, or to the list behind it"
+	case shows("instance", "instance") && !strings.Contains(links, "/v1/assets/${"):
+		return "it shows assets and does not lead to them"
+	case shows("number", "number") && !strings.Contains(links, "/v1/tickets/${"):
+		return "it shows tickets and does not lead to them"
+	case shows("customer", "") && !shows("instance", "") && !strings.Contains(links, "var-customer=${__field.labels.customer}"):
+		return "it shows customers and does not lead to their tickets"
+	}
+	return ""
 }
 
 func opened(_ *testing.T, all []board) (out []string) {

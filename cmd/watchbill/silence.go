@@ -29,6 +29,7 @@ type silence struct {
 	CreatedBy string             `json:"createdBy"`
 	Comment   string             `json:"comment"`
 	Status    *silenceStatus     `json:"status,omitempty"`
+	Bound     *incident.Bound    `json:"bound,omitempty"`
 }
 
 type silenceStatus struct {
@@ -115,7 +116,11 @@ func showSilences(s screen, list []silence) {
 		if one.Status != nil {
 			state = string(one.Status.State)
 		}
-		rows = append(rows, []string{one.ID, state, s.stamp(one.StartsAt), s.stamp(one.EndsAt), strings.Join(matchers, " "), one.CreatedBy, one.Comment})
+		by := one.CreatedBy
+		if one.Bound != nil {
+			by += " for " + one.Bound.String()
+		}
+		rows = append(rows, []string{one.ID, state, s.stamp(one.StartsAt), s.stamp(one.EndsAt), strings.Join(matchers, " "), by, one.Comment})
 	}
 	table(s.w, s.width, []column{{title: "SILENCE"}, {title: "STATE"}, {title: "FROM"}, {title: "UNTIL"}, {title: "MATCHERS", stretch: true},
 		{title: "BY", stretch: true}, {title: "COMMENT", stretch: true}}, rows)

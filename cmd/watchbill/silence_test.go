@@ -15,13 +15,13 @@ const someSilence = "5f1f9c1e-6a0e-4f0c-9d1b-1d7b1f4b6a11"
 func TestSilenceList(t *testing.T) {
 	listed := []silence{{ID: someSilence, Matchers: []incident.Matcher{{Name: "instance", Value: "web.*", IsRegex: true, IsEqual: true}},
 		StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour), CreatedBy: "jane (by ada)", Comment: "new disks\x1b[2J",
-		Status: &silenceStatus{incident.MutingActive}}}
+		Status: &silenceStatus{incident.MutingActive}, Bound: &incident.Bound{Department: "retail"}}}
 	for _, tt := range []struct {
 		args, request string
 		answer        any
 		says          []string
 	}{
-		{"silence list", "GET /api/v2/silences?expired=false", listed, []string{someSilence, "active", `instance=~"web.*"`, "jane (by ada)", "new disks"}},
+		{"silence list", "GET /api/v2/silences?expired=false", listed, []string{someSilence, "active", `instance=~"web.*"`, "jane (by ada) for department retail", "new disks"}},
 		{"silence list --all --filter a=b", "GET /api/v2/silences?filter=a%3Db", []silence{}, []string{"No silences."}},
 		{"silence list -o json", "GET /api/v2/silences?expired=false", listed, []string{`"isRegex": true`}},
 		{"silence expire " + someSilence, "DELETE /api/v2/silence/" + someSilence, "", []string{"Silence " + someSilence + " is over.\n"}},

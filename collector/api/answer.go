@@ -64,6 +64,9 @@ func (a *API) endpoint(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := a.authenticate(r, e.right)
 		if err != nil {
+			if explain(err).Status == http.StatusUnauthorized {
+				invite(w, r, e.right)
+			}
 			a.fail(w, r, err)
 			return
 		}
@@ -146,7 +149,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.o.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", e.Status, "err", err)
 	}
 	if e.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="watchbill"`)
+		w.Header().Add("WWW-Authenticate", `Bearer realm="watchbill"`)
 	}
 	if e.Gate != "" {
 		a.write(w, e.Status, Refused{Error: *e, Gate: e.Gate, Missing: e.Missing})

@@ -2,7 +2,8 @@
 // /api/watchbill/v1/, Prometheus' query API under /api/v1/, health, /metrics, /federate and the form of a rating. It decides nothing: it authenticates, asks the rooms that know,
 // and writes their answers in one stable form, the read models of this package.
 //
-// Everything under /api/watchbill/v1/ wants a person's token as "Authorization: Bearer TOKEN". /-/healthy and /-/ready
+// Everything under /api/watchbill/v1/ wants a person's token as "Authorization: Bearer TOKEN"; to read, as the password of basic
+// authentication, too, for which a browser asks that follows a link. /-/healthy and /-/ready
 // are open, and so is /rate/ for whoever has the link that was sent when a ticket closed. /metrics and /federate are open where the listener is bound to loopback and the request is for a loopback
 // name, so that a page in a browser cannot read them through a name of its own; elsewhere they want a token, as bearer
 // or as the password of basic authentication.

@@ -9,10 +9,12 @@ import (
 	"github.com/watchbill/watchbill/collector/fleet"
 )
 
-// authenticate tells who asks, and that they may. The error is a 401 or a 403.
+// authenticate tells who asks, and that they may. The error is a 401 or a 403. A token may come as the password of basic
+// authentication where programs scrape, and where something is only read, which people do in browsers, from dashboards'
+// links. Never where something changes: a browser sends a password it was once told along with what any page has it send.
 func (a *API) authenticate(r *http.Request, right fleet.Right) (fleet.Operator, error) {
 	token := bearer(r)
-	if token == "" && right == fleet.MayScrape {
+	if token == "" && (right == fleet.MayScrape || right == fleet.MayRead && onlyReads(r)) {
 		_, token, _ = r.BasicAuth()
 	}
 	who, err := a.knownBy(token)
@@ -23,6 +25,31 @@ func (a *API) authenticate(r *http.Request, right fleet.Right) (fleet.Operator, 
 		return fleet.Operator{}, forbidden(who, right)
 	}
 	return who, nil
+}
+
+func onlyReads(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
+}
+
+// authenticateProgram is authenticate where programs (amtool, Grafana, Prometheus) send a token as the password of basic
+// authentication whatever they ask. What a page of another site has a browser send with the password that it knows is refused.
+func (a *API) authenticateProgram(r *http.Request, right fleet.Right) (fleet.Operator, error) {
+	if _, token, ok := r.BasicAuth(); ok {
+		if http.NewCrossOriginProtection().Check(r) != nil {
+			return fleet.Operator{}, refusal(http.StatusForbidden, "cross_site", "send the token as `Authorization: Bearer TOKEN`",
+				"a page of another site sent this with a password that the browser knew")
+		}
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return a.authenticate(r, right)
+}
+
+// invite has a browser ask for a name and a password where authenticate takes one.
+func invite(w http.ResponseWriter, r *http.Request, right fleet.Right) {
+	if right == fleet.MayRead && onlyReads(r) && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		w.Header().Add("WWW-Authenticate", `Basic realm="watchbill: any name, your token as the password", charset="UTF-8"`)
+	}
 }
 
 // knownBy tells whose token it is; the error is a 401.

@@ -172,14 +172,92 @@ func TestScrapeOnLoopback(t *testing.T) {
 	}
 }
 
-func TestBasicPasswordOpensNothingButScraping(t *testing.T) {
+// TestBasicPasswordReadsAlone: a browser sends a password by itself, with what any page has it send. So it opens nothing
+// that changes something, and not what only an administrator may have.
+func TestBasicPasswordReadsAlone(t *testing.T) {
 	h := newHouse(t)
-	r := httptest.NewRequestWithContext(t.Context(), "GET", Root+"/tickets", nil)
-	r.SetBasicAuth("the-admin", h.tokens[fleet.Admin])
-	w := httptest.NewRecorder()
-	h.handler.ServeHTTP(w, r)
-	if w.Code != http.StatusUnauthorized {
-		t.Errorf("answered %d, want 401: a browser would send a password by itself", w.Code)
+	for _, e := range endpoints() {
+		method, path := splitPattern(e.pattern)
+		path = Root + strings.NewReplacer("{$}", "", "{ref}", "WB-1", "{verb}", "ack", "{id}", "x", "{name}", "web1", "{report}", "sla",
+			"{fingerprint}", "x").Replace(path)
+		r := httptest.NewRequestWithContext(t.Context(), method, path, nil)
+		r.SetBasicAuth("the-admin", h.tokens[fleet.Admin])
+		w := httptest.NewRecorder()
+		h.handler.ServeHTTP(w, r)
+		if open := w.Code != http.StatusUnauthorized; open != (method == "GET" && e.right == fleet.MayRead) {
+			t.Errorf("%s %s: answered %d", method, path, w.Code)
+		}
+	}
+	for _, method := range []string{"POST", "PUT", "DELETE"} {
+		r := httptest.NewRequestWithContext(t.Context(), method, Root+"/tickets/WB-1/ack", strings.NewReader("{}"))
+		r.Header.Set("Accept", "text/html")
+		w := httptest.NewRecorder()
+		h.handler.ServeHTTP(w, r)
+		if strings.Contains(strings.Join(w.Header().Values("WWW-Authenticate"), ""), "Basic") {
+			t.Errorf("%s: a password is asked for that opens nothing", method)
+		}
+	}
+}
+
+// TestBrowserFollowsLink: it asks without a password, is told that it could have one, and gets in with it.
+func TestBrowserFollowsLink(t *testing.T) {
+	h := newHouse(t)
+	const accept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+	ask := func(path, accept, password string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", Root+path, nil)
+		r.Header.Set("Accept", accept)
+		if password != "" {
+			r.SetBasicAuth("anybody", password)
+		}
+		w := httptest.NewRecorder()
+		h.handler.ServeHTTP(w, r)
+		return w
+	}
+	for _, c := range []struct {
+		path, accept, password string
+		status                 int
+		basic                  bool
+	}{
+		{"/assets/web1", accept, "", 401, true},
+		{"/assets/web1", accept, "wbo_no", 401, true},
+		{"/assets/web1", accept, h.tokens[fleet.Viewer], 200, false},
+		{"/assets/web1", accept, h.tokens[fleet.Sender], 403, false},
+		{"/assets/web1", "application/json", "", 401, false},
+		{"/backup", accept, "", 401, false},
+	} {
+		w := ask(c.path, c.accept, c.password)
+		offers := strings.Join(w.Header().Values("WWW-Authenticate"), "; ")
+		if w.Code != c.status || strings.Contains(offers, "Basic ") != c.basic || strings.Contains(offers, "Bearer ") != (c.status == 401) {
+			t.Errorf("%+v: %d, challenges %q: %s", c, w.Code, offers, w.Body)
+		}
+	}
+}
+
+// TestOtherSitesPageSendsNothing: a page of another site cannot use a password that a browser knows to silence or to feed
+// alerts; programs, and pages of the same site, can.
+func TestOtherSitesPageSendsNothing(t *testing.T) {
+	took := 0
+	h := newHouse(t, func(o *Options) {
+		o.Alertmanager = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { took++ })
+	})
+	for header, want := range map[[2]string]int{
+		{"Sec-Fetch-Site", "cross-site"}: 403, {"Sec-Fetch-Site", "same-site"}: 403, {"Origin", "https://evil.example"}: 403, {"Origin", "null"}: 403,
+		{"Sec-Fetch-Site", "same-origin"}: 200, {"User-Agent", "amtool"}: 200,
+	} {
+		for _, path := range []string{"/api/v2/alerts", "/api/v2/silences"} {
+			r := httptest.NewRequestWithContext(t.Context(), "POST", path, strings.NewReader(`{"matchers":[{"name":"a","value":"1","isRegex":false}],`+
+				`"startsAt":"2026-11-21T12:00:00Z","endsAt":"2026-11-21T13:00:00Z","createdBy":"x","comment":"y"}`))
+			r.SetBasicAuth("the-admin", h.tokens[fleet.Admin])
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set(header[0], header[1])
+			w := httptest.NewRecorder()
+			if h.handler.ServeHTTP(w, r); w.Code != want {
+				t.Errorf("%s with %v: %d %s, want %d", path, header, w.Code, w.Body, want)
+			}
+		}
+	}
+	if took != 2 {
+		t.Errorf("%d alerts came through, want 2", took)
 	}
 }
 

@@ -21,7 +21,7 @@ func (a *API) alertFeed() http.Handler {
 			right = fleet.MayFeed
 		}
 		if !a.open(r) {
-			who, err := a.authenticate(withBearer(r), right)
+			who, err := a.authenticateProgram(r, right)
 			if err != nil {
 				e := explain(err)
 				if e.Status == http.StatusUnauthorized {
@@ -41,7 +41,7 @@ func (a *API) alertFeed() http.Handler {
 
 // open tells that a request only reads, on a loopback listener, and says nothing of who asks.
 func (a *API) open(r *http.Request) bool {
-	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && a.o.Loopback && fromLoopback(r) &&
+	return onlyReads(r) && a.o.Loopback && fromLoopback(r) &&
 		r.Header.Get("Authorization") == ""
 }
 

@@ -222,10 +222,15 @@ var (
 
 func (c *promCall) note(err error) { c.notes.Add(err) }
 
-// reach is which series exist for who asks: those that all of must match. None is everything.
+// reach is which series exist for who asks: those that all of must match. None is everything. Where shared is there, series
+// that are asked for by a name of everybodys exist that all of shared match, in place of those.
 type reach struct {
-	must []*labels.Matcher
+	must, shared []*labels.Matcher
 }
+
+// everybodys are the collector's own series that are about nobody and harmless to every reader: where it is reached, to which
+// dashboards' links lead, and which program it is. What is not here and has no customer is for who sees all.
+var everybodys = []string{"watchbill_build_info", "watchbill_web_info"}
 
 // nothing matches no value at all, the absent label's neither.
 const nothing = `[^\x{0000}-\x{10FFFF}]`
@@ -246,6 +251,7 @@ func reachOf(s sight) reach {
 			}
 		}
 		r.must = append(r.must, labels.MustNewMatcher(labels.MatchRegexp, "customer", cmp.Or(oneOf(ids), nothing)))
+		r.shared = []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, "customer", "")}
 	}
 	if !s.inside() && !s.who.May(fleet.MayScrape) {
 		r.must = append(r.must, labels.MustNewMatcher(labels.MatchNotRegexp, model.MetricNameLabel, alertSeries))

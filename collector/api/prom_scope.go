@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
@@ -50,7 +51,17 @@ func (r reach) enforce(e parser.Expr) error {
 }
 
 // with is matchers narrowed to the reach.
-func (r reach) with(ms []*labels.Matcher) []*labels.Matcher { return slices.Concat(r.must, ms) }
+func (r reach) with(ms []*labels.Matcher) []*labels.Matcher { return slices.Concat(r.demands(ms), ms) }
+
+// demands is what has to be among matchers that select these.
+func (r reach) demands(ms []*labels.Matcher) []*labels.Matcher {
+	if len(r.shared) > 0 && slices.ContainsFunc(ms, func(m *labels.Matcher) bool {
+		return m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual && slices.Contains(everybodys, m.Value)
+	}) {
+		return r.shared
+	}
+	return r.must
+}
 
 // narrow puts the reach onto each of several selectors; onto the one that selects everything where there is none.
 func (r reach) narrow(sets [][]*labels.Matcher) [][]*labels.Matcher {
@@ -88,7 +99,7 @@ type guardedQuerier struct {
 }
 
 func (q *guardedQuerier) within(ms []*labels.Matcher) bool {
-	for _, m := range q.reach.must {
+	for _, m := range q.reach.demands(ms) {
 		if !slices.Contains(ms, m) {
 			return false
 		}

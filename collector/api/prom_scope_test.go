@@ -17,6 +17,7 @@ import (
 
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/history"
 	"github.com/watchbill/watchbill/rules"
 	"github.com/watchbill/watchbill/rules/window"
 )
@@ -291,6 +292,65 @@ func FuzzScopedQuery(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestEverybodysSeries: who is bound to a customer finds, by their names, the few series that belong to nobody and are
+// everybody's, and not what somebody else has under such a name; by no way anything else that belongs to nobody.
+func TestEverybodysSeries(t *testing.T) {
+	dir, shared := t.TempDir(), []string{"watchbill_build_info", "watchbill_web_info"}
+	houses := []string{"watchbill_oncall", "watchbill_oncall_covered", "watchbill_pages_total", "watchbill_tickets_left_out", "up", "go_info",
+		"watchbill_web_info_total", "watchbill_outbox_messages"}
+	recordInto(t, dir, func(yield func(labels.Labels, int64, float64)) {
+		for _, name := range slices.Concat(shared, houses) {
+			yield(labels.FromStrings("__name__", name, "job", "watchbill", "url", "https://watchbill.example"), noon.UnixMilli(), 1)
+			yield(labels.FromStrings("__name__", name, "customer", "shop", "url", "https://shop.example"), noon.UnixMilli(), 1)
+		}
+	})
+	past, err := history.Open(dir, history.Options{Retention: 1000 * time.Hour, MinFree: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = past.Close() })
+	h := newHouse(t, func(o *Options) { o.History, o.Interval = past, 5*time.Second })
+	h.add(fleet.NewOperator{Name: "the-client", Roles: []fleet.Role{fleet.ClientOwnerUser}, Scope: fleet.Scope{Customer: "acme"}, By: "test"})
+	h.add(fleet.NewOperator{Name: "the-inner", Roles: []fleet.Role{fleet.Engineer}, Scope: fleet.Scope{Customer: "acme"}, By: "test"})
+	for _, role := range []string{"client", "inner"} {
+		count := func(expr, want string) {
+			t.Helper()
+			code, body := h.prom(role, "/query?"+url.Values{"query": {"count(" + expr + ") or vector(0)"}, "time": {fmt.Sprint(noon.Unix())}}.Encode())
+			if code != 200 || !strings.Contains(body, `"`+want+`"]}`) {
+				t.Errorf("%s asks how many %s there are: %d %s, want %s", role, expr, code, body, want)
+			}
+		}
+		for _, name := range shared {
+			count(name, "1")
+			count(name+`{customer="shop"}`, "0")
+			count(name+`{customer!=""}`, "0")
+			count(name+" or up", "1")
+			for path, want := range map[string]string{
+				"/label/url/values?match[]=" + name:                 `["https://watchbill.example"]`,
+				"/label/url/values?match[]=" + name + "&match[]=up": `["https://watchbill.example"]`,
+				"/label/customer/values?match[]=" + name:            `[]`,
+				"/series?match[]=" + name + "&match[]=up":           `[{"__name__":"` + name + `","job":"watchbill","url":"https://watchbill.example"}]`,
+			} {
+				if code, body := h.prom(role, path); code != 200 || body != `{"status":"success","data":`+want+`}` {
+					t.Errorf("%s, %s: %d %s, want %s", role, path, code, body, want)
+				}
+			}
+		}
+		for _, name := range houses {
+			count(name, "0")
+		}
+		for _, all := range []string{`{__name__!=""}`, `{job="watchbill"}`, `{customer="",job!=""}`, `{__name__=~"watchbill_web_info|up"}`,
+			`{__name__=~"watchbill_web_info"}`, `{__name__=~"watchbill_.+",__name__!="watchbill_web_info"}`} {
+			count(all, "0")
+		}
+		for _, path := range []string{"/labels", "/label/url/values", "/label/__name__/values"} {
+			if _, body := h.prom(role, path); body != `{"status":"success","data":[]}` {
+				t.Errorf("%s, %s: %s", role, path, body)
+			}
+		}
+	}
 }
 
 // TestReach: who sees which series.

@@ -47,6 +47,8 @@ type gettableSilence struct {
 	EndsAt      string             `json:"endsAt"`
 	Matchers    []incident.Matcher `json:"matchers"`
 	StartsAt    string             `json:"startsAt"`
+	// Bound is ours: whose alerts alone it holds back. Clients of Alertmanager overlook it.
+	Bound *incident.Bound `json:"bound,omitempty"`
 }
 
 type silenceStatus struct {
@@ -60,7 +62,7 @@ func silenceRow(m incident.Muting, now time.Time) gettableSilence {
 	return gettableSilence{
 		ID: m.ID, Status: silenceStatus{m.State(now)}, UpdatedAt: m.UpdatedAt.UTC().Format(amTime), Annotations: m.Annotations,
 		Comment: m.Comment, CreatedBy: m.CreatedBy, EndsAt: m.EndsAt.UTC().Format(amTime), Matchers: m.Matchers,
-		StartsAt: m.StartsAt.UTC().Format(amTime),
+		StartsAt: m.StartsAt.UTC().Format(amTime), Bound: m.Bound,
 	}
 }
 
@@ -147,7 +149,7 @@ func (a *API) silenceAPI(right fleet.Right, serve func(*http.Request, fleet.Oper
 		who := fleet.Operator{Role: fleet.Viewer}
 		if !a.open(r) {
 			var err error
-			if who, err = a.authenticate(withBearer(r), right); err != nil {
+			if who, err = a.authenticateProgram(r, right); err != nil {
 				a.fail(w, r, err)
 				return
 			}
@@ -170,16 +172,6 @@ func (a *API) silenceAPI(right fleet.Right, serve func(*http.Request, fleet.Oper
 			a.write(w, http.StatusOK, out)
 		}
 	})
-}
-
-// withBearer takes a token that came as the password of basic authentication for one that came as a bearer's: that is what
-// amtool and Grafana's data sources send.
-func withBearer(r *http.Request) *http.Request {
-	if _, token, ok := r.BasicAuth(); ok {
-		r = r.Clone(r.Context())
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	return r
 }
 
 func (a *API) getSilences(r *http.Request, who fleet.Operator) (any, error) {
@@ -228,22 +220,24 @@ func bySilence(a, b incident.Muting, now time.Time) int {
 	return cmp.Or(cmp.Compare(rankA, rankB), order[rankA], strings.Compare(a.ID, b.ID))
 }
 
-// silence tells whether a silence exists for the operator: everything it asks for is of customers that exist for them, and
-// they are of those who may know how things are found.
+// silence tells whether a silence exists for the operator: it is bound as they are, or all that it can hold back now is of
+// customers that exist for them; and they are of those who may know how things are found.
 func (s sight) silence(m incident.Muting) bool {
-	if !s.record() {
-		return false
-	}
-	if s.all() {
-		return true
-	}
+	return s.record() && (s.all() || m.Bound != nil && *m.Bound == s.bound() || s.within(m))
+}
+
+// bound is whose alerts the operator's word reaches, who does not see all.
+func (s sight) bound() incident.Bound { return incident.Bound(s.who.Scope) }
+
+// within tells whether all customers that there are now and that a silence can be about exist for the operator, one at least.
+func (s sight) within(m incident.Muting) bool {
 	confined := slices.ContainsFunc(m.Matchers, func(m incident.Matcher) bool { return m.Name == "customer" && m.IsEqual })
-	if !confined {
+	if m.Bound == nil && !confined {
 		return false
 	}
 	n := 0
 	for _, id := range append(slices.Clone(s.ids), incident.OwnCustomer) {
-		if m.MayMatchCustomer(id) {
+		if m.MayMatchCustomer(id) && m.Bound.Covers(id, s.deps[id]) {
 			if !s.customer(id) {
 				return false
 			}
@@ -253,9 +247,14 @@ func (s sight) silence(m incident.Muting) bool {
 	return n > 0
 }
 
-// confine adds to a silence that it is about the operator's customers alone, unless they see all.
+// confine binds a silence to what the operator sees, unless that is all: for good, whatever customers come and go. Where its
+// matchers ask for more than is theirs now they are narrowed, too, for others to read.
 func (s sight) confine(m *incident.Muting) error {
-	if s.all() || s.silence(*m) {
+	if s.all() {
+		return nil
+	}
+	within, bound := s.within(*m), s.bound()
+	if m.Bound = &bound; within {
 		return nil
 	}
 	var mine []string
@@ -345,6 +344,7 @@ func (a *API) postSilence(r *http.Request, who fleet.Operator) (any, error) {
 		if m.CreatedBy == was.CreatedBy {
 			by = was.CreatedBy // sent back as it was read
 		}
+		m.Bound = was.Bound // who sees all changes it and does not widen it
 	}
 	if err := m.Validate(); err != nil { // before it is confined: what asks for nothing is refused whoever asks
 		return nil, &amFault{http.StatusBadRequest, err.Error()}

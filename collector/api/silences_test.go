@@ -32,7 +32,7 @@ func (q *quiet) SetSilence(_ context.Context, m incident.Muting) (string, error)
 }
 func (q *quiet) ExpireSilence(context.Context, string, string) error { return incident.ErrNoMuting }
 func (q *quiet) MutedBy(a incident.Alert) []incident.MutedBy {
-	return incident.NewMuter(q.all, q.windows).By(a, noon)
+	return incident.NewMuter(q.all, q.windows, nil).By(a, noon)
 }
 
 // TestSilenceWantsJSON: a form of a page that a browser sends with what it knows of a log-in is not taken.

@@ -13,6 +13,13 @@ func (g *Registry) Directory() Directory {
 	return g.directory
 }
 
+// Changed is another number after every change of what files and commands declare.
+func (g *Registry) Changed() uint64 {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.changed
+}
+
 // Customers are the declared customers in the directory's order, departments that are customers after them, with the
 // assets declared for them. Do not change them.
 func (g *Registry) Customers() []Customer {

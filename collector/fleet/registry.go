@@ -54,6 +54,8 @@ type Registry struct {
 	tokens    map[string]Token
 	operators map[string]Operator // by digest
 	trust     *trust              // nil before Load
+	// changed counts changes of what is declared.
+	changed uint64
 	// watched counts changes of which agents there are.
 	watched uint64
 	// proven is the fingerprint of the newer authority that an agent has shown a certificate of, where its record does not
@@ -132,6 +134,7 @@ func (g *Registry) load(ctx context.Context) error {
 	defer g.mu.Unlock()
 	g.forget()
 	g.made, g.picture = kept.made, p
+	g.changed++
 	g.trust = trust
 	for _, a := range kept.assets {
 		g.enrolled[a.Name] = a
@@ -234,6 +237,7 @@ func (g *Registry) show(files Directory, made madeRecords, p picture) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.files, g.made, g.picture = files, made, p
+	g.changed++
 	g.mergeAll()
 }
 

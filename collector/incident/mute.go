@@ -85,6 +85,37 @@ type Muting struct {
 	UpdatedBy   string            `json:"updatedBy,omitempty"`
 	Comment     string            `json:"comment"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// Bound is whose alerts it holds back at most, whatever its matchers say; nil for everybody's.
+	Bound *Bound `json:"bound,omitempty"`
+}
+
+// Bound is as far as somebody's word reaches: the customers that a department owns at the time of the alert and the one that
+// it is, or one customer. The zero value reaches nobody.
+type Bound struct {
+	Department string `json:"department,omitempty"`
+	Customer   string `json:"customer,omitempty"`
+}
+
+// Covers tells whether alerts of a customer, whom a department owns, are within b; without a bound all are.
+func (b *Bound) Covers(customer, department string) bool {
+	switch {
+	case b == nil:
+		return true
+	case *b == Bound{}, b.Customer != "" && b.Customer != customer:
+		return false
+	}
+	return b.Department == "" || b.Department == department || b.Department == customer
+}
+
+// String names it for a person, empty for everybody.
+func (b *Bound) String() string {
+	switch {
+	case b == nil:
+		return ""
+	case b.Customer != "":
+		return "customer " + b.Customer
+	}
+	return "department " + b.Department
 }
 
 // MutingState is where a Muting stands in time, by Alertmanager's words.

@@ -6,7 +6,8 @@ import (
 	"github.com/prometheus/alertmanager/pkg/labels"
 )
 
-// Muter tells which mutings and maintenance windows hold an alert back. It is made once for many alerts, and never changes:
+// Muter tells which mutings and maintenance windows hold an alert back. It is made once for many alerts, and never changes but
+// with who owns which customer:
 //
 //	alert ─► the values of a few of its labels ─► those mutings that ask for one of them, and those that ask for none
 type Muter struct {
@@ -15,6 +16,7 @@ type Muter struct {
 	rest    []muter
 	mutings []Muting
 	windows []Window
+	owner   func(customer string) (department string)
 }
 
 // muter is one muting or window, compiled; the other of the two is -1.
@@ -33,9 +35,10 @@ type MutedBy struct {
 	Comment string `json:"comment,omitempty"`
 }
 
-// NewMuter compiles mutings and windows. What cannot be compiled holds nothing back: it was refused on its way in.
-func NewMuter(mutings []Muting, windows []Window) *Muter {
-	m := &Muter{byLabel: map[string]map[string][]muter{}, mutings: mutings, windows: windows}
+// NewMuter compiles mutings and windows. What cannot be compiled holds nothing back: it was refused on its way in. owner tells
+// which department owns a customer now, empty for none.
+func NewMuter(mutings []Muting, windows []Window, owner func(customer string) (department string)) *Muter {
+	m := &Muter{byLabel: map[string]map[string][]muter{}, mutings: mutings, windows: windows, owner: owner}
 	for i, one := range mutings {
 		m.add(one.Matchers, muter{muting: i, window: -1})
 	}
@@ -102,7 +105,7 @@ func (m *Muter) By(a Alert, now time.Time) (out []MutedBy) {
 	}
 	look := func(some []muter) {
 		for _, one := range some {
-			if one.matches(a) && m.holds(one, now) {
+			if one.matches(a) && m.holds(one, a.Customer, now) {
 				out = append(out, m.word(one))
 			}
 		}
@@ -133,9 +136,10 @@ func (u muter) matches(a Alert) bool {
 	return true
 }
 
-func (m *Muter) holds(one muter, now time.Time) bool {
+func (m *Muter) holds(one muter, customer string, now time.Time) bool {
 	if one.muting >= 0 {
-		return m.mutings[one.muting].State(now) == MutingActive
+		s := m.mutings[one.muting]
+		return s.State(now) == MutingActive && (s.Bound == nil || s.Bound.Covers(customer, m.owner(customer)))
 	}
 	return m.windows[one.window].Active(now)
 }

@@ -101,7 +101,7 @@ func TestMuter(t *testing.T) {
 	} {
 		for _, extra := range []string{`customer=~".+"`, `alertname="DiskFull"`, `site="hq"`, `mountpoint="/srv"`} {
 			m := Muting{ID: "s", Matchers: conditions(t, text, extra), StartsAt: now, EndsAt: now.Add(time.Hour), CreatedBy: "ada", Comment: "why"}
-			got := NewMuter([]Muting{m, {ID: "ended", Matchers: m.Matchers, EndsAt: now}, {ID: "to come", Matchers: m.Matchers, StartsAt: now.Add(1), EndsAt: now.Add(9)}}, nil).By(a, now)
+			got := NewMuter([]Muting{m, {ID: "ended", Matchers: m.Matchers, EndsAt: now}, {ID: "to come", Matchers: m.Matchers, StartsAt: now.Add(1), EndsAt: now.Add(9)}}, nil, nil).By(a, now)
 			var all []MutedBy
 			if want {
 				all = []MutedBy{{ID: "s", By: "ada", Comment: "why"}}
@@ -113,6 +113,34 @@ func TestMuter(t *testing.T) {
 	}
 	if by := (*Muter)(nil).By(a, now); by != nil {
 		t.Errorf("nothing holds back: %v", by)
+	}
+}
+
+// TestMutingIsBound: what somebody's word does not reach is not held back, whatever the matchers say and whoever owned the
+// customer when it was said.
+func TestMutingIsBound(t *testing.T) {
+	now := muteDay
+	owners := map[string]string{"acme": "retail", "beta": "wholesale"}
+	for name, c := range map[string]struct {
+		bound *Bound
+		held  []string
+	}{
+		"the house's":    {nil, []string{"acme", "beta", "new", "retail"}},
+		"a department's": {&Bound{Department: "retail"}, []string{"acme", "retail"}},
+		"a customer's":   {&Bound{Customer: "beta"}, []string{"beta"}},
+		"nobody's":       {&Bound{}, nil},
+	} {
+		m := Muting{ID: "s", Matchers: conditions(t, `customer=~".+"`), StartsAt: now, EndsAt: now.Add(time.Hour), Bound: c.bound}
+		muter := NewMuter([]Muting{m}, nil, func(customer string) string { return owners[customer] })
+		var held []string
+		for _, customer := range []string{"acme", "beta", "new", "retail"} {
+			if len(muter.By(Alert{Customer: customer}, now)) > 0 {
+				held = append(held, customer)
+			}
+		}
+		if d := cmp.Diff(c.held, held); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
 	}
 }
 
@@ -131,7 +159,7 @@ func TestMuterKnowsSentNames(t *testing.T) {
 		`severity!~"p.*"`: false, `severity!="info"`: true, `customer="forged"`: false, `instance=""`: false,
 	} {
 		for _, extra := range []string{`alertname="ShopDown"`, `severity=~".+"`} {
-			all := NewMuter([]Muting{{ID: "s", Matchers: conditions(t, text, extra), StartsAt: now, EndsAt: now.Add(time.Hour)}}, nil)
+			all := NewMuter([]Muting{{ID: "s", Matchers: conditions(t, text, extra), StartsAt: now, EndsAt: now.Add(time.Hour)}}, nil, nil)
 			if got := all.By(a, now); (len(got) == 1) != want || len(got) > 1 {
 				t.Errorf("%s, %s: held back by %v, want %v", text, extra, got, want)
 			}

@@ -15,7 +15,8 @@ func backups() board {
 	failed := `max by (customer, site, instance) (node_cronjob_status{$hosts,description=~"(?i).*backup.*"} > bool 0 or resticprofile_backup_status{$hosts} == bool 0 or pgbackrest_backup_last_error_status{$hosts} == bool 1 or veeam_em_vmjobs_sessions_state{$hosts} == bool 3)`
 	return board{
 		uid: "watchbill-backups", title: "Watchbill: backups", from: "7d",
-		asks: "Could everything be restored, from when, and was that tried?",
+		leads: chosen,
+		asks:  "Could everything be restored, from when, and was that tried?",
 		chain: hosts(`{__name__=~"node_textfile_mtime_seconds|windows_textfile_mtime_seconds|node_cronjob_status|resticprofile_backup_status|restic_check_success|` +
 			`pgbackrest_stanza_status|veeam_em_vmjobs_sessions_state|pbs_snapshot_vm_last_timestamp|pg_replication_lag_seconds|mysql_slave_status_seconds_behind_source"}`),
 		rows: []row{

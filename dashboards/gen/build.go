@@ -42,6 +42,9 @@ func (b board) json() ([]byte, error) {
 	for _, r := range b.rows {
 		d.WithRow(dashboard.NewRowBuilder(r.question).Id(next.take()).GridPos(next.line()))
 		for _, p := range r.panels {
+			if len(p.links) == 0 {
+				p = p.to(b.leads)
+			}
 			made, err := p.build(next.take(), next.put(p))
 			if err != nil {
 				return nil, fmt.Errorf("dashboard %s, panel %q: %w", b.uid, p.title, err)

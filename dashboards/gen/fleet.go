@@ -19,6 +19,7 @@ func openTickets(width uint32) panel {
 func fleet() board {
 	return board{
 		uid: "watchbill-fleet", title: "Watchbill: fleet overview", from: "6h",
+		leads: chosen,
 		asks:  "Is anything broken, where, and since when? The page to leave open.",
 		chain: hosts("up"),
 		rows: []row{
@@ -28,12 +29,12 @@ func fleet() board {
 				one("Clocks breached", "short", 4, "Clocks of open tickets whose target was missed.",
 					q(`sum(watchbill_customer_clocks{$customers,state="breached"})`, ""), rising(1, 1)...).none("none"),
 				one("Assets not heard of", "short", 4, "Assets that should report and do not: what is wrong with them is unknown, not fine.",
-					q(`count(min by (customer, site, instance) (up{$hosts}) == 0)`, ""), rising(1, 3)...).none("none"),
-				one("Assets heard of", "short", 4, "Assets that report.", q(`count(max by (customer, site, instance) (up{$hosts}) == 1)`, "")).none("none"),
+					q(`count(min by (customer, site, instance) (up{$hosts}) == 0)`, ""), rising(1, 3)...).none("none").to(assetList),
+				one("Assets heard of", "short", 4, "Assets that report.", q(`count(max by (customer, site, instance) (up{$hosts}) == 1)`, "")).none("none").to(assetList),
 				one("Alerts firing", "short", 4, "Alerts that fire in the whole fleet, whether or not they opened a ticket.",
-					q(`sum(watchbill_alerts{state="firing"})`, ""), rising(1, 50)...),
+					q(`sum(watchbill_alerts{state="firing"})`, ""), rising(1, 50)...).to(alertList),
 				one("Unknown", "short", 4, "Alerts of which nobody can tell whether they still stand, in the whole fleet: their host is silent, or its sampler failed.",
-					q(`sum(watchbill_alerts_unknown)`, ""), rising(1, 10)...),
+					q(`sum(watchbill_alerts_unknown)`, ""), rising(1, 10)...).to(alertList),
 			}},
 			{"What wants work, and since when?", []panel{openTickets(24)}},
 			{"Who is not heard of?", []panel{

@@ -4,6 +4,7 @@ func linux() board {
 	const fs = `fstype!~"tmpfs|ramfs|squashfs|iso9660|erofs"`
 	return board{
 		uid: "watchbill-linux", title: "Watchbill: host (Linux)", from: "6h",
+		leads: chosen,
 		asks:  "Is this Linux host well, and if not, what is it short of?",
 		chain: hosts("node_uname_info"),
 		rows: []row{

@@ -4,6 +4,7 @@ func network() board {
 	const down = `ifOperStatus{$hosts} == 2 and ifAdminStatus == 1`
 	return board{
 		uid: "watchbill-network", title: "Watchbill: network and firewalls", from: "6h",
+		leads: chosen,
 		asks:  "Is a line, a switch, a firewall or a power supply in trouble?",
 		chain: hosts(`{__name__=~"ifOperStatus|probe_icmp_duration_seconds|fortigate_cpu_usage_ratio|upsBasicBatteryStatus"}`),
 		rows: []row{
@@ -61,6 +62,7 @@ const notPings = ` unless ignoring (phase) probe_icmp_duration_seconds`
 func web() board {
 	return board{
 		uid: "watchbill-web", title: "Watchbill: web and certificates", from: "6h",
+		leads: chosen,
 		asks:  "Do web sites and name servers answer as they should, and which certificate ends next?",
 		chain: append(hosts("probe_success"), choice{"target", "Target", `probe_success{$hosts}`, "target"}),
 		rows: []row{

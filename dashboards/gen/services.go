@@ -3,6 +3,7 @@ package main
 func iis() board {
 	return board{
 		uid: "watchbill-iis", title: "Watchbill: IIS", from: "6h",
+		leads: chosen,
 		asks:  "Do the web sites on IIS answer, and which application pool is in trouble?",
 		chain: hosts("windows_iis_worker_threads"),
 		rows: []row{
@@ -51,6 +52,7 @@ func mssql() board {
 	h := func(metric, more string) string { return metric + `{$hosts,` + instances + more + `}` }
 	return board{
 		uid: "watchbill-mssql", title: "Watchbill: SQL Server", from: "6h",
+		leads: chosen,
 		asks:  "Does the database answer, and what does it wait for?",
 		chain: append(hosts("windows_mssql_genstats_user_connections"), choice{"mssql", "Instance", `windows_mssql_genstats_user_connections{$hosts}`, "mssql_instance"}),
 		rows: []row{

@@ -11,6 +11,8 @@ type board struct {
 	// chain are the variables by which what is shown is chosen, each asked within those before it.
 	chain []choice
 	rows  []row
+	// leads is where panels lead that say nothing else: to the list behind their totals.
+	leads link
 	// marks is drawn as annotations; tickets of what is chosen where it is empty.
 	marks string
 }
@@ -202,6 +204,22 @@ var (
 	assetLink  = link{"Asset ${__field.labels.instance} in Watchbill", "${collector:raw}/api/watchbill/v1/assets/${__field.labels.instance}"}
 	assetCell  = link{"This asset in Watchbill", "${collector:raw}/api/watchbill/v1/assets/${__data.fields.Asset}"}
 	ticketCell = link{"This ticket in Watchbill", "${collector:raw}/api/watchbill/v1/tickets/${__data.fields.Ticket}"}
+	// What totals are made of, in the collector's lists and on the dashboard of tickets.
+	openList     = link{"Open tickets in Watchbill", "${collector:raw}/api/watchbill/v1/tickets?open=true"}
+	riskList     = link{"Tickets at risk in Watchbill", "${collector:raw}/api/watchbill/v1/tickets?open=true&at_risk=true"}
+	openBreached = link{"Open tickets with a breach in Watchbill", "${collector:raw}/api/watchbill/v1/tickets?open=true&breached=true"}
+	breachedList = link{"Tickets with a breach in Watchbill", "${collector:raw}/api/watchbill/v1/tickets?breached=true"}
+	priorityList = link{"Open tickets of this priority in Watchbill", "${collector:raw}/api/watchbill/v1/tickets?open=true&priority=${__field.labels.priority}"}
+	ownerList    = link{"Open tickets of this owner in Watchbill", "${collector:raw}/api/watchbill/v1/tickets?open=true&owner=${__field.labels.owner}"}
+	ticketList   = link{"Tickets in Watchbill", "${collector:raw}/api/watchbill/v1/tickets"}
+	assetList    = link{"Assets in Watchbill", "${collector:raw}/api/watchbill/v1/assets"}
+	alertList    = link{"Alerts in Watchbill", "${collector:raw}/api/watchbill/v1/alerts"}
+	ruleList     = link{"Rules in Watchbill", "${collector:raw}/api/watchbill/v1/rules"}
+	messageList  = link{"Messages that are not delivered, in Watchbill", "${collector:raw}/api/watchbill/v1/outbox"}
+	rotaList     = link{"Who is on call, in Watchbill", "${collector:raw}/api/watchbill/v1/oncall"}
+	statusPage   = link{"The collector at a glance", "${collector:raw}/api/watchbill/v1/status"}
+	chosen       = link{"Tickets of what is chosen",
+		"/d/watchbill-tickets?var-datasource=${datasource}&${customer:queryparam}&${site:queryparam}&${asset:queryparam}&${__url_time_range}"}
 	// ticketsOf are the tickets of whom a graph is about.
 	ticketsOf = link{"Tickets of ${__field.labels.customer}",
 		"/d/watchbill-tickets?var-datasource=${datasource}&var-customer=${__field.labels.customer}&${__url_time_range}"}

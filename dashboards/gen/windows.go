@@ -4,6 +4,7 @@ func windows() board {
 	const volumes = `volume!~"HarddiskVolume.*|_Total"`
 	return board{
 		uid: "watchbill-windows", title: "Watchbill: host (Windows)", from: "6h",
+		leads: chosen,
 		asks:  "Is this Windows host well, and if not, what is it short of?",
 		chain: hosts("windows_os_info"),
 		rows: []row{
@@ -26,7 +27,7 @@ func windows() board {
 					q(`avg by (mode) (rate(windows_cpu_time_total{$hosts,mode!="idle"}[$__rate_interval]))`, "{{mode}}")).share().stack(),
 				ts("Threads that wait, per processor", "short", 12, "Ready to run, and no processor free.",
 					q(`windows_system_processor_queue_length{$hosts} / on (instance) group_left () count by (instance) (windows_cpu_time_total{$hosts,mode="idle"})`, "{{instance}}")).
-					above(0).at(2, 4),
+					above(0).at(2, 4).to(assetLink),
 			}},
 			{"Is there memory left?", []panel{
 				ts("Memory", "bytes", 12, "What could still be given to programs, of what there is.",

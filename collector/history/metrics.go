@@ -43,7 +43,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		up: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "watchbill_history_up",
-			Help: "1 while the history is open.",
+			Help: "1 while the history is open and the last samples could be written.",
 		}),
 	}
 	if reg == nil {

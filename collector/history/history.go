@@ -86,6 +86,9 @@ type History struct {
 	// known belongs to the goroutine that writes.
 	known references
 
+	// over says that more is on disk than may be. It belongs to whoever does the upkeep.
+	over bool
+
 	// shelf is what is open, nil when nothing is.
 	shelf atomic.Pointer[shelf]
 
@@ -117,6 +120,7 @@ func Open(dir string, o Options) (*History, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
+	m.bound.Set(float64(max(o.MaxBytes, 0)))
 	h := newHistory(dir, o, m)
 	first := h.begin
 	if o.OpenAfter > 0 {

@@ -200,7 +200,7 @@ func (h *History) maintain(ctx context.Context) {
 	if err == nil {
 		err = guarded(func() error {
 			s.db.ForceHeadMMap()
-			return s.db.Compact(ctx)
+			return errors.Join(s.db.Compact(ctx), h.fit(ctx, s))
 		})
 	}
 	if errors.Is(err, errPanicked) {

@@ -17,20 +17,26 @@ import (
 	"github.com/watchbill/watchbill/rules"
 )
 
+// historyOff is why a ticket has no curve of what only the history keeps.
+const historyOff = "history is switched off (history.retention is 0)"
+
 // curves are the last hour of the series behind the alert, or the reason why there are none.
 func (g gatherer) curves(ctx context.Context, a incident.Alert, now time.Time) []ticket.Entry {
 	from := g.history.Queryable
 	source, short, least := "history", "the series is younger than two samples", 2
 	if g.history == nil {
 		least = 3 // the two last are in every window
-		source, short = "window", "history is switched off (history.retention is 0), and no rule looks back on the series"
+		source, short = "window", historyOff+", the window holds a curve only of series that a rule looks back on, which these are not, "+
+			"and the agent's spool is not asked"
 		from = func() storage.Queryable { return g.window }
+	} else if err := g.history.Behind(); err != nil {
+		short = err.Error()
 	}
 	none := func(why string) []ticket.Entry {
 		return []ticket.Entry{{Text: "no curve of the last hour: " + why, Source: source, At: now}}
 	}
 	if g.history == nil && g.window == nil {
-		return none("history is switched off (history.retention is 0)")
+		return none(historyOff)
 	}
 	sels, err := selectors(a)
 	if err != nil {

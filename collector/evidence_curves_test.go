@@ -21,7 +21,8 @@ groups:
 func TestCurvesWithoutHistory(t *testing.T) {
 	for name, c := range map[string]struct{ rules, want string }{
 		"rules look back": {backOnDisk, "the last 40s of node_filesystem_avail_bytes{mountpoint=\"/srv\"}, which is what rules look back on: history is switched off"},
-		"none does":       {diskRules, "no curve of the last hour: history is switched off (history.retention is 0), and no rule looks back on the series"},
+		"none does": {diskRules, "no curve of the last hour: history is switched off (history.retention is 0), " +
+			"the window holds a curve only of series that a rule looks back on, which these are not, and the agent's spool is not asked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := testConfig(t, c.rules)

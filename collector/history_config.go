@@ -15,7 +15,8 @@ import (
 type HistoryConfig struct {
 	// Retention is how long; 0 switches history off.
 	Retention policy.Duration `yaml:"retention"`
-	// Size is how many bytes of the disk it may take, the oldest dropped first; 0 for no bound.
+	// Size is how many bytes of the disk it may take, the oldest dropped first; 0 for no bound. The newest hour and a half
+	// stays whatever it takes.
 	Size Bytes `yaml:"size"`
 	// Instance is the label that the collector's own series have; host and port of the operators' listener when empty.
 	Instance string `yaml:"instance"`

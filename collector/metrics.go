@@ -1,9 +1,11 @@
 package collector
 
 import (
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ticket"
@@ -94,6 +96,18 @@ func (m *metrics) reloaded(err error, now time.Time) {
 	}
 	m.reloadGood.Set(1)
 	m.reloadGoodAt.Set(float64(now.UnixMilli()) / 1e3)
+}
+
+// reloads is what reloaded noted last: whether the last attempt was good, and when the last good one was.
+func (m *metrics) reloads() (good bool, at time.Time) {
+	read := func(g prometheus.Gauge) float64 {
+		var out dto.Metric
+		if err := g.Write(&out); err != nil { // a gauge is always written
+			return 0
+		}
+		return out.GetGauge().GetValue()
+	}
+	return read(m.reloadGood) == 1, time.UnixMilli(int64(math.Round(read(m.reloadGoodAt) * 1e3))).UTC()
 }
 
 // ticket counts one committed change.

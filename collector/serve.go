@@ -97,7 +97,7 @@ func serve(ctx context.Context, srv *http.Server, listen func() error) error {
 func (c *Collector) openAPI() {
 	c.api = api.New(api.Options{
 		Store: c.store, Desk: c.pipeline, Terms: c.pipeline, OnCall: c.pipeline, Silencer: c.pipeline, Fleet: c.fleet, Rules: c.evaluator, Window: c.window,
-		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Resent: c.outbox.Wake, Receivers: c.receiverNames,
+		Gatherer: c.reg, Ready: c.unready, Reload: c.Reload, Reloads: c.pipeline.metrics.reloads, Resent: c.outbox.Wake, Receivers: c.receiverNames,
 		Alertmanager: c.alertmanager(),
 		Build:        api.ReadBuild(), Incarnation: c.incarnation, StoragePath: c.StoragePath(), AgentAddress: c.AgentAddress(),
 		Backup: c.backups.Download, RemoteWrite: c.remoteIn.Load(), Feeds: c.remoteIn.Load(), Engines: c.remote.Status,

@@ -46,7 +46,7 @@ func (o *serveOptions) register(cmd *cobra.Command) {
 	f.StringVar(&o.missing, "rules.missing", string(d.Rules.Missing), "what missing series do to an alert: freeze it, or resolve it as Prometheus does")
 	f.StringVar(&o.historyRetention, "history.retention", d.History.Retention.String(), "how long samples are kept for graphs and evidence; 0 keeps none")
 	o.historySize = d.History.Size
-	f.Var(&o.historySize, "history.size", "how much of the disk they may take, the oldest dropped first; 0 for no bound")
+	f.Var(&o.historySize, "history.size", "how much of the disk they may take with their log, the oldest dropped first; the newest hour and a half stays whatever it takes, with a warning where that is more; 0 for no bound")
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "logfmt", "logfmt or json")
 	f.StringVar(&o.logFile, "log.file", "", "file for the log, rotated, instead of standard error")

@@ -72,6 +72,8 @@ type Options struct {
 	// Reload reads configuration, rules and fleet again; it joins every fault it finds and then leaves all as it was.
 	// What it answers says what takes effect at the next start only, and what should be mended about the rules.
 	Reload func(ctx context.Context) (Reloaded, error)
+	// Reloads tells whether the last attempt at that was good, and when what is in force was read. Nil: it never changes.
+	Reloads func() (good bool, at time.Time)
 	// Resent is called after a buried message was queued again, so that the outbox looks at once.
 	Resent func()
 	// Receivers are those that are configured, by name: true for those that take notices of tickets, false for Alertmanagers.
@@ -129,7 +131,11 @@ func New(o Options) *API {
 	if o.Receivers == nil {
 		o.Receivers = func() map[string]bool { return nil }
 	}
-	a := &API{o: o, started: o.Now(), queries: newQueries(o.Interval)}
+	started := o.Now()
+	if o.Reloads == nil {
+		o.Reloads = func() (bool, time.Time) { return true, started }
+	}
+	a := &API{o: o, started: started, queries: newQueries(o.Interval)}
 	a.SetQueryLimits(o.Query)
 	a.gauges = newGauges(a)
 	return a

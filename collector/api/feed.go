@@ -23,11 +23,7 @@ func (a *API) alertFeed() http.Handler {
 		if !a.open(r) {
 			who, err := a.authenticateProgram(r, right)
 			if err != nil {
-				e := explain(err)
-				if e.Status == http.StatusUnauthorized {
-					w.Header().Set("WWW-Authenticate", `Basic realm="watchbill"`)
-				}
-				a.writeString(w, e.Status, e.Error())
+				a.failString(w, err)
 				return
 			}
 			r = r.WithContext(fleet.WithAsking(r.Context(), who))
@@ -43,6 +39,18 @@ func (a *API) alertFeed() http.Handler {
 func (a *API) open(r *http.Request) bool {
 	return onlyReads(r) && a.o.Loopback && fromLoopback(r) &&
 		r.Header.Get("Authorization") == ""
+}
+
+// failString answers with err as Alertmanager tells errors.
+func (a *API) failString(w http.ResponseWriter, err error) {
+	e := explain(err)
+	if e.Status >= http.StatusInternalServerError {
+		a.o.Logger.Error("request failed", "status", e.Status, "err", err)
+	}
+	if e.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="watchbill"`)
+	}
+	a.writeString(w, e.Status, e.Error())
 }
 
 // writeString answers an error as Alertmanager does.

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
+
 	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/ingest"
 	"github.com/watchbill/watchbill/rules/window"
@@ -17,12 +20,21 @@ type Feeds interface {
 	Metadata() map[string]ingest.RemoteMetadata
 }
 
-// about is what programs outside say of metrics, by name.
+// about is what this collector says of its own metrics and programs outside of theirs, by name.
 func (a *API) about() map[string]ingest.RemoteMetadata {
-	if a.o.Feeds == nil {
-		return nil
+	out := map[string]ingest.RemoteMetadata{}
+	if a.o.Feeds != nil {
+		maps.Copy(out, a.o.Feeds.Metadata())
 	}
-	return a.o.Feeds.Metadata()
+	own, _ := a.o.Gatherer.Gather() // what cannot be read has no line here; /metrics says why
+	for _, f := range own {
+		m := ingest.RemoteMetadata{Type: model.MetricType(strings.ToLower(f.GetType().String())), Unit: f.GetUnit(), Help: f.GetHelp()}
+		if f.GetType() == dto.MetricType_UNTYPED {
+			m.Type = model.MetricTypeUnknown
+		}
+		out[f.GetName()] = m
+	}
+	return out
 }
 
 // outside are the assets that programs write, by name.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,7 +13,6 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/watchbill/watchbill/collector/fleet"
@@ -29,8 +29,10 @@ const formLimit = 1 << 20
 type Curves interface {
 	// Queryable gives queriers; while there is no history to read their error is history.ErrUnavailable.
 	Queryable() storage.Queryable
+	// Behind says why the newest samples are not in it; nil when they are.
+	Behind() error
 	// Stats counts the series of the head; at most limit lines of each list.
-	Stats(limit int) (*tsdb.Stats, error)
+	Stats(limit int) (history.Stats, error)
 }
 
 // promRoute is one endpoint of Prometheus' API.
@@ -197,8 +199,8 @@ func (a *API) authenticateQuery(r *http.Request) (fleet.Operator, error) {
 	return who, nil
 }
 
-// source is where samples are read: the history, and the rules' window where there is none now, which the answer then says.
-// Nothing comes out of it that is not within the call's reach.
+// source is where samples are read: the history; the rules' window where there is none now, and both where the history lacks
+// the newest, which the answer then says. Nothing comes out of it that is not within the call's reach.
 func (a *API) source(c *promCall) storage.Queryable {
 	return c.reach.guard(storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
 		if a.o.History == nil {
@@ -210,8 +212,21 @@ func (a *API) source(c *promCall) storage.Queryable {
 			c.note(errHistoryAway)
 			return a.o.Window.Querier(mint, maxt)
 		}
+		if behind := a.o.History.Behind(); err == nil && behind != nil {
+			c.note(fmt.Errorf("%w; the newest is of what the loaded rules look back on, and the newest value of the rest", behind))
+			return a.withWindow(q, mint, maxt)
+		}
 		return q, err
 	}))
+}
+
+// withWindow reads what q reads and the window: samples of one series and time are one.
+func (a *API) withWindow(q storage.Querier, mint, maxt int64) (storage.Querier, error) {
+	w, err := a.o.Window.Querier(mint, maxt)
+	if err != nil {
+		return nil, errors.Join(err, q.Close())
+	}
+	return storage.NewMergeQuerier([]storage.Querier{q, w}, nil, storage.ChainedSeriesMerge), nil
 }
 
 // What an answer from the window is told with.

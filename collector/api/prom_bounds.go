@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"math"
 	"regexp/syntax"
 	"time"
 
@@ -149,29 +150,41 @@ func size(re *syntax.Regexp) int {
 	return n
 }
 
-// lookbackOf is how far before the time it is asked for an expression reaches: ranges, subqueries and offsets that hold one
-// another, and the look-back of the selector.
-func lookbackOf(e parser.Expr, delta time.Duration) time.Duration {
-	var most time.Duration
+// lookbackOf is how far before the time it is asked for, of a range the first, an expression reaches: ranges, subqueries and
+// offsets that hold one another, and the look-back of the selector. A time of its own (@) counts from where it is; what holds
+// it does not move it.
+func lookbackOf(e parser.Expr, asked time.Time, delta time.Duration) time.Duration {
+	var most float64 // of nanoseconds: sums of it do not overflow
 	parser.Inspect(e, func(n parser.Node, path []parser.Node) error {
 		vs, ok := n.(*parser.VectorSelector)
 		if !ok {
 			return nil
 		}
-		reach := delta
+		reach := float64(delta)
 		if len(path) > 0 {
 			if m, ok := path[len(path)-1].(*parser.MatrixSelector); ok {
-				reach = m.Range
+				reach = float64(m.Range)
 			}
 		}
-		reach += vs.OriginalOffset
-		for _, p := range path {
-			if sub, ok := p.(*parser.SubqueryExpr); ok {
-				reach += sub.Range + sub.OriginalOffset
+		reach += float64(vs.OriginalOffset)
+		at, fixed := pinned(vs.Timestamp, vs.StartOrEnd, asked)
+		for i := len(path) - 1; i >= 0 && !fixed; i-- {
+			if sub, ok := path[i].(*parser.SubqueryExpr); ok {
+				reach += float64(sub.Range) + float64(sub.OriginalOffset)
+				at, fixed = pinned(sub.Timestamp, sub.StartOrEnd, asked)
 			}
 		}
-		most = max(most, reach)
+		most = max(most, reach+at)
 		return nil
 	})
-	return most
+	return time.Duration(min(most, math.MaxInt64-1024))
+}
+
+// pinned is how many nanoseconds before the time asked for the time after an @ is, if there is one. That of start() and end() is
+// one that is asked for.
+func pinned(at *int64, word parser.ItemType, asked time.Time) (before float64, fixed bool) {
+	if at == nil {
+		return 0, word != 0
+	}
+	return (float64(asked.UnixMilli()) - float64(*at)) * float64(time.Millisecond), true
 }

@@ -43,7 +43,7 @@ func (a *API) promQuery(c *promCall) (promAnswer, error) {
 	if err != nil {
 		return promAnswer{}, err
 	}
-	e, err := a.evaluation(c, limit)
+	e, err := a.evaluation(c, at, limit)
 	if err != nil {
 		return promAnswer{}, err
 	}
@@ -83,7 +83,7 @@ func (a *API) promQueryRange(c *promCall) (promAnswer, error) {
 		return promAnswer{}, promErrorf(promBadData,
 			"exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")
 	}
-	e, err := a.evaluation(c, limit)
+	e, err := a.evaluation(c, start, limit)
 	if err != nil {
 		return promAnswer{}, err
 	}
@@ -95,8 +95,9 @@ func (a *API) promQueryRange(c *promCall) (promAnswer, error) {
 	return c.run(e, q)
 }
 
-// evaluation reads what both kinds of query have: the expression, narrowed to what exists for who asks, and how.
-func (a *API) evaluation(c *promCall, limit int) (*evaluation, error) {
+// evaluation reads what both kinds of query have: the expression, narrowed to what exists for who asks, and how. asked is the
+// first time it is evaluated at.
+func (a *API) evaluation(c *promCall, asked time.Time, limit int) (*evaluation, error) {
 	e := &evaluation{text: c.value("query"), limit: limit, ctx: c.r.Context(), cancel: func() {}}
 	if s := c.value("timeout"); s != "" {
 		timeout, err := durationOf(s)
@@ -115,7 +116,7 @@ func (a *API) evaluation(c *promCall, limit int) (*evaluation, error) {
 	}
 	e.opts = promql.NewPrometheusQueryOpts(c.value("stats") == "all", delta)
 	var err error
-	if e.expr, err = a.readFor(c, e.text, delta); err != nil {
+	if e.expr, err = a.readFor(c, e.text, asked, delta); err != nil {
 		e.cancel()
 		return nil, badParameter("query", err)
 	}
@@ -123,7 +124,7 @@ func (a *API) evaluation(c *promCall, limit int) (*evaluation, error) {
 }
 
 // readFor parses an expression, holds it against the limits and narrows it to what exists for who asks.
-func (a *API) readFor(c *promCall, text string, delta time.Duration) (parser.Expr, error) {
+func (a *API) readFor(c *promCall, text string, asked time.Time, delta time.Duration) (parser.Expr, error) {
 	expr, err := readExpr(text)
 	if err != nil {
 		return nil, err
@@ -132,8 +133,8 @@ func (a *API) readFor(c *promCall, text string, delta time.Duration) (parser.Exp
 		delta = window.StaleAfter
 	}
 	if most := time.Duration(c.terms.MaxLookback); most > 0 {
-		if far := lookbackOf(expr, delta); far > most {
-			return nil, boundErrorf("the expression looks %v back, and query.max_lookback is %v: shorten its ranges and offsets", far, most)
+		if far := lookbackOf(expr, asked, delta); far > most {
+			return nil, boundErrorf("the expression looks %v back, and query.max_lookback is %v: shorten its ranges and offsets, and move its @", far, most)
 		}
 	}
 	if err := c.reach.enforce(expr); err != nil {

@@ -153,8 +153,9 @@ type metricMetadata struct {
 	Help string `json:"help"`
 }
 
-// promMetadata lists the metrics of which there are series that who asks may see, with what senders of remote write say of
-// them. Agents send no help and no types: what ends in _total is a counter by its name, of the others it is not known.
+// promMetadata lists the metrics of which there are series that who asks may see, with what this collector says of its own and
+// senders of remote write of theirs. Agents send no help and no types: what ends in _total is a counter by its name, of the
+// others it is not known.
 func (a *API) promMetadata(c *promCall) (promAnswer, error) {
 	limit, err := c.countOf("limit")
 	if err != nil {

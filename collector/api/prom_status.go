@@ -62,7 +62,7 @@ func (a *API) promTargets(c *promCall) (promAnswer, error) {
 	return promAnswer{data: out}, nil
 }
 
-// targets are by kind of block, then by asset and source.
+// targets are by job, then by asset and source.
 func (a *API) targets(c *promCall) []promTarget {
 	var out []promTarget
 	for _, as := range a.o.Window.Assets() {
@@ -79,9 +79,9 @@ func (a *API) targets(c *promCall) []promTarget {
 
 func targetOf(as window.AssetStatus, b window.BlockStatus) promTarget {
 	t := promTarget{
-		DiscoveredLabels: labels.FromStrings(model.AddressLabel, as.Name, model.JobLabel, b.Kind, "__source__", b.Source),
-		Labels:           labels.FromStrings(model.InstanceLabel, as.Name, model.JobLabel, b.Kind, "customer", as.Customer, "site", as.Site),
-		ScrapePool:       b.Kind, LastScrape: b.At, Health: "up",
+		DiscoveredLabels: labels.FromStrings(model.AddressLabel, as.Name, model.JobLabel, b.Job, "__source__", b.Source),
+		Labels:           labels.FromStrings(model.InstanceLabel, as.Name, model.JobLabel, b.Job, "customer", as.Customer, "site", as.Site),
+		ScrapePool:       b.Job, LastScrape: b.At, Health: "up",
 		ScrapeURL:      (&url.URL{Scheme: "agent", Host: as.Name, Path: "/" + b.Source}).String(),
 		ScrapeInterval: model.Duration(b.Interval).String(), ScrapeTimeout: model.Duration(b.Interval).String(),
 	}
@@ -177,9 +177,10 @@ type promRuntime struct {
 
 // promRuntimeInfo says to who sees the whole fleet how the program runs, to others what time it is.
 func (a *API) promRuntimeInfo(c *promCall) (promAnswer, error) {
-	out := promRuntime{StartTime: a.started, ServerTime: a.o.Now().UTC(), ReloadConfigSuccess: true, LastConfigTime: a.started,
-		StorageRetention: model.Duration(a.o.Retention).String()}
+	out := promRuntime{StartTime: a.started, ServerTime: a.o.Now().UTC(), StorageRetention: model.Duration(a.o.Retention).String()}
+	out.ReloadConfigSuccess, out.LastConfigTime = a.o.Reloads()
 	if c.sight.all() {
+		out.Hostname, _ = os.Hostname() // it stays empty where the system has none
 		out.CWD, out.GoroutineCount, out.GOMAXPROCS = a.o.StoragePath, runtime.NumGoroutine(), runtime.GOMAXPROCS(0)
 		out.GOMEMLIMIT, out.GOGC, out.GODEBUG = debug.SetMemoryLimit(-1), os.Getenv("GOGC"), os.Getenv("GODEBUG")
 	}
@@ -238,7 +239,8 @@ func (a *API) promTSDB(c *promCall) (promAnswer, error) {
 	if err != nil {
 		return promAnswer{}, &promError{Type: promUnavailable, Err: err, Reason: "storage"}
 	}
-	out.Head = promHead{NumSeries: st.NumSeries, NumLabelPairs: st.IndexPostingStats.NumLabelPairs, MinTime: st.MinTime, MaxTime: st.MaxTime}
+	out.Head = promHead{NumSeries: st.NumSeries, NumLabelPairs: st.IndexPostingStats.NumLabelPairs, ChunkCount: st.Chunks,
+		MinTime: st.MinTime, MaxTime: st.MaxTime}
 	out.Metrics = countsOf(st.IndexPostingStats.CardinalityMetricsStats)
 	out.Labels = countsOf(st.IndexPostingStats.CardinalityLabelStats)
 	out.Memory = countsOf(st.IndexPostingStats.LabelValueStats)

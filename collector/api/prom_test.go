@@ -23,7 +23,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
 
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
@@ -230,6 +229,15 @@ func TestQueryBounds(t *testing.T) {
 		{"far back", `rate(up[61m])`, "query.max_lookback", "expression_too_big", 400},
 		{"far back by offset", `up offset 56m`, "query.max_lookback", "expression_too_big", 400},
 		{"far back by subqueries", `max_over_time(rate(up[20m])[20m:1m] offset 21m)`, "query.max_lookback", "expression_too_big", 400},
+		{"far back by a time of its own", `sum_over_time(up[30m] @ 1700000000)`, "query.max_lookback", "expression_too_big", 400},
+		{"the beginning of time", `up @ 0`, "query.max_lookback", "expression_too_big", 400},
+		{"before all time", `up @ -9000000000000000`, "query.max_lookback", "expression_too_big", 400},
+		{"a subquery at a time of its own", `max_over_time(up[5m:1m] @ 1795259000)`, "query.max_lookback", "expression_too_big", 400},
+		{"in a subquery that is not far back", `max_over_time((up @ 1795259000)[1m:1m])`, "query.max_lookback", "expression_too_big", 400},
+		{"far back from the end", `rate(up[61m] @ end())`, "query.max_lookback", "expression_too_big", 400},
+		{"not far back, wherever it stands", `max_over_time((up @ 1795262000)[2h:1m])`, "", "", 200},
+		{"an offset that brings it back", `up @ 1795258000 offset -20m`, "", "", 200},
+		{"the end, just", `rate(up[60m] @ end())`, "", "", 200},
 		{"far back, just", `rate(up[60m])`, "", "", 200},
 		{"names of a thousand hosts", `up{instance=~"` + strings.Repeat("host-with-a-long-name-17.example.net|", 1000) + `web1"}`, "", "", 200},
 		{"a sum of some", "1" + strings.Repeat("+1", 900), "", "", 200},
@@ -431,7 +439,9 @@ func (away) Queryable() storage.Queryable {
 	})
 }
 
-func (away) Stats(int) (*tsdb.Stats, error) { return nil, history.ErrUnavailable }
+func (away) Behind() error { return nil }
+
+func (away) Stats(int) (history.Stats, error) { return history.Stats{}, history.ErrUnavailable }
 
 // TestWithoutHistory: while there is no history the window answers, and the answer says so.
 func TestWithoutHistory(t *testing.T) {
@@ -459,6 +469,35 @@ func TestWithoutHistory(t *testing.T) {
 		code, body := h.prom("viewer", "/status/tsdb")
 		if change == nil && (code != 200 || !strings.Contains(body, "history is off")) || change != nil && (code != 503 || !strings.Contains(body, `"unavailable"`)) {
 			t.Errorf("%s: /status/tsdb: %d %s", name, code, body)
+		}
+	}
+}
+
+// lagging is a history that does not take samples.
+type lagging struct {
+	Curves
+	why error
+}
+
+func (l lagging) Behind() error { return l.why }
+
+// TestHistoryThatTakesNothing: what the history lacks is answered out of the window, once, and the answer says so.
+func TestHistoryThatTakesNothing(t *testing.T) {
+	why := errors.New("history takes no samples since 12:00: no space left on device")
+	h := newHouse(t, func(o *Options) { o.History = lagging{recordedHistory(t, ""), why} })
+	later := noon.Add(10 * time.Minute)
+	h.report("web1", later, window.OK, map[string]float64{"node_load1": 3})
+	at := fmt.Sprint("&time=", later.Unix())
+	for path, want := range map[string]string{
+		"/query?query=node_load1" + at:                                        `"result":[{"metric":{"__name__":"node_load1","customer":"acme","instance":"web1","job":"node","site":"berlin"},"value":[1795263000,"3"]}]`,
+		"/query?query=count(up)" + at:                                         `"1"`, // of web1 alone there is news
+		`/query?query=count_over_time(node_load1{instance="web1"}[70m])` + at: `"241"`,
+		"/query?query=count(node_load1)&time=1795262400":                      `"3"`, // as the history has it
+		"/label/instance/values?match[]=node_load1":                           `["db1","web1","web2"]`,
+	} {
+		code, body := h.prom("viewer", path)
+		if code != 200 || !strings.Contains(body, want) || !strings.Contains(body, `"warnings":["`+why.Error()+"; the newest is of what") {
+			t.Errorf("%s: %d %s, want %s", path, code, body, want)
 		}
 	}
 }

@@ -150,7 +150,7 @@ func (a *API) silenceAPI(right fleet.Right, serve func(*http.Request, fleet.Oper
 		if !a.open(r) {
 			var err error
 			if who, err = a.authenticateProgram(r, right); err != nil {
-				a.fail(w, r, err)
+				a.failString(w, err)
 				return
 			}
 		}
@@ -165,7 +165,7 @@ func (a *API) silenceAPI(right fleet.Right, serve func(*http.Request, fleet.Oper
 		case errors.As(err, &fault):
 			a.write(w, fault.status, fault.body)
 		case err != nil:
-			a.fail(w, r, err)
+			a.failString(w, err)
 		case out == nil:
 			w.WriteHeader(http.StatusOK)
 		default:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -81,18 +80,11 @@ func measure(dirs []string) (all []span, size int64, err error) {
 			return nil, 0, fmt.Errorf("%s: %w", dir, err)
 		}
 		all = append(all, m)
-		if err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			i, err := d.Info()
-			if err == nil {
-				size += i.Size()
-			}
-			return err
-		}); err != nil {
+		n, err := sizeOf(dir)
+		if err != nil {
 			return nil, 0, err
 		}
+		size += n
 	}
 	return all, size, nil
 }

@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -149,6 +151,44 @@ func TestFullDisk(t *testing.T) {
 	if aside, _ := filepath.Glob(filepath.Join(dir, "tsdb.damaged-*")); len(aside) != 0 {
 		t.Errorf("a full disk was taken for damage: %v", aside)
 	}
+}
+
+// While it is open and nothing can be written it says so, with the reason and no path, and counts as down.
+func TestFullDiskIsToldToReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := open(t, dir, Options{})
+		h.hear(one(noon, 1, "__name__", "load"))
+		run(t, h)
+		if err := h.Behind(); err != nil || !h.Well() || testutil.ToFloat64(h.metrics.up) != 1 {
+			t.Errorf("while all is well: %v", err)
+		}
+		h.free = func(string) (uint64, uint64, error) { return 0, 1 << 30, nil }
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- h.Run(ctx) }()
+		began := time.Now()
+		for range 2 { // the second is tried when the first was dropped
+			h.hear(one(noon.Add(time.Second), 2, "__name__", "load"))
+			time.Sleep(4 * time.Minute)
+			want := "history takes no samples since " + began.UTC().Format(time.RFC3339) + ": no space left on device"
+			if err := h.Behind(); err == nil || err.Error() != want || h.Well() {
+				t.Errorf("on a full disk: %v, want %s", err, want)
+			}
+			if got := testutil.ToFloat64(h.metrics.up); got != 0 {
+				t.Errorf("on a full disk up is %v", got)
+			}
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		h.free = freeSpace
+		h.keep(t.Context(), []*batch{one(noon.Add(2*time.Second), 3, "__name__", "load").batch(h)})
+		if err := h.Behind(); err != nil || testutil.ToFloat64(h.metrics.up) != 1 {
+			t.Errorf("with space again: %v", err)
+		}
+	})
 }
 
 func TestOpenWithoutADirectoryDoesNotStopTheCollector(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,14 +77,17 @@ type History struct {
 	queue   chan *batch
 	// waiting is how many samples are in queue.
 	waiting atomic.Int64
-	// unwritten is how many samples were taken and are neither written nor dropped; failing says that the last attempt at it
-	// failed.
+	// unwritten is how many samples were taken and are neither written nor dropped; failing is what is wrong when the last
+	// attempt at it failed, else nil.
 	unwritten atomic.Int64
-	failing   atomic.Bool
+	failing   atomic.Pointer[failure]
 	// spare are batches that are not in use. Their room stays with them: a report is queued without an allocation.
 	spare sync.Pool
 	// known belongs to the goroutine that writes.
 	known references
+
+	// over says that more is on disk than may be. It belongs to whoever does the upkeep.
+	over bool
 
 	// shelf is what is open, nil when nothing is.
 	shelf atomic.Pointer[shelf]
@@ -116,6 +120,7 @@ func Open(dir string, o Options) (*History, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
+	m.bound.Set(float64(max(o.MaxBytes, 0)))
 	h := newHistory(dir, o, m)
 	first := h.begin
 	if o.OpenAfter > 0 {
@@ -129,9 +134,29 @@ func Open(dir string, o Options) (*History, error) {
 	return h, nil
 }
 
+// failure is why nothing is written, and since when.
+type failure struct {
+	since time.Time
+	err   error
+}
+
 // Well tells whether what is appended now will be written soon.
-func (h *History) Well() bool {
-	return h.shelf.Load() != nil && !h.failing.Load() && h.waiting.Load() < int64(h.o.Queue)/2 && len(h.queue) < cap(h.queue)/2
+func (h *History) Well() bool { return h.shelf.Load() != nil && h.Behind() == nil }
+
+// Behind says why the newest samples cannot be read although the history may be open: it could not be written last time, or
+// much waits to be. The text names no path: it is told to who queries. Nil where all is well.
+func (h *History) Behind() error {
+	if f := h.failing.Load(); f != nil {
+		why := "see the collector's log"
+		if errno, ok := errors.AsType[syscall.Errno](f.err); ok {
+			why = errno.Error()
+		}
+		return fmt.Errorf("history takes no samples since %s: %s", f.since.UTC().Format(time.RFC3339), why)
+	}
+	if n := h.waiting.Load(); n >= int64(h.o.Queue)/2 || len(h.queue) >= cap(h.queue)/2 {
+		return fmt.Errorf("history is behind: %d samples wait to be written", n)
+	}
+	return nil
 }
 
 // Settled tells whether nothing waits to be written.

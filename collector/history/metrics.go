@@ -16,6 +16,7 @@ type metrics struct {
 	writeFailures prometheus.Counter
 	damaged       prometheus.Counter
 	up            prometheus.Gauge
+	bytes, bound  prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -43,14 +44,22 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		up: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "watchbill_history_up",
-			Help: "1 while the history is open.",
+			Help: "1 while the history is open and the last samples could be written.",
+		}),
+		bytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "watchbill_history_bytes",
+			Help: "What the history has on disk, log, newest samples and what was moved aside included, as of the last minute.",
+		}),
+		bound: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "watchbill_history_size_limit_bytes",
+			Help: "What it may have on disk (history.size); 0 for no bound.",
 		}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.samples, m.lookedUp, m.dropped, m.writeFailures, m.damaged, m.up} {
+	for _, c := range []prometheus.Collector{m.samples, m.lookedUp, m.dropped, m.writeFailures, m.damaged, m.up, m.bytes, m.bound} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -97,11 +97,10 @@ func (h *History) keep(ctx context.Context, batches []*batch) {
 	defer h.releaseAll(batches)
 	for n := 1; ; n++ {
 		err := h.write(batches)
-		h.failing.Store(err != nil)
+		h.wrote(err)
 		if err == nil {
 			return
 		}
-		h.metrics.writeFailures.Inc()
 		if n == 1 {
 			h.o.Logger.Warn("history cannot be written; it is tried again, charts may lack a while", "err", err)
 		}
@@ -117,6 +116,23 @@ func (h *History) keep(ctx context.Context, batches []*batch) {
 			return
 		case <-t.C:
 		}
+	}
+}
+
+// wrote notes how an attempt to write went. While the last one failed the history counts as down.
+func (h *History) wrote(err error) {
+	was := h.failing.Load()
+	switch {
+	case err != nil:
+		h.metrics.writeFailures.Inc()
+		h.metrics.up.Set(0)
+		if was == nil {
+			was = &failure{since: time.Now()}
+		}
+		h.failing.Store(&failure{was.since, err})
+	case was != nil:
+		h.failing.Store(nil)
+		h.metrics.up.Set(1)
 	}
 }
 
@@ -184,7 +200,7 @@ func (h *History) maintain(ctx context.Context) {
 	if err == nil {
 		err = guarded(func() error {
 			s.db.ForceHeadMMap()
-			return s.db.Compact(ctx)
+			return errors.Join(s.db.Compact(ctx), h.fit(ctx, s))
 		})
 	}
 	if errors.Is(err, errPanicked) {

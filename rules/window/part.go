@@ -96,6 +96,14 @@ func owned(lb *labels.Builder, lbls labels.Labels, job string) labels.Labels {
 	return lb.Labels()
 }
 
+// job is the label job of the part's series, which are all of one where they bring it themselves.
+func (p *Part) job() string {
+	if p.kind != "" || len(p.Series) == 0 {
+		return p.kind
+	}
+	return p.Series[0].Get("job")
+}
+
 // up is the part of `up` of one job.
 func (x *parts) up(job string) *Part {
 	lb := labels.NewBuilder(labels.EmptyLabels())

@@ -29,6 +29,8 @@ type AssetStatus struct {
 // BlockStatus is the newest live word of one source of an asset.
 type BlockStatus struct {
 	Source, Kind string
+	// Job is the label job of its series: the kind, or where that is empty what they bring themselves.
+	Job string
 	// At is the time of that block, LastOK that of the newest samples; zero if there are none.
 	At, LastOK time.Time
 	Interval   time.Duration
@@ -86,7 +88,7 @@ func (a *asset) report() AssetStatus {
 		}
 		m := s.seldom()
 		b := BlockStatus{
-			Source: s.part.Name, Kind: s.part.kind, Interval: s.interval, Status: s.status, Reason: m.reason, Held: len(m.held),
+			Source: s.part.Name, Kind: s.part.kind, Job: s.part.job(), Interval: s.interval, Status: s.status, Reason: m.reason, Held: len(m.held),
 		}
 		if s.status != 0 {
 			b.At = time.UnixMilli(s.statusAt).UTC()

@@ -222,6 +222,9 @@ watchbill_config_last_reload_successful %d
 			"watchbill_config_last_reload_successful", "watchbill_config_last_reload_success_timestamp_seconds"); err != nil {
 			t.Error(err)
 		}
+		if ok, at := s.pipeline.metrics.reloads(); ok != (successful == 1) || !at.Equal(since.Truncate(time.Millisecond)) {
+			t.Errorf("runtimeinfo would say %v, %v; want %d, %v", ok, at, successful, since)
+		}
 	}
 	tells(1, s.started)
 	for _, step := range []struct{ good bool }{{true}, {false}, {true}} {

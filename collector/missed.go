@@ -66,18 +66,26 @@ func missedOf(u evaluate.Unseen) incident.Missed {
 	}
 }
 
-// setApart moves to u.Live what the live rules have told, too, although it is over by now: it went on when its asset
-// could be seen again, and ended before its review did.
+// setApart leaves out what was told before, for agents send again what they do not know to be acknowledged: after a crash of
+// theirs up to 64 reports, which a collector that started anew cannot tell from those that nobody had. It moves to u.Live
+// what the live rules have told, too, although it is over by now: it went on when its asset could be seen again, and ended
+// before its review did.
 func (p *pipeline) setApart(ctx context.Context, u evaluate.Unseen) (evaluate.Unseen, error) {
-	found := u.Found
+	found, about := u.Found, incident.Unseen(missedOf(u))
 	u.Found, u.Live = nil, slices.Clone(u.Live)
 	err := p.store.View(ctx, func(tx store.Tx) error {
+		reviewed, err := p.firings(tx, about, incident.Quiet)
+		if err != nil {
+			return err
+		}
 		for _, e := range found {
-			told, err := p.told(tx, e)
+			a := episode{p.alertOf(rules.Transition{Origin: e.Origin, Alert: e.Alert})}
+			live, err := p.firings(tx, a.Alert, func(b incident.Alert) bool { return b.ID == a.ID })
 			switch {
 			case err != nil:
 				return err
-			case told:
+			case slices.ContainsFunc(live, a.endsWith) || slices.ContainsFunc(reviewed, a.endsIn):
+			case slices.ContainsFunc(live, a.wentOnAs):
 				u.Live = append(u.Live, e)
 			default:
 				u.Found = append(u.Found, e)
@@ -88,21 +96,60 @@ func (p *pipeline) setApart(ctx context.Context, u evaluate.Unseen) (evaluate.Un
 	return u, err
 }
 
-// told tells whether an episode is in a ticket already: the alert fired live after the episode began and before it ended.
-func (p *pipeline) told(tx store.Tx, e evaluate.Episode) (bool, error) {
-	a := p.alertOf(rules.Transition{Origin: e.Origin, Alert: e.Alert})
-	tickets, err := tx.TicketsByKey(incident.KeyOf(a).String(), maxPast)
+// episode is an alert as it fired last within a time that is told of afterwards.
+type episode struct{ incident.Alert }
+
+// endsWith tells whether its end was seen live: rules that are judged on the same reports end an alert at the same time.
+// When it began says less, for what comes again may begin in its middle.
+func (e episode) endsWith(live incident.Alert) bool {
+	return !e.EndedAt.IsZero() && e.EndedAt.Equal(live.EndedAt)
+}
+
+// endsIn tells whether its end is in a time that was told of before.
+func (e episode) endsIn(told incident.Alert) bool {
+	return !e.EndedAt.IsZero() && !e.EndedAt.Before(told.FiredAt) && !e.EndedAt.After(told.EndedAt)
+}
+
+// wentOnAs tells whether an alert fired live after it began and before it ended.
+func (e episode) wentOnAs(live incident.Alert) bool {
+	return !live.FiredAt.Before(e.ActiveAt) && (e.EndedAt.IsZero() || live.FiredAt.Before(e.EndedAt))
+}
+
+// firings are what the tickets of an alert's incident, and those that took them over, say of alerts that are asked for: each
+// that the timeline has, and the last, which it has not while the ticket flaps.
+func (p *pipeline) firings(tx store.Tx, of incident.Alert, asked func(incident.Alert) bool) (out []incident.Alert, err error) {
+	tickets, err := tx.TicketsByKey(incident.KeyOf(of).String(), maxPast)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for _, t := range tickets {
-		for _, live := range t.Alerts {
-			if live.ID == a.ID && !live.FiredAt.Before(e.Since) && (a.EndedAt.IsZero() || live.FiredAt.Before(a.EndedAt)) {
-				return true, nil
+		into, merged, err := p.mergedInto(tx, t)
+		if err != nil {
+			return nil, err
+		}
+		if merged {
+			tickets = append(tickets, into)
+		}
+	}
+	for _, t := range tickets {
+		line, err := tx.Timeline(t.ID)
+		if err != nil {
+			return nil, err
+		}
+		all := t.Alerts
+		for _, e := range line {
+			if e.Alert != nil {
+				all = append(all, *e.Alert)
+			}
+			all = append(all, e.Alerts...)
+		}
+		for _, a := range all {
+			if asked(a) {
+				out = append(out, a)
 			}
 		}
 	}
-	return false, nil
+	return out, nil
 }
 
 // missed fills the five parts for what a review found.

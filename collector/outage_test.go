@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +150,96 @@ func TestWhatIsStillSoIsLive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestACrashTellsNothingTwice: an agent that was killed sends up to 64 reports again, and a collector that was as well does
+// not know that it had them. What was seen live, or told already, is no news; what nobody saw is, also beside that.
+func TestACrashTellsNothingTwice(t *testing.T) {
+	const live, unseen = "/srv is filling on web1", "While we could not see web1"
+	both := func(n *town, h *citizen) { // at minute 26; since 21:20 the agent kept no acknowledgement
+		n.at(26 * min1)
+		h.crash()
+		n.down()
+		n.at(26*min1 + 15*time.Second)
+		n.up()
+		h.run()
+	}
+	collectorFirst := func(n *town, h *citizen) { // and the agent at minute 36
+		n.at(26 * min1)
+		n.down()
+		n.at(36 * min1)
+		h.crash()
+		n.up()
+		h.run()
+	}
+	for name, c := range map[string]struct {
+		dips  [][2]time.Duration
+		crash func(*town, *citizen)
+		want  map[string]int // tickets, and how often something came to them
+	}{
+		"ends in what comes again":  {[][2]time.Duration{{18 * min1, 25 * min1}}, both, map[string]int{live: 1}},
+		"is all in it":              {[][2]time.Duration{{22 * min1, 24 * min1}}, both, map[string]int{live: 1}},
+		"twice":                     {[][2]time.Duration{{18 * min1, 22 * min1}, {23 * min1, 25 * min1}}, both, map[string]int{live: 2}},
+		"fires again at the return": {[][2]time.Duration{{18 * min1, 25 * min1}, {26 * min1, 40 * min1}}, both, map[string]int{live: 2}},
+		"still fires":               {[][2]time.Duration{{18 * min1, 40 * min1}}, both, map[string]int{live: 1}},
+		"began in it, still fires":  {[][2]time.Duration{{24 * min1, 40 * min1}}, both, map[string]int{live: 1}},
+		"news behind what comes again": {[][2]time.Duration{{18 * min1, 25 * min1}, {30 * min1, 33 * min1}}, collectorFirst,
+			map[string]int{live: 1, unseen: 1}},
+		"news behind what is all in it": {[][2]time.Duration{{22 * min1, 24 * min1}, {30 * min1, 33 * min1}}, collectorFirst,
+			map[string]int{live: 1, unseen: 1}},
+		"told already": {[][2]time.Duration{{20 * min1, 22 * min1}}, func(n *town, h *citizen) {
+			n.at(15 * min1)
+			n.down()
+			n.at(24 * min1)
+			n.up()
+			n.at(25 * min1)
+			both(n, h)
+		}, map[string]int{unseen: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTown(t, diskRules, func(n *town) {
+				h := n.hosts["web1"]
+				h.set(func(h *citizen) {
+					h.avail = func(d time.Duration) float64 {
+						free := 50.0
+						for _, x := range c.dips {
+							free = min(free, dip(x[0], x[1])(d))
+						}
+						return free
+					}
+				})
+				c.crash(n, h)
+				n.at(60 * min1)
+				got := map[string]int{}
+				for title, tk := range n.tickets() {
+					if title != "web1 is silent" && title != "web2 is silent" {
+						got[title] = n.brought(tk)
+					}
+				}
+				if !maps.Equal(got, c.want) {
+					t.Errorf("tickets %v, want %v", got, c.want)
+				}
+				if g := n.gaps(); g != 0 {
+					t.Errorf("%d gaps are still noted", g)
+				}
+			})
+		})
+	}
+}
+
+// brought is how often an alert came to a ticket, the one that opened it included.
+func (n *town) brought(t ticket.Ticket) (times int) {
+	n.t.Helper()
+	n.view(func(tx store.Tx) error {
+		line, err := tx.Timeline(t.ID)
+		for _, e := range line {
+			if e.Kind == ticket.Opened || e.Kind == ticket.AlertAttached || e.Kind == ticket.AlertRefired {
+				times++
+			}
+		}
+		return err
+	})
+	return times
 }
 
 // A second outage is told in the same ticket, while that is open.

@@ -18,6 +18,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -252,6 +253,18 @@ func (h *citizen) run() {
 func (h *citizen) halt() {
 	h.halted()
 	h.halted = func() {}
+}
+
+// crash ends the agent as if it were killed: the next one finds what was on the disk at that moment.
+func (h *citizen) crash() {
+	h.n.t.Helper()
+	left := h.n.t.TempDir()
+	if err := os.CopyFS(left, os.DirFS(h.cfg.DataDir)); err != nil {
+		h.n.t.Fatal(err)
+	}
+	h.set(func(h *citizen) { h.cut = true }) // nobody hears its goodbye
+	h.halt()
+	h.set(func(h *citizen) { h.cut, h.cfg.DataDir = false, left })
 }
 
 func (h *citizen) set(change func(*citizen)) {

@@ -72,6 +72,11 @@ type fed struct {
 
 func (f *fed) fires() bool { return f.LapsedAt.IsZero() }
 
+// ended tells whether the end has come that its sender announced.
+func (f *fed) ended(now time.Time) bool {
+	return f.fires() && !f.Ending.IsZero() && !f.Ending.After(now)
+}
+
 const (
 	// fedTogether is how many alerts are committed at a time.
 	fedTogether = 500

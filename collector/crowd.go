@@ -57,12 +57,12 @@ func (p *pipeline) come(tx store.Tx, t ticket.Ticket, a incident.Alert, ev []tic
 	if err != nil {
 		return ticket.Change{}, err
 	}
-	if !t.Counts(a) {
-		return t.Fire(a, ts.Ticket, ev, now)
-	}
 	was, err := p.countedBy(tx, t, a)
 	if err != nil {
 		return ticket.Change{}, err
+	}
+	if !t.Counts(a, was) {
+		return t.Fire(a, ts.Ticket, ev, now)
 	}
 	did.counted = append(did.counted, a.ID)
 	if err := keepCounted(tx, t, a); err != nil {
@@ -73,12 +73,12 @@ func (p *pipeline) come(tx store.Tx, t ticket.Ticket, a incident.Alert, ev []tic
 
 // leave is what the end of an alert makes of the ticket that it belongs to.
 func (p *pipeline) leave(tx store.Tx, t ticket.Ticket, a incident.Alert, now time.Time) (ticket.Change, error) {
-	if !t.Counts(a) {
-		return t.End(a, now)
-	}
 	was, err := p.countedBy(tx, t, a)
-	if err != nil || was.Alert == "" {
+	if err != nil {
 		return ticket.Change{}, err
+	}
+	if was.Alert == "" || !t.Counts(a, was) {
+		return t.End(a, now)
 	}
 	if err := keepCounted(tx, t, a); err != nil {
 		return ticket.Change{}, err

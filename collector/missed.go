@@ -95,7 +95,14 @@ func (p *pipeline) told(tx store.Tx, e evaluate.Episode) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	counted, ok, err := tx.Counted(a.ID)
+	if err != nil {
+		return false, err
+	}
 	for _, t := range tickets {
+		if ok && counted.Ticket == t.ID { // it fired live, and its ticket does not list it
+			return true, nil
+		}
 		for _, live := range t.Alerts {
 			if live.ID == a.ID && !live.FiredAt.Before(e.Since) && (a.EndedAt.IsZero() || live.FiredAt.Before(a.EndedAt)) {
 				return true, nil

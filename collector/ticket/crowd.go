@@ -48,10 +48,11 @@ const (
 	turned = "turned"
 )
 
-// Counts tells whether an alert would be counted and not listed.
-func (t Ticket) Counts(a incident.Alert) bool {
+// Counts tells whether an alert is counted and not listed; was is what is kept of it for this ticket, the zero value when that
+// is nothing.
+func (t Ticket) Counts(a incident.Alert, was Counted) bool {
 	_, listed := t.alert(a.ID)
-	return !listed && !a.Ours() && len(t.Alerts) >= MaxAlerts
+	return !listed && (was.Alert != "" || !a.Ours() && len(t.Alerts) >= MaxAlerts)
 }
 
 // String says how many more than those that are listed there are, empty for none.
@@ -64,7 +65,7 @@ func (c Crowd) String() string {
 }
 
 // Count folds an alert that the ticket Counts: as Fire, but the timeline tells of it only when their number has doubled, or
-// when nothing fired. was is what is kept of it for this ticket, the zero value when that is nothing.
+// when nothing fired.
 func (t Ticket) Count(a incident.Alert, was Counted, terms Terms, now time.Time) (Change, error) {
 	d := begin(t, now)
 	d.terms = terms

@@ -296,12 +296,16 @@ func (p *pipeline) apply(tx store.Tx, batch []*commit, did *outcome) (culprit in
 }
 
 func (p *pipeline) applyOne(tx store.Tx, c *commit, now time.Time, did *outcome) error {
+	did.running = true
 	for _, t := range c.changes {
-		err := p.transition(tx, t, now, did)
+		err := p.pass(tx, t.alert, did)
+		if err == nil {
+			err = p.transition(tx, t, now, did)
+		}
 		if err == nil {
 			err = p.passOn(tx, t, now, did)
 		}
-		if err == nil && t.lean && !slices.Contains(did.muted, t.alert.ID) {
+		if err == nil && t.lean && !slices.Contains(did.muted, t.alert.ID) && !slices.Contains(did.counted, t.alert.ID) {
 			did.owed = append(did.owed, t.alert)
 			err = tx.PutOwed(t.ID())
 		}
@@ -309,6 +313,10 @@ func (p *pipeline) applyOne(tx store.Tx, c *commit, now time.Time, did *outcome)
 			return fmt.Errorf("alert %s: %w", t.ID(), err)
 		}
 	}
+	if err := p.endRun(tx, did); err != nil {
+		return err
+	}
+	did.running = false
 	if c.also != nil {
 		if err := c.also(tx); err != nil {
 			return err

@@ -85,6 +85,11 @@ type fed struct {
 
 func (f *fed) fires() bool { return f.LapsedAt.IsZero() }
 
+// ended tells whether the end has come that its sender announced.
+func (f *fed) ended(now time.Time) bool {
+	return f.fires() && !f.Ending.IsZero() && !f.Ending.After(now)
+}
+
 const (
 	// fedTogether is how many alerts are committed at a time.
 	fedTogether = 500
@@ -231,8 +236,22 @@ func (d *draft) of(fp model.Fingerprint) *fed {
 	return d.f.held[fp]
 }
 
+// gather lets the alerts of one incident follow each other, each one's in their order, so that its ticket is written once.
+func (d *draft) gather() {
+	by := map[string][]rules.Transition{}
+	for _, t := range d.ts {
+		key := incident.KeyOf(d.f.alertOf(t)).String()
+		by[key] = append(by[key], t)
+	}
+	d.ts = d.ts[:0]
+	for _, key := range slices.Sorted(maps.Keys(by)) {
+		d.ts = append(d.ts, by[key]...)
+	}
+}
+
 // commit makes the draft durable and then shows it.
 func (d *draft) commit(ctx context.Context, now time.Time) error {
+	d.gather()
 	records := make(map[string][]byte, len(d.write))
 	for fp, one := range d.write {
 		if one == nil {

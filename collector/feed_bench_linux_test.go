@@ -3,16 +3,19 @@ package collector
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/store"
 )
 
 // fedBench is a collector to which alerts are sent, and how many were.
@@ -63,6 +66,69 @@ func (f *fedBench) body(from, n int) string {
 		f.b.Fatal(err)
 	}
 	return string(body)
+}
+
+// flood is a POST of alerts that are about no asset: those after the first from, each of another pod.
+func (f *fedBench) flood(from, n int) string {
+	f.b.Helper()
+	now := time.Now()
+	var all []map[string]any
+	for i := from; i < from+n; i++ {
+		all = append(all, map[string]any{"startsAt": now, "endsAt": now.Add(time.Hour), "annotations": map[string]string{"summary": "restarts again and again"},
+			"labels": map[string]string{"alertname": "PodCrashLooping", "pod": fmt.Sprintf("pod-%06d", i), "severity": "warning"}})
+	}
+	body, err := json.Marshal(all)
+	if err != nil {
+		f.b.Fatal(err)
+	}
+	return string(body)
+}
+
+// BenchmarkFeedOfOneTicket is a flood of alerts that all belong to one ticket: until the last is answered, how long the last
+// request took, what was allocated, and what the ticket became.
+func BenchmarkFeedOfOneTicket(b *testing.B) {
+	for _, flood := range []struct{ requests, size int }{{1, 2000}, {30, 64}, {150, 64}} {
+		b.Run(fmt.Sprintf("%dx%d", flood.requests, flood.size), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				f := newFedBench(b)
+				var was, is runtime.MemStats
+				runtime.ReadMemStats(&was)
+				b.StartTimer()
+				var last time.Duration
+				for range flood.requests {
+					body, began := f.flood(f.n, flood.size), time.Now()
+					f.ask(fleet.Sender, "POST", body)
+					f.n, last = f.n+flood.size, time.Since(began)
+				}
+				b.StopTimer()
+				runtime.ReadMemStats(&is)
+				b.ReportMetric(last.Seconds(), "last-s")
+				b.ReportMetric(float64(is.TotalAlloc-was.TotalAlloc)/1e6, "allocated-MB")
+				f.reportTicket()
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// reportTicket measures the one ticket that there is.
+func (f *fedBench) reportTicket() {
+	f.b.Helper()
+	err := f.store.View(context.Background(), func(tx store.Tx) error {
+		all, err := tx.Tickets(store.TicketFilter{})
+		if err != nil || len(all) != 1 {
+			return fmt.Errorf("%d tickets, want one: %w", len(all), err)
+		}
+		t, err := tx.Ticket(all[0].ID)
+		body, jsonErr := json.Marshal(t)
+		f.b.ReportMetric(float64(len(body))/1e3, "ticket-kB")
+		f.b.ReportMetric(float64(t.Seq), "events")
+		return errors.Join(err, jsonErr)
+	})
+	if err != nil {
+		f.b.Fatal(err)
+	}
 }
 
 // ask sends a request to the operators' listener and wants it taken.

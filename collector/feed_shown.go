@@ -96,6 +96,8 @@ func groupOf(a incident.Alert) map[string]string {
 		out["instance"] = a.Asset
 	case a.Site != "":
 		out["site"] = a.Site
+	case a.Fed():
+		out[model.AlertNameLabel] = a.Name
 	}
 	return out
 }

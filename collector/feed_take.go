@@ -128,6 +128,9 @@ func (d *draft) merge(t *feedTerms, fp model.Fingerprint, was *fed, in ingest.Fe
 		one := *was
 		one.FedAlert, one.Sender = merged, sender
 		d.changed[fp] = &one
+		if !merged.Ending.Equal(was.Ending) { // its sender need not say it again
+			d.write[fp] = &one
+		}
 		d.count[fedRefreshed]++
 	}
 }
@@ -203,7 +206,7 @@ func (f *feed) run(ctx context.Context) error {
 	})
 }
 
-// lapse ends alerts that were not sent again in time. What nobody could send, because the house itself did nothing for a
+// lapse ends alerts that were not sent again in time, and those whose sender said that they would be over now. What nobody could send, because the house itself did nothing for a
 // while, has that much longer.
 func (f *feed) lapse(ctx context.Context) error {
 	if err := f.enter(ctx); err != nil {
@@ -218,7 +221,7 @@ func (f *feed) lapse(ctx context.Context) error {
 	}
 	var due []model.Fingerprint
 	for fp, one := range f.held {
-		if one.fires() && one.Over(now) || !one.fires() && now.Sub(one.LapsedAt) > fedRemembered {
+		if one.ended(now) || one.fires() && one.Over(now) || !one.fires() && now.Sub(one.LapsedAt) > fedRemembered {
 			due = append(due, fp)
 		}
 	}
@@ -226,10 +229,14 @@ func (f *feed) lapse(ctx context.Context) error {
 	d := f.draft()
 	for portion := range slices.Chunk(due, fedTogether) {
 		for _, fp := range portion {
-			if was := f.held[fp]; was.fires() {
+			switch was := f.held[fp]; {
+			case was.ended(now):
+				d.end(fp, was, rules.Firing, incident.Recovered, now)
+				f.metrics.count(was.Sender, fedResolved, 1)
+			case was.fires():
 				d.end(fp, was, rules.Firing, incident.Lapsed, now)
 				f.metrics.lapse(was.Sender)
-			} else {
+			default:
 				d.changed[fp], d.write[fp] = nil, nil
 			}
 		}
@@ -248,6 +255,9 @@ func (f *feed) wait(longer time.Duration) {
 		if one.fires() && !one.EndsAt.IsZero() {
 			later := *one
 			later.EndsAt = one.EndsAt.Add(longer)
+			if !one.Ending.IsZero() {
+				later.Ending = one.Ending.Add(longer)
+			}
 			f.held[fp] = &later
 		}
 	}

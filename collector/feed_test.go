@@ -104,6 +104,22 @@ func (f *feeding) until(instance string, end time.Time) map[string]any {
 	return a
 }
 
+// pair are two senders of one alert that say by turns, every few seconds, for how long it fires; it is never taken to be over.
+func (f *feeding) pair(one, other time.Duration) {
+	f.t.Helper()
+	f.post(f.until("web1", f.at.Add(one)))
+	opened := len(f.events(f.tickets()[0]))
+	for range 60 {
+		f.post(f.until("web1", f.at.Add(one)))
+		f.pass(2500 * time.Millisecond)
+		f.post(f.until("web1", f.at.Add(other)))
+		f.pass(2500 * time.Millisecond)
+	}
+	if n := len(f.events(f.tickets()[0])); n != opened {
+		f.t.Errorf("%d events became %d", opened, n)
+	}
+}
+
 // from is an alert that a Watchbill of that name sent out.
 func (f *feeding) from(instance, source string) map[string]any {
 	a := f.down(instance)
@@ -213,7 +229,29 @@ func TestWhatFedAlertsDo(t *testing.T) {
 			f.post(f.down("web1"))
 			f.pass(time.Minute)
 			f.post(f.until("web1", f.at.Add(20*time.Second)))
+			f.pass(10 * time.Second)
+			f.wantStates("before that end", open)
+			f.pass(10 * time.Second)
 		}, done},
+		{"a pair that says it for a moment, by clocks that differ", func(f *feeding) {
+			f.pair(20*time.Second, 12*time.Second)
+		}, open},
+		{"a pair of which one says it for a moment", func(f *feeding) {
+			f.pair(4*time.Minute, 12*time.Second)
+		}, open},
+		{"… and both say that it is over", func(f *feeding) {
+			f.pair(20*time.Second, 12*time.Second)
+			f.post(f.until("web1", f.at.Add(4*time.Second)))
+			f.pass(10 * time.Second)
+			f.post(f.until("web1", f.at.Add(-6*time.Second))) // as vmalert does for a quarter of an hour
+		}, done},
+		{"… and are heard no more", func(f *feeding) {
+			f.pair(20*time.Second, 12*time.Second)
+			f.pass(time.Minute)
+			if n := len(f.feed.standing()); n != 0 {
+				f.t.Errorf("%d alerts stand", n)
+			}
+		}, open},
 		{"without an end, and not sent again", func(f *feeding) {
 			f.post(f.until("web1", time.Time{}))
 			f.pass(4 * time.Minute)

@@ -212,6 +212,7 @@ func (p *pipeline) noticeOf(c ticket.Change, told route.Telling) notify.Notice {
 			Priority: t.Priority, Customer: t.Customer, Site: t.Site, Asset: t.Asset, Service: t.Service,
 			Title: t.Title, Owner: t.Owner, OpenedAt: t.OpenedAt,
 		},
+		More: t.Crowd.Firing,
 	}
 	if url := p.audience.Load().url; url != "" {
 		out.Ticket.URL = url + "/api/watchbill/v1/tickets/" + t.Number

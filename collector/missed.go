@@ -81,11 +81,15 @@ func (p *pipeline) setApart(ctx context.Context, u evaluate.Unseen) (evaluate.Un
 		for _, e := range found {
 			a := episode{p.alertOf(rules.Transition{Origin: e.Origin, Alert: e.Alert})}
 			live, err := p.firings(tx, a.Alert, func(b incident.Alert) bool { return b.ID == a.ID })
+			if err != nil {
+				return err
+			}
+			counted, err := p.counts(tx, a.Alert)
 			switch {
 			case err != nil:
 				return err
 			case slices.ContainsFunc(live, a.endsWith) || slices.ContainsFunc(reviewed, a.endsIn):
-			case slices.ContainsFunc(live, a.wentOnAs):
+			case counted || slices.ContainsFunc(live, a.wentOnAs):
 				u.Live = append(u.Live, e)
 			default:
 				u.Found = append(u.Found, e)
@@ -150,6 +154,16 @@ func (p *pipeline) firings(tx store.Tx, of incident.Alert, asked func(incident.A
 		}
 	}
 	return out, nil
+}
+
+// counts tells whether a ticket of an alert's incident counts it and does not list it: then it fired live.
+func (p *pipeline) counts(tx store.Tx, a incident.Alert) (bool, error) {
+	counted, ok, err := tx.Counted(a.ID)
+	if err != nil || !ok {
+		return false, err
+	}
+	tickets, err := tx.TicketsByKey(incident.KeyOf(a).String(), maxPast)
+	return slices.ContainsFunc(tickets, func(t ticket.Ticket) bool { return t.ID == counted.Ticket }), err
 }
 
 // missed fills the five parts for what a review found.

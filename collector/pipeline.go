@@ -69,6 +69,11 @@ type outcome struct {
 	// together: several commits share the transaction, which keeps the storms at its end. binding: it is about to bind
 	// tickets to storms.
 	together, binding bool
+	// running: what follows in a commit for one ticket is gathered in run, which is nil when nothing is. counted are the IDs of
+	// alerts that came and were counted, not listed.
+	running bool
+	run     *run
+	counted []string
 	// last is the newest ticket of incidents, as far as they were looked at; flips are those that will open one, in the
 	// order of their commits, and into the storms that those that belong to one are part of.
 	last  map[string]newest
@@ -171,6 +176,12 @@ func (p *pipeline) fire(tx store.Tx, a incident.Alert, ev []ticket.Evidence, now
 		return err
 	}
 	key := incident.KeyOf(a).String()
+	if did.run != nil && did.run.change.Ticket.State.Open() {
+		return p.attach(tx, did.run.change.Ticket, a, ev, now, did)
+	}
+	if err := p.endRun(tx, did); err != nil { // its ticket was resolved in it
+		return err
+	}
 	last, err := did.newest(tx, key)
 	if err != nil {
 		return err
@@ -194,11 +205,7 @@ func (p *pipeline) fire(tx store.Tx, a incident.Alert, ev []ticket.Evidence, now
 		if !first.Empty() {
 			t = first.Ticket
 		}
-		ts, err := p.agreements.of(tx, t)
-		if err != nil {
-			return err
-		}
-		c, err := t.Fire(a, ts.Ticket, ev, now)
+		c, err := p.come(tx, t, a, ev, now, did)
 		return p.append(tx, first.Then(c), err, did)
 	case incident.Recur:
 		return p.open(tx, a, ev, &last.Ticket, now, did)
@@ -208,12 +215,8 @@ func (p *pipeline) fire(tx store.Tx, a incident.Alert, ev []ticket.Evidence, now
 }
 
 func (p *pipeline) attach(tx store.Tx, t ticket.Ticket, a incident.Alert, ev []ticket.Evidence, now time.Time, did *outcome) error {
-	ts, err := p.agreements.of(tx, t)
-	if err != nil {
-		return err
-	}
-	c, err := t.Fire(a, ts.Ticket, ev, now)
-	return p.append(tx, c, err, did)
+	c, err := p.come(tx, t, a, ev, now, did)
+	return p.extend(tx, incident.KeyOf(a).String(), c, err, did)
 }
 
 // maxMerged bounds how many tickets one was merged into, one after the other.
@@ -272,7 +275,12 @@ func lastOf(t ticket.Ticket, ok bool) *incident.Last {
 
 // end tells the ticket that holds an alert that it ended.
 func (p *pipeline) end(tx store.Tx, a incident.Alert, now time.Time, did *outcome) error {
-	t, err := did.newest(tx, incident.KeyOf(a).String())
+	key := incident.KeyOf(a).String()
+	if did.run != nil {
+		c, err := p.leave(tx, did.run.change.Ticket, a, now)
+		return p.extend(tx, key, c, err, did)
+	}
+	t, err := did.newest(tx, key)
 	if err != nil || !t.ok {
 		return err
 	}
@@ -283,8 +291,8 @@ func (p *pipeline) end(tx store.Tx, a incident.Alert, now time.Time, did *outcom
 	if a.End == incident.Superseded {
 		return p.supersede(tx, into, a, now, did)
 	}
-	c, err := into.End(a, now)
-	return p.append(tx, c, err, did)
+	c, err := p.leave(tx, into, a, now)
+	return p.extend(tx, key, c, err, did)
 }
 
 // append writes a change of an existing ticket.

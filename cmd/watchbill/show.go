@@ -178,6 +178,10 @@ func showAlerts(s screen, t api.Ticket) {
 			s.para("          unknown: ", "          ", a.Unknown)
 		}
 	}
+	if more := t.Counted; more != nil {
+		s.para("  more    ", "          ", fmt.Sprintf("and %d more than these, of which %d fire; the newest: %s", more.Came, more.Firing,
+			strings.Join(more.Newest, "; ")))
+	}
 	for _, a := range firing {
 		if first := a.Annotations["first_checks"]; first != "" {
 			fmt.Fprintln(s.w)

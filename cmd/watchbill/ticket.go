@@ -259,6 +259,9 @@ func warnStillFiring(s screen, t api.Ticket) {
 			names = append(names, a.Name)
 		}
 	}
+	if c := t.Counted; c != nil {
+		n += c.Firing
+	}
 	if n == 0 {
 		return
 	}

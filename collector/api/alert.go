@@ -206,9 +206,14 @@ func (a *API) standingAlerts(ctx context.Context, who fleet.Operator) (list Aler
 			return err
 		}
 		standing, err := a.standing(tx)
+		if err != nil {
+			return err
+		}
 		for _, al := range standing {
 			row := alertRow(al)
-			row.Ticket = tickets[row.ID]
+			if row.Ticket, err = ticketOfAlert(tx, tickets, row.ID); err != nil {
+				return err
+			}
 			row.MutedBy = told(a.mutedBy(row))
 			list.add(s, row)
 		}
@@ -241,7 +246,7 @@ func rank(s rules.State) int {
 }
 
 // ticketsOfAlerts is the ticket of every alert that has one, by alert ID: the open one, otherwise the newest that was
-// resolved while the alert fired on.
+// resolved while the alert fired on. Tickets that count alerts beyond those that they list stand under their own ID.
 func ticketsOfAlerts(tx store.Tx, s sight) (map[string]*TicketRef, error) {
 	out := map[string]*TicketRef{}
 	for _, f := range []store.TicketFilter{
@@ -251,14 +256,33 @@ func ticketsOfAlerts(tx store.Tx, s sight) (map[string]*TicketRef, error) {
 			return nil, err
 		}
 		for _, t := range found {
+			ref := &TicketRef{ID: t.ID, Number: t.Number, State: t.State}
+			if t.Crowd.Came > 0 {
+				out[t.ID] = ref
+			}
 			for _, al := range t.Alerts {
 				if out[al.ID] == nil && (t.State.Open() || al.Firing()) {
-					out[al.ID] = &TicketRef{ID: t.ID, Number: t.Number, State: t.State}
+					out[al.ID] = ref
 				}
 			}
 		}
 	}
 	return out, nil
+}
+
+// ticketOfAlert is the ticket of an alert, of those that list it or count it; nil for none.
+func ticketOfAlert(tx store.Tx, listed map[string]*TicketRef, id string) (*TicketRef, error) {
+	if ref := listed[id]; ref != nil {
+		return ref, nil
+	}
+	c, ok, err := tx.Counted(id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if ref := listed[c.Ticket]; ref != nil {
+		return ref, nil
+	}
+	return nil, nil
 }
 
 // standing is every alert that stands: what the store keeps (silence too, which no rule file holds), with the

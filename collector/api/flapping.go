@@ -31,3 +31,20 @@ func flapOf(t ticket.Ticket) *Flap {
 	settles, _ := t.Flapping.Over(t.Flap.Last, t.Flap.Last)
 	return &Flap{State: Flapping, Since: t.Flap.Since, LastAt: t.Flap.Last, Count: t.Flap.Count, SettlesAt: settles}
 }
+
+// Counted is what is known of the alerts that a ticket counts and does not list.
+type Counted struct {
+	// Came is how many there were, Firing how many of them fire.
+	Came   int `json:"came"`
+	Firing int `json:"firing"`
+	// Newest are those that came last, oldest first, in words; empty for who is not of the house.
+	Newest []string `json:"newest"`
+}
+
+// countedOf is what a ticket counts, nil when it lists all that it has.
+func countedOf(t ticket.Ticket) *Counted {
+	if t.Crowd.Came == 0 {
+		return nil
+	}
+	return &Counted{Came: t.Crowd.Came, Firing: t.Crowd.Firing, Newest: orEmpty(t.Crowd.Newest)}
+}

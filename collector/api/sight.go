@@ -134,6 +134,9 @@ func (s sight) row(tx store.Tx, row TicketRow) (TicketRow, error) {
 	row.Drafts = sentOnly(row.Drafts, s.who.May(fleet.MayDraft))
 	row.ResolvedBy = outsideActor(row.ResolvedBy)
 	row.withoutWords(s.who.Name)
+	if row.Counted != nil {
+		row.Counted.Newest = []string{}
+	}
 	for i := range row.Alerts {
 		a := &row.Alerts[i]
 		a.ID, a.Name, a.Source, a.Expr, a.Labels, a.Unknown = "", "", "", "", map[string]string{}, ""

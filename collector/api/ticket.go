@@ -57,10 +57,12 @@ type TicketRow struct {
 	// Reopened counts how often the ticket was opened again.
 	Reopened int `json:"reopened"`
 
-	// Alerts are those ever attached, oldest first; one without ended_at still fires.
+	// Alerts are those ever attached, oldest first; one without ended_at still fires. Of more than fifty they are the first.
 	Alerts []TicketAlert `json:"alerts"`
-	Clocks []Clock       `json:"clocks"`
-	Links  []ticket.Link `json:"links"`
+	// Counted is what is known of the others; left out where there are none.
+	Counted *Counted      `json:"counted,omitempty"`
+	Clocks  []Clock       `json:"clocks"`
+	Links   []ticket.Link `json:"links"`
 
 	// Flap is there while the alerts of an open ticket go up and down, told once and counted since; null for any other.
 	Flap *Flap `json:"flap"`
@@ -191,7 +193,7 @@ func ticketRow(t ticket.Ticket, now time.Time) TicketRow {
 		AcknowledgedAt: orNull(t.AcknowledgedAt), AcknowledgedBy: t.AcknowledgedBy,
 		ResolvedAt: orNull(t.ResolvedAt), Resolution: t.Resolution, ClosedAt: orNull(t.ClosedAt), Reopened: t.Reopened,
 		Alerts: make([]TicketAlert, len(t.Alerts)), Clocks: clockRows(t, now), Links: orEmpty(t.Links),
-		Flap: flapOf(t), Storm: t.Storm.Number, StormID: t.Storm.Ticket, Seq: t.Seq, Head: t.Head,
+		Counted: countedOf(t), Flap: flapOf(t), Storm: t.Storm.Number, StormID: t.Storm.Ticket, Seq: t.Seq, Head: t.Head,
 		Type: t.Type, Department: t.Facts[ticket.FactDepartment], Channel: t.Channel, Reporter: t.Reporter, ReceivedAt: t.Received(),
 		PolicySet: t.Policy, PolicyVersion: t.PolicyVersion, TicketWork: workOf(t),
 	}

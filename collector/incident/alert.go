@@ -100,7 +100,8 @@ func (a Alert) Firing() bool { return a.EndedAt.IsZero() }
 // Key names an incident. At most one ticket is open per key.
 type Key struct {
 	Customer string `json:"customer"`
-	// Scope is what the incident is about: asset/NAME, site/ID, fleet; of a storm's own storm/site/ID, storm/customer,
+	// Scope is what the incident is about: asset/NAME, site/ID, fleet; external/NAME of what another program says by an alert of
+	// that name of neither asset nor site; of a storm's own storm/site/ID, storm/customer,
 	// storm/fleet.
 	Scope   string `json:"scope"`
 	Service string `json:"service"`
@@ -138,7 +139,8 @@ func (a Alert) AboutLife() bool {
 
 // KeyOf is the key of the incident that an alert belongs to: what it is about and its service. Whatever says that an asset
 // is not heard of belongs to one incident, of the service Availability: silence and a rule about `up` are two witnesses of
-// one cause.
+// one cause. Alerts of other programs that are about no place have nothing in common but a service, which is often none that
+// anybody named: there each name is an incident of its own.
 func KeyOf(a Alert) Key {
 	k := Key{Customer: a.Customer, Service: a.Service}
 	if a.AboutLife() {
@@ -151,6 +153,8 @@ func KeyOf(a Alert) Key {
 		k.Scope = "asset/" + a.Asset
 	case a.Site != "":
 		k.Scope = "site/" + a.Site
+	case a.Fed():
+		k.Scope = "external/" + a.Name
 	default:
 		k.Scope = "fleet"
 	}

@@ -17,6 +17,9 @@ type FedAlert struct {
 	StartsAt    time.Time         `json:"starts_at"`
 	// EndsAt is until when it fires unless it is sent again; past: it is over. Zero: until it is said to be over.
 	EndsAt time.Time `json:"ends_at,omitzero"`
+	// Ending is when it is over as its sender says, by a clock that is ahead, unless another message comes before. Zero: nobody
+	// said so.
+	Ending time.Time `json:"ending,omitzero"`
 	// Guessed: its sender gave no end, and EndsAt is the receiver's guess.
 	Guessed   bool   `json:"guessed,omitempty"`
 	Generator string `json:"generator,omitempty"`
@@ -61,8 +64,7 @@ type FeedTerms struct {
 	ResolveTimeout time.Duration
 	// WebhookLapse is the same for what Alertmanager's webhook brings; 0: until it says that it is over.
 	WebhookLapse time.Duration
-	// ClockSkew is how far a sender's clock may be from this one: an end that was brought forward to less than this from
-	// now is an end.
+	// ClockSkew is how far a sender's clock may be from this one: see Merge.
 	ClockSkew time.Duration
 	// Drop are labels by which senders of a pair differ.
 	Drop map[string]bool
@@ -153,25 +155,40 @@ const (
 // Merge is what becomes of the alert that stands, when a message about it comes in at now: Alertmanager's rules of the
 // provider's Put and Alert.Merge (the younger message's end holds, whether it says firing or resolved; an end that a sender
 // gave beats an earlier one, one that the receiver guessed does not; the earliest start holds), with two deviations, both for
-// senders whose clocks or messages are apart: a message of before the alert began (by more than ClockSkew) does not end it, and an end that was
-// brought forward to less than ClockSkew from now is an end.
+// senders whose clocks or messages are apart: a message of before the alert began (by more than ClockSkew) does not end it, and
+// an end that was brought forward to less than ClockSkew from now is one when it comes: see Ending.
 func (t FeedTerms) Merge(old, in FedAlert, now time.Time) (FedAlert, FedVerdict) {
 	over := in.Over(now)
 	if over && t.Before(in, old) {
 		return old, FedStale
 	}
-	brought := !in.EndsAt.IsZero() && !in.Guessed && !old.EndsAt.IsZero() && in.EndsAt.Before(old.EndsAt) &&
-		in.EndsAt.Before(now.Add(t.ClockSkew))
 	if old.StartsAt.Before(in.StartsAt) {
 		in.StartsAt = old.StartsAt
 	}
-	if over || brought {
+	if over {
 		return in, FedEnds
 	}
-	if !in.EndsAt.IsZero() && old.EndsAt.After(in.EndsAt) && !old.Guessed {
+	in.Ending = t.ending(old, in, now)
+	if !in.EndsAt.IsZero() && old.EndsAt.After(in.EndsAt) && (!old.Guessed || !in.Ending.IsZero()) {
 		in.EndsAt = old.EndsAt
 	}
 	return in, FedFires
+}
+
+// ending is when an alert is over by a message whose end is to come; zero when the message says no such thing. Who resolves an
+// alert gives it the end that their clock shows, and the same one again; who says that it fires gives a later one each time.
+// Of a sender whose alerts fire for no longer than ClockSkew at a time the one cannot be told from the other: what it
+// resolves is over when it says so once its end has passed.
+func (t FeedTerms) ending(old, in FedAlert, now time.Time) time.Time {
+	switch {
+	case in.Guessed || in.EndsAt.IsZero() || old.EndsAt.IsZero():
+	case !in.EndsAt.Before(old.EndsAt) || !in.EndsAt.Before(now.Add(t.ClockSkew)): // it fires on
+	case old.EndsAt.Sub(old.UpdatedAt) <= t.ClockSkew:
+	case !old.Ending.IsZero() && in.EndsAt.After(old.Ending): // the end moves: it was none
+	default:
+		return in.EndsAt
+	}
+	return time.Time{}
 }
 
 // Before tells whether an end is of a time before an alert began, however the clocks of those who said so differ.
@@ -184,6 +201,9 @@ func (t FeedTerms) Before(end, began FedAlert) bool {
 func (a FedAlert) Renewed(t FeedTerms, now time.Time) FedAlert {
 	if !a.EndsAt.IsZero() {
 		a.EndsAt = now.Add(max(t.ResolveTimeout, a.EndsAt.Sub(a.UpdatedAt)))
+	}
+	if !a.Ending.IsZero() {
+		a.Ending = now.Add(a.Ending.Sub(a.UpdatedAt))
 	}
 	a.Labels, a.Annotations = maps.Clone(a.Labels), maps.Clone(a.Annotations)
 	return a

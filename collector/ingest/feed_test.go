@@ -110,6 +110,36 @@ func TestFeedConfigNamesEveryFault(t *testing.T) {
 
 var feedNow = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
+// TestEnding: an end that is to come is one when it comes, but for those of senders who say it of what fires.
+func TestEnding(t *testing.T) {
+	terms := DefaultFeed().Terms()
+	at := func(seconds int) time.Time { return feedNow.Add(time.Duration(seconds) * time.Second) }
+	old := FedAlert{StartsAt: at(-600), UpdatedAt: at(-60), EndsAt: at(180)}
+	said, guessed, told := old, old, old
+	said.Ending, guessed.Guessed, told.Guessed, told.EndsAt = at(12), true, true, at(12)
+	for _, tt := range []struct {
+		name    string
+		old, in FedAlert
+		want    time.Time
+	}{
+		{"resolved, by a clock that is ahead", old, FedAlert{EndsAt: at(12)}, at(12)},
+		{"… of which the house had guessed", guessed, FedAlert{EndsAt: at(12)}, at(12)},
+		{"… and said again", said, FedAlert{EndsAt: at(12)}, at(12)},
+		{"… and earlier by the other of a pair", said, FedAlert{EndsAt: at(2)}, at(2)},
+		{"… and later: it fires", said, FedAlert{EndsAt: at(17)}, time.Time{}},
+		{"… and it fires after all", said, FedAlert{EndsAt: at(240)}, time.Time{}},
+		{"… and it fires, without an end", said, FedAlert{}, time.Time{}},
+		{"the house's own guess", old, told, time.Time{}},
+		{"further ahead than clocks are apart", old, FedAlert{EndsAt: at(31)}, time.Time{}},
+		{"of who says so little ahead of all", FedAlert{UpdatedAt: at(-2), EndsAt: at(18)}, FedAlert{EndsAt: at(12)}, time.Time{}},
+	} {
+		got, verdict := terms.Merge(tt.old, tt.in, feedNow)
+		if verdict != FedFires || !got.Ending.Equal(tt.want) {
+			t.Errorf("%s: verdict %d, over at %s, want %s", tt.name, verdict, got.Ending, tt.want)
+		}
+	}
+}
+
 // TestMerge: Alertmanager's rules, and where they are left.
 func TestMerge(t *testing.T) {
 	terms := DefaultFeed().Terms()
@@ -126,7 +156,7 @@ func TestMerge(t *testing.T) {
 		{"one of a pair says it is over", FedAlert{StartsAt: at(-9), EndsAt: at(4)}, FedAlert{StartsAt: at(-9), EndsAt: at(-0.1)}, FedEnds, at(-9), at(-0.1)},
 		{"an end of before", FedAlert{StartsAt: at(-2), EndsAt: at(4)}, FedAlert{StartsAt: at(-9), EndsAt: at(-3)}, FedStale, at(-2), at(4)},
 		{"an end of just before, by another clock", FedAlert{StartsAt: at(-2), EndsAt: at(4)}, FedAlert{StartsAt: at(-2.1), EndsAt: at(-2.1)}, FedEnds, at(-2.1), at(-2.1)},
-		{"an end that is brought forward to now", FedAlert{StartsAt: at(-9), EndsAt: at(4)}, FedAlert{StartsAt: at(-9), EndsAt: at(0.4)}, FedEnds, at(-9), at(0.4)},
+		{"an end that is brought forward", FedAlert{StartsAt: at(-9), EndsAt: at(4), UpdatedAt: at(-1)}, FedAlert{StartsAt: at(-9), EndsAt: at(0.4)}, FedFires, at(-9), at(4)},
 		{"a short end that is moved on", FedAlert{StartsAt: at(-9), EndsAt: at(0.1)}, FedAlert{StartsAt: at(-9), EndsAt: at(0.2)}, FedFires, at(-9), at(0.2)},
 		{"a webhook after a resend", FedAlert{StartsAt: at(-9), EndsAt: at(4)}, FedAlert{StartsAt: at(-9), Guessed: true}, FedFires, at(-9), time.Time{}},
 	} {

@@ -111,6 +111,9 @@ func mailText(n Notice, now time.Time) string {
 		}
 	}
 	list(&b, "Firing", firing)
+	if n.More > 0 {
+		fmt.Fprintf(&b, "\n%d more fire, which the ticket counts\n", n.More)
+	}
 	list(&b, "Over", ended)
 	number := tame(t.Number, 40)
 	fmt.Fprintf(&b, "\nwatchbill ticket show %s\nwatchbill ticket ack %s\n", number, number)

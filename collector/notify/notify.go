@@ -24,6 +24,8 @@ type Notice struct {
 	Ticket Ticket    `json:"ticket"`
 	// Alerts are those attached to the ticket, as they stood then.
 	Alerts []Alert `json:"alerts"`
+	// More is how many alerts fire beside those: the ticket counts them and does not list them.
+	More int `json:"more,omitempty"`
 	// Record is the incident record as it stood when the ticket opened, for those that show it; left out of any other notice.
 	Record []RecordPart `json:"record,omitempty"`
 	// Letter: Text is all there is to say, in lines of its own: a message to a client, or one notice in place of many.

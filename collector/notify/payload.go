@@ -75,6 +75,7 @@ func payloadOf(receiver, externalURL string, m outbox.Message, n Notice, maxAler
 		p.TruncatedAlerts = len(alerts) - maxAlerts
 		alerts = alerts[:maxAlerts]
 	}
+	p.TruncatedAlerts += n.More
 	for _, a := range alerts {
 		p.Alerts = append(p.Alerts, payloadAlertOf(a))
 	}
@@ -87,7 +88,7 @@ func payloadOf(receiver, externalURL string, m outbox.Message, n Notice, maxAler
 // ticket without alerts fires until it is resolved.
 func statusOf(n Notice) string {
 	switch {
-	case slices.ContainsFunc(n.Alerts, Alert.Firing):
+	case slices.ContainsFunc(n.Alerts, Alert.Firing), n.More > 0:
 		return firing
 	case len(n.Alerts) > 0, n.Ticket.State == "resolved", n.Ticket.State == "closed":
 		return resolved

@@ -1,8 +1,13 @@
 package store
 
-import "errors"
+import (
+	"errors"
 
-// This file keeps what format 3 brought: silences, the alerts they hold back, and alerts that other programs sent.
+	"github.com/watchbill/watchbill/collector/ticket"
+)
+
+// This file keeps what format 3 brought: silences, the alerts they hold back, and alerts that other programs sent, and alerts that
+// a ticket counts and does not list.
 
 // nothingToBring is the step from format 2 to 3: its tables are new and empty. It is a format of its own because a release
 // that overlooks them would tell people what somebody silenced, and would never open the tickets that wait for its end.
@@ -46,3 +51,17 @@ func (x *tx) PutFed(f Fed) error {
 
 func (x *tx) DeleteFed(id string) error { return x.remove(fedKey(id)) }
 func (x *tx) Fed() ([]Fed, error)       { return all[Fed](x, tableFed) }
+
+func countedKey(alertID string) key { return tableCounted.key().str(alertID) }
+
+func (x *tx) PutCounted(c ticket.Counted) error {
+	if c.Alert == "" || c.Ticket == "" {
+		return errors.New("keep a counted alert: it has an ID and a ticket")
+	}
+	return x.put(countedKey(c.Alert), c)
+}
+
+func (x *tx) DropCounted(alertID string) error { return x.remove(countedKey(alertID)) }
+func (x *tx) Counted(alertID string) (ticket.Counted, bool, error) {
+	return load[ticket.Counted](x, countedKey(alertID))
+}

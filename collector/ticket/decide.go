@@ -100,13 +100,23 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 		return d.change()
 	}
 	d.entitle(a)
+	d.came(a, what)
+	d.evidence(evidence)
+	return d.change()
+}
+
+// came is what follows for the ticket of an alert that came, as what says: it waits no more, is open, and matters as much as
+// the alert does.
+func (d *draft) came(a incident.Alert, what string) {
+	was := d.t
 	if a.Firing() {
 		d.awaited(actorOf(a), what)
 	}
-	if !t.State.Open() {
-		text := fmt.Sprintf("%s %s after the ticket was resolved", what, gap(t.ResolvedAt, now))
+	if !was.State.Open() {
+		since := gap(was.ResolvedAt, d.now)
+		text := fmt.Sprintf("%s %s after the ticket was resolved", what, since)
 		if !a.Firing() {
-			text = fmt.Sprintf("more became known %s after the ticket was resolved", gap(t.ResolvedAt, now))
+			text = fmt.Sprintf("more became known %s after the ticket was resolved", since)
 		}
 		d.reopen(actorOf(a), text)
 		if !d.begins(a) {
@@ -115,11 +125,9 @@ func (t Ticket) Fire(a incident.Alert, terms Terms, evidence []Evidence, now tim
 	} else {
 		d.begins(a)
 	}
-	if a.Severity.Rank() < t.Severity.Rank() {
+	if a.Severity.Rank() < was.Severity.Rank() {
 		d.worsen(actorOf(a), a.Severity, fmt.Sprintf("%s is %s", a.Name, a.Severity))
 	}
-	d.evidence(evidence)
-	return d.change()
 }
 
 // entitle gives the ticket the title of an alert of silence that fires: whether the host was found to be up is another
@@ -176,11 +184,16 @@ func (t Ticket) End(a incident.Alert, now time.Time) (Change, error) {
 // not, it leaves that to a person and says so.
 func (d *draft) recovered(by Actor, text string) bool {
 	for _, a := range d.t.Alerts {
-		if a.End != incident.Recovered && a.End != incident.Superseded {
+		if unclear(a.End) {
 			d.add(Event{Kind: Noted, Actor: house, Text: "no alert fires any more, but " + a.Name + " ended: " +
 				endWords(a.End) + ". Look at it and resolve the ticket by hand"})
 			return false
 		}
+	}
+	if n := d.t.Crowd.Unclear; n > 0 {
+		d.add(Event{Kind: Noted, Actor: house, Text: fmt.Sprintf("no alert fires any more, but %d of those that are counted and not listed "+
+			"ended in a way that does not show that the fault is mended. Look at it and resolve the ticket by hand", n)})
+		return false
 	}
 	d.resolve(by, text)
 	return true
@@ -214,6 +227,9 @@ func stillFires(t Ticket) string {
 			}
 			return a.Name + " still fires"
 		}
+	}
+	if n := t.Crowd.Firing; n > 0 {
+		return fmt.Sprintf("%d alerts that are counted and not listed still fire", n)
 	}
 	return "nothing fires"
 }

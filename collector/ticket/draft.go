@@ -45,6 +45,7 @@ func (d *draft) add(e Event) {
 		return
 	}
 	e.At = d.at()
+	d.carry(&e)
 	d.events = append(d.events, e)
 	last := d.events[len(d.events)-1:]
 	if d.err = seal(d.t.Seq, d.t.Head, last); d.err == nil {

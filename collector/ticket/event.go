@@ -78,6 +78,8 @@ const (
 	StormLeft   Kind = "storm_left"
 	StormSpread Kind = "storm_spread"
 	StormOver   Kind = "storm_over"
+	// Counting tells of the alerts that the ticket counts and does not list.
+	Counting Kind = "alerts_counted"
 )
 
 // ActorKind tells people from machines.
@@ -140,6 +142,8 @@ type Event struct {
 	// changed since the event about flapping before it, as they stood.
 	Flap   *Flap            `json:"flap,omitempty"`
 	Alerts []incident.Alert `json:"alerts,omitempty"`
+	// Crowd is set on the first event of any kind after what the ticket counts and does not list changed.
+	Crowd *Crowd `json:"crowd,omitempty"`
 
 	// Clocks are the ticket's clocks as they stand from this event on, when it changed them.
 	Clocks []sla.Clock `json:"clocks,omitempty"`

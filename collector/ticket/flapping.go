@@ -39,7 +39,7 @@ func (t Ticket) Flaps() bool { return t.Flap.Count > 0 }
 // else took over, or its rule went, did not go down, and when it fires again it did not come up.
 func (t *Ticket) flipped(e Event, own owned) {
 	a := e.Alert
-	if t.Flapping.Changes == 0 || t.Flaps() || e.Kind != AlertEnded && e.Kind != AlertRefired {
+	if e.Kind != AlertEnded && e.Kind != AlertRefired {
 		return
 	}
 	was := t.asSeen(a.ID, own)
@@ -48,7 +48,15 @@ func (t *Ticket) flipped(e Event, own owned) {
 			return
 		}
 	}
-	flips := append(slices.Clone(t.Flips), Flip{a.ID, e.At}) // a Ticket is a value: its copies keep theirs
+	t.flips(a.ID, e.At)
+}
+
+// flips notes one change of an alert of a ticket that does not flap.
+func (t *Ticket) flips(alert string, at time.Time) {
+	if t.Flapping.Changes == 0 || t.Flaps() {
+		return
+	}
+	flips := append(slices.Clone(t.Flips), Flip{alert, at}) // a Ticket is a value: its copies keep theirs
 	t.Flips = flips[max(0, len(flips)-maxFlips):]
 }
 

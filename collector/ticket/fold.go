@@ -41,6 +41,9 @@ func (t *Ticket) apply(e Event, own owned) error {
 	if err := t.foldAlerts(e, own); err != nil {
 		return err
 	}
+	if e.Crowd != nil {
+		t.Crowd = *e.Crowd
+	}
 	t.foldLife(e)
 	t.foldKin(e)
 	switch e.Kind {
@@ -104,6 +107,10 @@ func (t *Ticket) foldAlerts(e Event, own owned) error {
 		t.see(e.Alert, own)
 	case FlappingBegan, Flipped, Settled:
 		return t.flapping(e, own)
+	case Counting:
+		if e.Detail != nil && e.Detail.What == turned {
+			t.flips(crowdID, e.At)
+		}
 	}
 	return nil
 }

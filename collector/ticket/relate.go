@@ -192,6 +192,9 @@ func (d *draft) mergeInto(other Ticket, why string) {
 			o.add(Event{Kind: AlertAttached, Actor: d.by.Actor, Alert: &a, Text: a.Name + " comes with " + t.Number})
 		}
 	}
+	if t.Crowd.Came > 0 {
+		o.crowd(o.t.Crowd.and(t.Crowd), false)
+	}
 	o.raised(t)
 	o.heir(t)
 	o.offered(t)

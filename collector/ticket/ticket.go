@@ -43,8 +43,10 @@ type Ticket struct {
 	Reopened       int       `json:"reopened,omitempty"`
 	UpdatedAt      time.Time `json:"updated_at"`
 
-	// Alerts are those that were ever attached, oldest first, as last seen.
+	// Alerts are those that were ever attached, oldest first, as last seen: the first MaxAlerts, and the house's own. Crowd
+	// counts the others.
 	Alerts []incident.Alert `json:"alerts"`
+	Crowd  Crowd            `json:"crowd,omitzero"`
 	Links  []Link           `json:"links,omitempty"`
 	// Flap is set while the ticket flaps; Flips are the newest changes of its alerts while it does not.
 	Flap  Flap   `json:"flap,omitzero"`
@@ -70,9 +72,9 @@ type Ticket struct {
 	Head string `json:"head"`
 }
 
-// Firing is the number of attached alerts that still stand.
+// Firing is the number of attached alerts that still stand, those that are counted and not listed among them.
 func (t Ticket) Firing() int {
-	n := 0
+	n := t.Crowd.Firing
 	for _, a := range t.Alerts {
 		if a.Firing() {
 			n++

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/store"
+	"github.com/watchbill/watchbill/collector/ticket"
 )
 
 func testSilences(t *testing.T, s store.Store) {
@@ -81,6 +83,29 @@ func testFed(t *testing.T, s store.Store) {
 		all, err := tx.Fed()
 		same(t, "fed alerts that are left", all, []store.Fed{b})
 		return err
+	})
+}
+
+func testCounted(t *testing.T, s store.Store) {
+	a := ticket.Counted{Alert: "feed/1/a", Ticket: "t1"}
+	later := a
+	later.End = incident.Lapsed
+	update(t, s, func(tx store.Tx) error {
+		for _, lacks := range []ticket.Counted{{Alert: "x"}, {Ticket: "t1"}} {
+			if err := tx.PutCounted(lacks); err == nil {
+				t.Errorf("%+v was kept", lacks)
+			}
+		}
+		return errors.Join(tx.PutCounted(a), tx.PutCounted(later), tx.PutCounted(ticket.Counted{Alert: "b", Ticket: "t1"}), tx.DropCounted("b"))
+	})
+	view(t, s, func(tx store.Tx) error {
+		one, ok, err := tx.Counted(a.Alert)
+		same(t, "a counted alert", one, later)
+		_, gone, err2 := tx.Counted("b")
+		if !ok || gone {
+			t.Errorf("counted: %v, want true; one that was dropped: %v, want false", ok, gone)
+		}
+		return errors.Join(err, err2)
 	})
 }
 

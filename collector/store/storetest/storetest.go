@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 		"silences":                  testSilences,
 		"muted alerts":              testMuted,
 		"fed alerts":                testFed,
+		"counted alerts":            testCounted,
 		"terms":                     testTerms,
 		"overrides":                 testOverrides,
 		"recurrences":               testRecurrences,

@@ -1,0 +1,108 @@
+package ticket
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/watchbill/watchbill/collector/incident"
+)
+
+// crowded is a ticket that lists as many alerts as it may, all of which ended, and counts one that fires.
+func crowded(t *testing.T, terms Terms) (*log, Counted) {
+	t.Helper()
+	l := &log{t: t}
+	l.play(Open(Birth{ID: "id1", Number: "WB-1001", Title: "full", Alert: firing("a0", incident.Warning), Terms: terms}, t0))
+	for i := 1; i < MaxAlerts; i++ {
+		l.play(l.ticket.Fire(firing(fmt.Sprint("a", i), incident.Warning), terms, nil, t0))
+	}
+	l.play(l.ticket.Count(firing("more", incident.Warning), Counted{}, terms, t0))
+	for i := range MaxAlerts {
+		l.play(l.ticket.End(ended(fmt.Sprint("a", i), incident.Warning, incident.Recovered, t0), t0))
+	}
+	if !l.ticket.State.Open() || l.ticket.Firing() != 1 {
+		t.Fatalf("it is %s and %d alerts fire", l.ticket.State, l.ticket.Firing())
+	}
+	return l, Counted{Alert: "more", Ticket: "id1"}
+}
+
+func TestWhoIsCounted(t *testing.T) {
+	l, kept := crowded(t, terms())
+	ours := firing("silent", incident.Critical)
+	ours.Source = house.Name
+	for name, tc := range map[string]struct {
+		a    incident.Alert
+		was  Counted
+		want bool
+	}{
+		"one more":            {firing("z", incident.Info), Counted{}, true},
+		"one that is counted": {firing("more", incident.Info), kept, true},
+		"one that is listed":  {firing("a7", incident.Info), Counted{}, false},
+		"the house's own":     {ours, Counted{}, false},
+	} {
+		if got := l.ticket.Counts(tc.a, tc.was); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+	if (Ticket{}).Counts(firing("z", incident.Info), Counted{}) {
+		t.Error("a ticket with room for it counts it")
+	}
+}
+
+// TestACountedAlertIsAnAlert: it raises the priority, keeps its ticket open, reopens it and resolves it.
+func TestACountedAlertIsAnAlert(t *testing.T) {
+	l, kept := crowded(t, terms())
+	l.play(l.ticket.Count(firing("worse", incident.Critical), Counted{}, terms(), t0))
+	if l.ticket.Priority != "P1" || l.ticket.Crowd.Came != 2 {
+		t.Errorf("it is %s with %+v", l.ticket.Priority, l.ticket.Crowd)
+	}
+	worse := Counted{Alert: "worse", Ticket: "id1"}
+	l.play(l.ticket.EndCounted(ended("worse", incident.Critical, incident.SeriesGone, t0), worse, t0))
+	l.play(l.ticket.EndCounted(ended("more", incident.Warning, incident.Recovered, t0), kept, t0))
+	if !l.ticket.State.Open() || l.ticket.Crowd.Unclear != 1 || l.timeline[len(l.timeline)-1].Kind != Noted {
+		t.Errorf("one's series went: it is %s, %+v", l.ticket.State, l.ticket.Crowd)
+	}
+	worse.End = incident.SeriesGone
+	l.play(l.ticket.Count(firing("worse", incident.Critical), worse, terms(), t0))
+	worse.End = ""
+	if c, err := l.ticket.Count(firing("worse", incident.Critical), worse, terms(), t0); err != nil || !c.Empty() {
+		t.Errorf("that it is known to fire changes %+v: %v", c.Ticket.Crowd, err)
+	}
+	l.play(l.ticket.EndCounted(ended("worse", incident.Critical, incident.Recovered, t0), worse, t0))
+	if l.ticket.State != Done || l.ticket.Crowd.Came != 2 || l.ticket.Crowd.Unclear != 0 {
+		t.Errorf("it is %s with %+v", l.ticket.State, l.ticket.Crowd)
+	}
+	l.play(l.ticket.Count(firing("later", incident.Warning), Counted{}, terms(), t0.Add(time.Minute)))
+	if l.ticket.State != Again {
+		t.Errorf("one more: it is %s", l.ticket.State)
+	}
+}
+
+// TestTheCountedFlapTogether: one that comes and goes is told as flapping, and no event is made of each change.
+func TestTheCountedFlapTogether(t *testing.T) {
+	terms := flappingTerms()
+	l, kept := crowded(t, terms)
+	for i := range 200 {
+		at := t0.Add(time.Duration(i) * 20 * time.Second)
+		l.play(l.ticket.EndCounted(ended("more", incident.Warning, incident.Recovered, at), kept, at))
+		l.play(l.ticket.Count(firing("more", incident.Warning), Counted{}, terms, at.Add(10*time.Second)))
+	}
+	if !l.ticket.Flaps() || l.ticket.Firing() != 1 || len(l.timeline) > 200 {
+		t.Errorf("flapping: %v, %d fire, %d events", l.ticket.Flaps(), l.ticket.Firing(), len(l.timeline))
+	}
+}
+
+// TestAMergeTakesTheCountedAlong.
+func TestAMergeTakesTheCountedAlong(t *testing.T) {
+	l, kept := crowded(t, terms())
+	into := opened(t).Ticket
+	into.ID, into.Number = "id2", "WB-1002"
+	c, err := l.ticket.Act(Action{Verb: Merge, Other: &into, Text: "one cause"}, anna, terms(), t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := c.Other.Ticket
+	if other.Firing() != 2 || other.Crowd.Came != 1 || !other.Counts(firing("more", incident.Warning), kept) {
+		t.Errorf("the target has %d that fire, %+v", other.Firing(), other.Crowd)
+	}
+}

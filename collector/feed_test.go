@@ -155,7 +155,8 @@ func TestAFedAlertIsATicketWithASource(t *testing.T) {
 	}
 	said := f.evidenceText(tk)
 	for _, want := range []string{"http://prom.example:9090/graph", "https://wiki.example/down", `exported_instance="web1:9100"`,
-		"as its sender says", "customer Acme Ltd", "40 people depend on it"} {
+		"as its sender says", "customer Acme Ltd", "40 people depend on it", "who is logged in is unknown: no agent runs on this host",
+		"failed units are unknown: no agent runs on this host"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the record does not say %q:\n%s", want, said)
 		}

@@ -25,6 +25,10 @@ func (a *API) alertFeed() http.Handler {
 			if err != nil {
 				e := explain(err)
 				if e.Status == http.StatusUnauthorized {
+					if right == fleet.MayFeed && e.Code == "unauthenticated" {
+						e.Hint = "send one as `Authorization: Bearer TOKEN` or as the password of basic authentication; an administrator makes one " +
+							"with `watchbill operator add NAME --role sender`"
+					}
 					w.Header().Set("WWW-Authenticate", `Basic realm="watchbill"`)
 				}
 				a.writeString(w, e.Status, e.Error())

@@ -6,6 +6,7 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/alertmanager/pkg/labels"
@@ -109,8 +110,11 @@ func (f fedField) validate() []error {
 		fault("replace wants a regex")
 	}
 	if v.Regex != "" {
-		if _, err := whole(v.Regex); err != nil {
+		re, err := whole(v.Regex)
+		if err != nil {
 			fault("regex: %w", err)
+		} else if group := missingGroup(re, v.Replace); group != "" {
+			fault("replace: %q: the regex %q has no group %s, so nothing would stand there; it has %d", v.Replace, v.Regex, group, re.NumSubexp())
 		}
 	}
 	if f.name != "severity" {
@@ -125,6 +129,21 @@ func (f fedField) validate() []error {
 		}
 	}
 	return errs
+}
+
+// groupIn is a group in what replaces, as regexp.Expand reads it: $1, $name, ${name}; $$ is a dollar.
+var groupIn = regexp.MustCompile(`\$(?:\$|\{(\w+)\}|(\w+))`)
+
+// missingGroup is the first group that is named and not there.
+func missingGroup(re *regexp.Regexp, replace string) string {
+	for _, m := range groupIn.FindAllStringSubmatch(replace, -1) {
+		name := m[1] + m[2]
+		if n, err := strconv.Atoi(name); err == nil && n <= re.NumSubexp() || name == "" || re.SubexpIndex(name) >= 0 {
+			continue
+		}
+		return name
+	}
+	return ""
 }
 
 func whole(regex string) (*regexp.Regexp, error) { return regexp.Compile("^(?s:" + regex + ")$") }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -204,6 +205,16 @@ func TestOperatorAddPrintsTheTokenAlone(t *testing.T) {
 				t.Errorf("%s: says\n%s\nwant it to say %q, without the token", role, errs, want)
 			}
 		}
+	}
+}
+
+func TestAnAuthorityOfOnesOwn(t *testing.T) {
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	code, _, errs := cli(t, "asset", "list", "--url", s.URL, "--storage.path", storage(t, "x"))
+	if code != exitFailed || !strings.Contains(errs, "$SSL_CERT_FILE") || !strings.Contains(errs, s.URL) {
+		t.Errorf("exit code %d, says %s", code, errs)
 	}
 }
 

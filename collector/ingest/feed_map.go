@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
 )
 
 // Places is the fleet, as far as a mapping asks it.
@@ -266,7 +267,7 @@ func (m *Mapper) Map(lbls map[string]string, places Places) Mapped {
 	out := Mapped{
 		Service:  cmp.Or(said["service"], lbls["service"], lbls["job"], "general"),
 		System:   cmp.Or(said["system"], lbls["system"]),
-		Severity: severityWord(cmp.Or(said["severity"], lbls["severity"])),
+		Severity: string(incident.SeverityOf(cmp.Or(said["severity"], lbls["severity"]))),
 	}
 	customer, from := said["customer"], "a mapping"
 	if customer == "" && m.customerLabel {
@@ -348,16 +349,4 @@ func bare(s string) string {
 		return host
 	}
 	return s
-}
-
-// severityWord is a severity of the house for a word of others. What nobody knows is a warning: it is neither lost nor does
-// it wake anybody by itself.
-func severityWord(s string) string {
-	switch strings.ToLower(s) {
-	case "critical", "crit", "page", "pager", "error", "err", "fatal", "emergency", "emerg", "alert", "major", "high", "disaster", "p1", "sev1":
-		return "critical"
-	case "info", "information", "informational", "none", "notice", "debug", "low", "ok", "p4", "p5", "sev4":
-		return "info"
-	}
-	return "warning"
 }

@@ -13,7 +13,7 @@ func (p *pipeline) alertOf(t rules.Transition) incident.Alert {
 	l := t.Alert.Labels
 	a := incident.Alert{
 		ID: t.ID(), Name: t.Origin.Name, Source: sourceOf(t.Origin), Expr: t.Origin.Expr,
-		Severity: severityOf(l.Get("severity")), Service: serviceOf(l), System: l.Get("system"),
+		Severity: incident.SeverityOf(l.Get("severity")), Service: serviceOf(l), System: l.Get("system"),
 		Customer: l.Get("customer"), Site: l.Get("site"), Asset: l.Get("instance"),
 		Labels: l.Map(), Annotations: t.Alert.Annotations.Map(), Value: t.Alert.Value,
 		FirstBadAt: t.Alert.FirstBadAt, ActiveAt: t.Alert.ActiveAt, FiredAt: t.Alert.FiredAt,
@@ -36,14 +36,6 @@ func sourceOf(o rules.Origin) string {
 		return "watchbill"
 	}
 	return "rule " + o.Group + "/" + o.Name
-}
-
-func severityOf(s string) incident.Severity {
-	switch sev := incident.Severity(s); sev {
-	case incident.Critical, incident.Warning, incident.Info:
-		return sev
-	}
-	return incident.Warning
 }
 
 // serviceOf is the rule's service label; for rules of others, which have none, the job that reports the series.

@@ -51,7 +51,10 @@ func CheckConfig(file string, now time.Time) (Checked, error) {
 	default:
 		out.Terms = CheckTerms(c, book, d, now)
 	}
-	for _, err := range checkClients(c) {
+	if c.Fleet.Directory != "" && len(d.Customers) > 0 && !written.unread["feed"] {
+		out.Terms = append(out.Terms, checkPlaces(c, written, d)...)
+	}
+	for _, err := range append(checkClients(c), checkCredentials(c)...) {
 		errs = append(errs, written.place(err))
 	}
 	return out, errors.Join(errs...)

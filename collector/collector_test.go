@@ -380,6 +380,7 @@ func TestAlertsOfOneMomentKnowOfEachOther(t *testing.T) {
 // What nobody could see is not called good.
 func TestRecordOfAHostThatNeverReported(t *testing.T) {
 	s := newStage(t, testConfig(t, diskRules))
+	s.enrolled("web1")
 	s.silence.instead(func() []incident.Life {
 		return []incident.Life{{Asset: "web1", Customer: "acme", Site: "london", Heard: s.at.Add(-time.Hour), Word: incident.Start}}
 	})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -213,6 +214,9 @@ func (c Config) Validate() error {
 	}
 	if err := web.Validate(c.Web.ConfigFile); err != nil { // else a start would say so, when the rest already runs
 		fault("web.config_file: %w; it is a Prometheus web configuration, and its certificate and key have to be there", err)
+	}
+	if u, err := url.Parse(c.Web.ExternalURL); c.Web.ExternalURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		fault("web.external_url: want http://HOST:PORT or https://HOST:PORT, with a path if there is one, got %q: links in messages begin with it", c.Web.ExternalURL)
 	}
 	if a := c.Agents.ExternalAddress; a != "" {
 		if _, _, err := net.SplitHostPort(a); err != nil {

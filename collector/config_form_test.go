@@ -100,6 +100,8 @@ receivers:
 remote_write:
 - {url: http://a/w, tls_config: {ca_file: gone.pem}}
 - {url: http://b/w, authorization: {credentials_file: ""}, tls_config: {ca_file: gone2.pem}}
+- {url: http://c/w, authorization: {credentials_file: nothere}}
+web: {external_url: "localhost:19720"}
 evaluation: {interval: 0s, intervall: 1s}
 `, "broken.yml": "groups:\n- name: g\n  rules:\n  - {alert: A, expr: sum(}\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -109,16 +111,61 @@ evaluation: {interval: 0s, intervall: 1s}
 	_, err := CheckConfig(file, time.Unix(1_800_000_000, 0))
 	told := apart(err)
 	for _, want := range []string{
-		file + `: line 12: unknown key "intervall"`,
+		file + `: line 14: unknown key "intervall"`,
 		file + ": line 3: rules.files: " + filepath.Join(dir, "none/*.yml") + " names no file: ",
 		file + ": line 3: rules.files: " + filepath.Join(dir, "[.yml") + ": syntax error in pattern",
 		filepath.Join(dir, "broken.yml") + ":4:",
 		file + ": line 4: fleet.directory: ", file + ": line 5: policies.directory: ",
 		file + `: line 7: receivers["a"].mail.smarthost: `, file + `: line 8: receivers["b"]: webhook b: read secret_file`,
 		file + ": line 10: remote_write[0]: ", file + ": line 11: remote_write[1]: ",
+		file + ": line 12: remote_write[2].authorization.credentials_file: open " + filepath.Join(dir, "nothere"),
+		file + ": line 13: web.external_url: want http://HOST:PORT",
 	} {
 		if !slices.ContainsFunc(told, func(e error) bool { return strings.HasPrefix(e.Error(), want) }) {
 			t.Errorf("no fault begins with %q:\n%v", want, err)
+		}
+	}
+}
+
+// TestCheckConfigWarnsOfPlacesNobodyDeclared: what a mapping of the feed names may be declared later, and is a slip more often.
+func TestCheckConfigWarnsOfPlacesNobodyDeclared(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "watchbill.yml")
+	if err := os.Mkdir(filepath.Join(dir, "fleet"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"watchbill.yml": `fleet: {directory: fleet}
+feed:
+  mappings:
+  - match: ['a="b"']
+    set: {customer: {value: acmee}, site: {value: leeds}}
+  - match: ['a="c"']
+    set:
+      customer: {label: tenant, map: {t1: acme, t2: acmee}}
+      site: {label: x, map: {a: ledes}}
+`, "fleet/acme.yml": "customers:\n- {id: acme, name: Acme, sites: [{id: leeds}]}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := CheckConfig(file, time.Unix(1_800_000_000, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, f := range found.Terms {
+		if strings.Contains(f.Text, "feed.mappings") && !f.Fault {
+			told = append(told, f.String())
+		}
+	}
+	want := []string{`: line 5: feed.mappings[0].set.customer: "acmee" is no customer`, `: line 8: feed.mappings[1].set.customer: "acmee" is no customer`,
+		`: line 9: feed.mappings[1].set.site: "ledes" is no site`}
+	if len(told) != len(want) {
+		t.Fatalf("warns of %q, want %q", told, want)
+	}
+	for i := range want {
+		if !strings.HasPrefix(told[i], file+want[i]) {
+			t.Errorf("warns %q, want %q", told[i], want[i])
 		}
 	}
 }

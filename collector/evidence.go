@@ -178,7 +178,8 @@ func (g gatherer) users(a incident.Alert, host hostFacts, heard bool) ticket.Evi
 	}
 	switch t, ok := host.Tables["sessions"]; {
 	case !ok && a.Asset != "":
-		add("who is logged in is unknown: "+unheard(heard, "sessions"), "agent on "+a.Asset, a.FiredAt)
+		why, source := g.unheard(a.Asset, heard, "sessions")
+		add("who is logged in is unknown: "+why, source, a.FiredAt)
 	case ok && len(t.Rows) == 0:
 		add("no sessions: "+or(t.NoneBecause, "nobody is logged in"), "agent on "+a.Asset, t.SampledAt)
 	case ok:
@@ -195,11 +196,15 @@ func tableEntry(title string, t ingest.Table) ticket.Entry {
 		Table: &ticket.Table{Columns: t.Columns, Rows: t.Rows}}
 }
 
-func unheard(heard bool, kind string) string {
-	if heard {
-		return "the agent has not sent its table " + kind + " yet"
+// unheard is why an agent's table is not here, and who says so.
+func (g gatherer) unheard(asset string, heard bool, kind string) (why, source string) {
+	switch f, _ := g.fleet.Asset(asset); {
+	case heard:
+		return "the agent has not sent its table " + kind + " yet", "agent on " + asset
+	case f.Agent == "":
+		return "no agent runs on this host", "fleet"
 	}
-	return "the host has not reported since the collector started"
+	return "the host has not reported since the collector started", "agent on " + asset
 }
 
 func readable(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }

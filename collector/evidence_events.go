@@ -18,7 +18,8 @@ func (g gatherer) errors(a incident.Alert, host hostFacts, heard bool, seen seen
 	switch t, ok := host.Tables["failed_units"]; {
 	case a.Asset == "":
 	case !ok:
-		clean = append(clean, "failed units are unknown: "+unheard(heard, "failed_units"))
+		why, _ := g.unheard(a.Asset, heard, "failed_units")
+		clean = append(clean, "failed units are unknown: "+why)
 	case len(t.Rows) == 0:
 		clean = append(clean, or(t.NoneBecause, "no systemd unit has failed"))
 	default:
@@ -65,7 +66,8 @@ func (g gatherer) actions(a incident.Alert, host hostFacts, heard bool, events s
 	if len(ev.Entries) == 0 {
 		seen := "no restart, reboot or local remedy was seen in 24 h"
 		if !heard && a.Asset != "" {
-			seen = "whether anything was restarted is unknown: " + unheard(heard, "")
+			why, _ := g.unheard(a.Asset, heard, "")
+			seen = "whether anything was restarted is unknown: " + why
 		}
 		ev.None = "none, because " + or(events.why, seen) + "; nobody has written any down yet"
 	}

@@ -159,7 +159,7 @@ func (c *checker) lookback() {
 
 // ticket finds what makes a poor ticket.
 func (c *checker) ticket() {
-	c.word("severity", Severities, warn, "one of "+strings.Join(Severities, ", ")+"; another counts as warning", "")
+	c.word("severity", Severities, warn, "one of "+strings.Join(Severities, ", ")+"; page, error and the like count as critical, none and the like as info, another as warning", "")
 	c.word("system", c.Systems, fault, "a word of the ownership map", "the ownership map's words for system: "+strings.Join(c.Systems, ", "))
 	if c.rule.Labels.Get("service") == "" {
 		c.note(warn, spot{}, "label %q is missing: want what fails for its users, such as filesystem or shop; alerts of one asset and service become one ticket", "service")

@@ -110,10 +110,11 @@ func newTokenCreateCmd(c *connection) *cobra.Command {
 	var ttl time.Duration
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a token and print the command to run on the server",
-		Long: `Makes an enrolment token and prints it once, with the command to run on the server. Whoever has the token can
-enrol one host as the customer's: hand it over as you would a password.`,
+		Long: `Makes an enrolment token and prints it once, alone, and beside the output the command to run on the server. Whoever has the token
+can enrol one host as the customer's: hand it over as you would a password.`,
 		Example: `  watchbill token create --customer acme --site berlin
   watchbill token create --customer acme --site berlin --asset web1 --ttl 1h
+  watchbill token create --customer acme --site berlin > token   # the token alone goes into the file
   watchbill token create --customer local --site here --address 192.0.2.7:9721`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -134,8 +135,10 @@ enrol one host as the customer's: hand it over as you would a password.`,
 				return err
 			}
 			s := screenOf(cmd)
-			fmt.Fprintf(s.w, "Token for one server of %s at %s, good until %s:\n\n  %s\n\nRun on the server:\n\n  %s\n",
-				clean(t.Customer), clean(t.Site), s.stamp(t.ExpiresAt), clean(t.Text), clean(t.Command))
+			words := safeWriter{cmd.ErrOrStderr()} // so that "> FILE" makes a file for enroll --token-file
+			fmt.Fprintf(words, "Token for one server of %s at %s, good until %s:\n", clean(t.Customer), clean(t.Site), s.stamp(t.ExpiresAt))
+			fmt.Fprintln(s.w, clean(t.Text))
+			fmt.Fprintf(words, "Run on the server:\n  %s\n", clean(t.Command))
 			return nil
 		},
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ type connection struct {
 func connect(cmd *cobra.Command) *connection {
 	c := &connection{}
 	f := cmd.PersistentFlags()
-	f.StringVar(&c.url, "url", defaultURL, "where the collector's operators' listener is")
+	f.StringVar(&c.url, "url", defaultURL, "where the collector's operators' listener is; with https:// and an authority of your own, $SSL_CERT_FILE names its certificate")
 	f.StringVar(&c.storage, "storage.path", collector.DefaultStoragePath(),
 		"directory in which the operator's token lies ("+collector.TokenName+"); $"+tokenEnv+" overrides it")
 	f.StringVarP(&c.output, "output", "o", "text", "text for people, json for programs (the API's objects, unchanged)")
@@ -167,6 +168,10 @@ func (c *connection) unreachable(err error) error {
 	why := err
 	for next := errors.Unwrap(why); next != nil; next = errors.Unwrap(why) {
 		why = next
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Errorf("the certificate of the collector at %s is of an authority that this host does not trust (%w): put that authority's "+
+			"certificate into the system's store, or name its file in $SSL_CERT_FILE", c.url, why)
 	}
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -130,6 +131,9 @@ func TestCommandsAskTheCollector(t *testing.T) {
 		{"maintenance list -o json", "GET /maintenance", "", api.MaintenanceList{Windows: []api.MaintenanceWindow{{Name: "n"}}}, []string{`"held": 0`}},
 		{"asset list", "GET /assets", "", api.AssetList{Assets: []api.Asset{{Name: "web1", State: api.Silent, LastReportAt: &at,
 			Failed: []api.Source{{Name: "disk", Reason: "denied"}}}}}, []string{"web1", "silent", "5m ago", "disk: denied"}},
+		{"asset list", "GET /assets", "", api.AssetList{Assets: []api.Asset{{Name: "web1", Kind: fleet.Host, State: api.Never},
+			{Name: "web2", Kind: fleet.Host, State: api.Never, From: []string{"agent"}}, {Name: "fw1", Kind: fleet.Device, State: api.Never}}},
+			[]string{"web1   no agent  never", "web2   never     never", "fw1    never     never"}},
 		{"asset show web1", "GET /assets/web1", "", api.AssetDetail{Asset: api.Asset{Name: "web1", State: api.Never},
 			Sources: []api.Source{{Name: "cpu", At: at, OK: true, Series: 8}}}, []string{"never", "cpu", "ok", "No open tickets."}},
 		{"agent list", "GET /agents", "", api.AgentList{Agents: []api.Agent{{Asset: "web1", ExpiresAt: *ptr(time.Hour)},
@@ -141,7 +145,7 @@ func TestCommandsAskTheCollector(t *testing.T) {
 		{"ca rotate", "POST /authorities/rotate", "", api.AuthorityList{}, []string{"A new authority is in force"}},
 		{"ca retire oldest --force", "POST /authorities/oldest/retire", `{"force":true}`, api.AuthorityList{}, []string{"Retired."}},
 		{"token create --customer acme --site berlin --ttl 1h", "POST /tokens", `{"customer":"acme","site":"berlin","ttl_seconds":3600}`,
-			api.NewToken{Text: "wb1.abc", Command: "watchbill-agent enroll --token wb1.abc"}, []string{"  wb1.abc\n", "  watchbill-agent enroll --token wb1.abc\n"}},
+			api.NewToken{Text: "wb1.abc", Command: "watchbill-agent enroll --token wb1.abc"}, []string{"wb1.abc\n"}},
 		{"token list", "GET /tokens", "", api.TokenList{Tokens: []api.Token{{ID: "k1", UsedAt: &at, UsedBy: "x1"}, {ID: "k2", ExpiresAt: at}}},
 			[]string{"used by agent x1", "expired"}},
 		{"operator add bob --role viewer", "POST /operators", `{"name":"bob","role":"viewer"}`,
@@ -177,7 +181,7 @@ func TestCommandsAskTheCollector(t *testing.T) {
 					t.Errorf("says\n%s\nwant it to say %q", out, want)
 				}
 			}
-			if strings.Contains(out, "wbo_secret") || errs != "" && !strings.HasPrefix(tt.args, "operator add ") {
+			if strings.Contains(out, "wbo_secret") || errs != "" && !strings.HasPrefix(tt.args, "operator add ") && !strings.HasPrefix(tt.args, "token create ") {
 				t.Errorf("said too much: %s %s", out, errs)
 			}
 		})
@@ -201,6 +205,24 @@ func TestOperatorAddPrintsTheTokenAlone(t *testing.T) {
 				t.Errorf("%s: says\n%s\nwant it to say %q, without the token", role, errs, want)
 			}
 		}
+	}
+}
+
+func TestAnAuthorityOfOnesOwn(t *testing.T) {
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	code, _, errs := cli(t, "asset", "list", "--url", s.URL, "--storage.path", storage(t, "x"))
+	if code != exitFailed || !strings.Contains(errs, "$SSL_CERT_FILE") || !strings.Contains(errs, s.URL) {
+		t.Errorf("exit code %d, says %s", code, errs)
+	}
+}
+
+func TestTokenCreatePrintsTheTokenAlone(t *testing.T) {
+	s := newScripted(t, 200, api.NewToken{Text: "wb1.abc", Command: "watchbill-agent enroll --token wb1.abc"})
+	code, out, errs := cli(t, "token", "create", "--customer", "acme", "--site", "berlin", "--url", s.URL, "--storage.path", storage(t, "x"))
+	if code != exitOK || out != "wb1.abc\n" || !strings.Contains(errs, "\n  watchbill-agent enroll --token wb1.abc\n") {
+		t.Errorf("exit code %d, output %q, says %s", code, out, errs)
 	}
 }
 

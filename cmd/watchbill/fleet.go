@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/fleet"
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/rules"
 )
@@ -114,7 +115,7 @@ func holder(by incident.MutedBy) string {
 func newAssetCmd() *cobra.Command {
 	cmd := group("asset", "List what is watched and whether it reports",
 		`Assets are hosts and devices. An asset is reporting, silent (it should report and does not), or has never
-reported since the collector started.`,
+reported since the collector started. A host with no agent has none of these: other programs' alerts may be about it.`,
 		`  watchbill asset list
   watchbill asset show web1`)
 	cmd.Aliases = []string{"assets"}
@@ -158,11 +159,19 @@ func printAssets(s screen, list api.AssetList) {
 	}
 	rows := make([][]string, len(list.Assets))
 	for i, a := range list.Assets {
-		rows[i] = []string{a.Name, string(a.State), lastReport(s, a), a.Customer, a.Site, a.Role, failures(a.Failed)}
+		rows[i] = []string{a.Name, assetState(a), lastReport(s, a), a.Customer, a.Site, a.Role, failures(a.Failed)}
 	}
 	table(s.w, s.width, []column{{title: "ASSET", stretch: true}, {title: "STATE"}, {title: "LAST REPORT"},
 		{title: "CUSTOMER", stretch: true}, {title: "SITE", stretch: true}, {title: "ROLE", stretch: true},
 		{title: "FAILED", stretch: true}}, rows)
+}
+
+// assetState is an asset's state. Of a host that nothing reports no report is due: other programs' alerts may be about it.
+func assetState(a api.Asset) string {
+	if a.State == api.Never && a.Kind != fleet.Device && len(a.From) == 0 {
+		return "no agent"
+	}
+	return string(a.State)
 }
 
 func lastReport(s screen, a api.Asset) string {
@@ -190,7 +199,7 @@ func showAsset(s screen, a api.AssetDetail) {
 		customer += " (" + a.CustomerName + ")"
 	}
 	for _, f := range [][2]string{
-		{"Asset", a.Name + ", " + string(a.Kind)}, {"State", string(a.State) + ", last report " + lastReport(s, a.Asset)},
+		{"Asset", a.Name + ", " + string(a.Kind)}, {"State", assetState(a.Asset) + ", last report " + lastReport(s, a.Asset)},
 		{"Customer", joined(customer, "site", a.Site)}, {"Role", a.Role}, {"Users", users},
 	} {
 		if f[1] != "" {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/watchbill/watchbill/collector"
 	"github.com/watchbill/watchbill/collector/api"
@@ -54,6 +57,33 @@ func TestOperatorAddElsewhereNeverWritesHere(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("a collector was named, and yet %v was made here", left)
+	}
+}
+
+// A token of a store that no collector runs with is of no use, and who makes one has to hear of it.
+func TestOperatorAddSaysThatItWroteToAStoreItself(t *testing.T) {
+	if conn, err := net.DialTimeout("tcp", "127.0.0.1:9720", time.Second); err == nil {
+		_ = conn.Close()
+		t.Skip("something listens at the default --url")
+	}
+	home := t.TempDir()
+	for _, name := range []string{"HOME", "XDG_STATE_HOME", "LocalAppData"} {
+		t.Setenv(name, home)
+	}
+	code, out, errs := cli(t, "operator", "add", "prom", "--role", "sender")
+	if code != exitFailed || out != "" || !strings.Contains(errs, "no store at") || !strings.Contains(errs, "--storage.path") {
+		t.Errorf("exit code %d, output %q, says %s", code, out, errs)
+	}
+	if left, _ := os.ReadDir(home); len(left) != 0 {
+		t.Errorf("nobody named a place, and yet %v was made", left)
+	}
+	dir := filepath.Join(home, "state")
+	for _, want := range []string{"a new store, ", "written to the store, "} {
+		code, out, errs = cli(t, "operator", "add", "a"+strconv.Itoa(len(want)), "--storage.path", dir)
+		if code != exitOK || !strings.HasPrefix(out, "wbo_") || !strings.Contains(errs, want+filepath.Join(dir, collector.StoreName)) ||
+			!strings.Contains(errs, "no collector answered at "+defaultURL) {
+			t.Errorf("exit code %d, output %q, says %s; want %q", code, out, errs, want)
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ A token may also carry what the person is (engineer, general-manager, it-ops-man
 else exists for it.
 
 The first administrator is made on the collector's own host, before it first runs: with no collector running,
-"operator add" writes to the storage itself.`,
+"operator add --storage.path DIR" writes to the storage itself.`,
 		`  watchbill operator add alice --role operator
   watchbill operator add dana --role it-ops-manager --role general-manager
   watchbill operator add pat --role client-owner-user --customer acme
@@ -122,7 +122,8 @@ func newOperatorAddCmd(c *connection) *cobra.Command {
 ` + collector.TokenName + ` (mode 0600) in their own --storage.path, or in $` + tokenEnv + `.
 
 With a collector running this needs an administrator's token. With none running at the default --url it writes to the
-storage at --storage.path itself: that is how the first administrator is made, by whoever may write there.`,
+store in --storage.path itself and says so: that is how the first administrator is made, by whoever may write there. A store
+that is not there yet it makes only when --storage.path says where.`,
 		Example: `  watchbill operator add alice --role operator
   watchbill operator add pat --role client-owner-user --customer acme
   watchbill operator add prometheus --role sender > sender.token   # the token alone goes into the file
@@ -163,12 +164,35 @@ func runOperatorAdd(cmd *cobra.Command, c *connection, in api.OperatorRequest, r
 	var made api.NewOperator
 	printed, err := c.ask(cmd, http.MethodPost, "/operators", nil, in, &made)
 	if errors.Is(err, errUnreachable) && !cmd.Flags().Changed("url") {
-		made, err = addLocally(cmd.Context(), c.storage, in, err)
+		return c.addHere(cmd, in, err)
 	}
 	if err != nil || printed {
 		return err
 	}
 	sayAdded(cmd, made)
+	return nil
+}
+
+// addHere adds an operator to the store itself and says loudly that no collector was asked: one that runs elsewhere, or with
+// another storage, does not know the token. A new store is made only where somebody named its place.
+func (c *connection) addHere(cmd *cobra.Command, in api.OperatorRequest, unreachable error) error {
+	file, what := filepath.Join(c.storage, collector.StoreName), "the store"
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		if !cmd.Flags().Changed("storage.path") {
+			return fmt.Errorf("%w; and there is no store at %s to write to, whose collector has not run yet: to make a new one, say "+
+				"where with --storage.path", unreachable, file)
+		}
+		what = "a new store"
+	}
+	made, err := addLocally(cmd.Context(), c.storage, in, unreachable)
+	if err != nil {
+		return err
+	}
+	sayAdded(cmd, made)
+	s := screenOf(cmd)
+	s.w = safeWriter{cmd.ErrOrStderr()}
+	s.para("NOTE: ", "      ", fmt.Sprintf("no collector answered at %s, so this was written to %s, %s. The token is good at the collector "+
+		"that is started with it, and at no other: if yours runs, name it with --url.", c.url, what, file))
 	return nil
 }
 

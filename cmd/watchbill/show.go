@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/watchbill/watchbill/collector/api"
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
 
@@ -156,6 +157,14 @@ func actorName(a ticket.Actor) string {
 	return string(a.Kind) + " " + a.Name
 }
 
+// valued is an alert's name with its value, where it has one: what another program sent comes without.
+func valued(a incident.Alert, value string) string {
+	if a.Fed() {
+		return a.Name
+	}
+	return a.Name + " = " + value
+}
+
 // showAlerts lists the alerts on a ticket, those that still fire first, and what to look at first.
 func showAlerts(s screen, t api.Ticket) {
 	var firing, ended []api.TicketAlert
@@ -172,8 +181,8 @@ func showAlerts(s screen, t api.Ticket) {
 		if !a.Firing() {
 			state, until = "ended ", " to "+s.stamp(a.EndedAt)
 		}
-		s.para("  "+state+"  ", "          ", fmt.Sprintf("%s %s = %s, since %s%s: %s", a.Severity, a.Name,
-			number("", float64(a.Value)), s.stamp(a.ActiveAt), until, a.Annotations["summary"]))
+		s.para("  "+state+"  ", "          ", fmt.Sprintf("%s %s, since %s%s: %s", a.Severity,
+			valued(a.Alert, number("", float64(a.Value))), s.stamp(a.ActiveAt), until, a.Annotations["summary"]))
 		if a.Unknown != "" {
 			s.para("          unknown: ", "          ", a.Unknown)
 		}
@@ -322,7 +331,7 @@ func eventText(e ticket.Event) string {
 	}
 	add(e.Text)
 	if e.Alert != nil && e.Text == "" {
-		add(e.Alert.Name + " = " + e.Alert.Value.String())
+		add(valued(*e.Alert, e.Alert.Value.String()))
 	}
 	if e.Evidence != nil {
 		add(partName(e.Evidence.Part) + ": " + e.Evidence.Summary)

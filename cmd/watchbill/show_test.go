@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,19 @@ func TestShowTicket(t *testing.T) {
 			showTicket(screen{w: &b, width: width, now: eight.Add(12 * time.Minute), zone: zone}, nightTicket())
 			compareText(t, name, b.Bytes())
 		})
+	}
+}
+
+// What another program sent comes without a value, and none is made up for it.
+func TestShowAFedAlertWithoutAValue(t *testing.T) {
+	a := incident.Alert{ID: "feed/0123456789abcdef/x", Name: "DBThing", Source: "prometheus via edge", Severity: incident.Warning, ActiveAt: eight,
+		Annotations: map[string]string{"summary": "db1 is odd"}}
+	var b bytes.Buffer
+	s := screen{w: &b, now: eight, zone: time.UTC}
+	showAlerts(s, api.Ticket{TicketRow: api.TicketRow{Alerts: []api.TicketAlert{{Alert: a}}}})
+	said := b.String() + eventText(ticket.Event{Kind: ticket.Opened, Alert: &a})
+	if strings.Contains(said, "=") || !strings.Contains(said, "warning DBThing, since 2026-11-21 08:00:00") {
+		t.Errorf("says\n%s", said)
 	}
 }
 

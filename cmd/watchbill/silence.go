@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os/user"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,14 +153,36 @@ instance="web1", severity!="critical", alertname=~"Disk.*". Who sees some custom
 				return fmt.Errorf("the collector at %s answered something this release does not read (%w): use the same release on both sides", c.url, err)
 			}
 			fmt.Fprintln(screenOf(cmd).w, clean(made.SilenceID))
+			c.doubtSilence(cmd, one, made.SilenceID)
 			return nil
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&from, "from", "", "when it begins; now when left out")
-	f.StringVar(&until, "until", "", "when it ends: 2h, or a time (required)")
+	f.StringVar(&until, "until", "", "when it ends: 2h, 2d, or a time (required)")
 	f.StringVarP(&comment, "message", "m", "", "why; it stands in the tickets that open late (required)")
 	return cmd
+}
+
+// doubtSilence warns of a silence that holds already and nothing that fires: it may be misspelt. It stands all the same.
+func (c *connection) doubtSilence(cmd *cobra.Command, one silence, id string) {
+	if one.StartsAt.After(time.Now()) {
+		return
+	}
+	raw, err := c.call(cmd.Context(), http.MethodGet, "/alerts", nil, nil)
+	var list api.AlertList
+	if err != nil || json.Unmarshal(raw, &list) != nil { // the silence is set, which is what was asked for
+		return
+	}
+	for _, a := range list.Alerts {
+		if slices.ContainsFunc(a.MutedBy, func(by incident.MutedBy) bool { return by.ID == id }) {
+			return
+		}
+	}
+	s := screenOf(cmd)
+	s.w = safeWriter{cmd.ErrOrStderr()}
+	s.para("warning: ", "         ", "it is set, but no alert that fires now fulfils its matchers: if one was meant to, `watchbill alert list -o json` "+
+		"has the labels of those that fire")
 }
 
 // silenceOf is what a command line asks for.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/incident"
 )
 
@@ -49,7 +50,7 @@ func TestSilenceList(t *testing.T) {
 
 func TestSilenceAdd(t *testing.T) {
 	s := newScripted(t, 200, map[string]string{"silenceID": someSilence})
-	code, out, errs := cli(t, "silence", "add", `instance="web1"`, `severity!~"info|none"`, "--until", "2h", "-m", "new disks",
+	code, out, errs := cli(t, "silence", "add", `instance="web1"`, `severity!~"info|none"`, "--from", "1h", "--until", "2d", "-m", "new disks",
 		"--url", s.URL, "--storage.path", storage(t, "wbo_secret"))
 	if code != exitOK || out != someSilence+"\n" {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
@@ -59,11 +60,22 @@ func TestSilenceAdd(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []incident.Matcher{{Name: "instance", Value: "web1", IsEqual: true}, {Name: "severity", Value: "info|none", IsRegex: true}}
-	if !slices.Equal(sent.Matchers, want) || sent.Comment != "new disks" || sent.EndsAt.Sub(sent.StartsAt) != 2*time.Hour {
+	if !slices.Equal(sent.Matchers, want) || sent.Comment != "new disks" || sent.EndsAt.Sub(sent.StartsAt) != 47*time.Hour {
 		t.Errorf("sent %s", s.sent)
 	}
 	if got := s.got.Method + " " + s.got.URL.RequestURI(); got != "POST /api/v2/silences" || s.got.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("asked %s with %q", got, s.got.Header.Get("Content-Type"))
+	}
+}
+
+// A silence of nothing that fires may be misspelt: it is set, and said to be so.
+func TestSilenceOfNothing(t *testing.T) {
+	for by, warns := range map[string]bool{someSilence: false, "another": true} {
+		s := newScripted(t, 200, map[string]any{"silenceID": someSilence, "alerts": []api.Alert{{Name: "A", MutedBy: []incident.MutedBy{{ID: by}}}}})
+		code, out, errs := cli(t, "silence", "add", `instance="web1"`, "--until", "2h", "-m", "disks", "--url", s.URL, "--storage.path", storage(t, "x"))
+		if code != exitOK || out != someSilence+"\n" || strings.Contains(errs, "no alert that fires now") != warns {
+			t.Errorf("held by %s: exit code %d, output %q, says %q; warns: want %v", by, code, out, errs, warns)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
 
 	"github.com/watchbill/watchbill/collector/api"
@@ -71,6 +72,9 @@ func instant(flag, s string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(s); err == nil {
 		return now.Add(d).Truncate(time.Second), nil
 	}
+	if d, err := model.ParseDuration(s); err == nil { // 2d, 1w, as in the configuration and amtool
+		return now.Add(time.Duration(d)).Truncate(time.Second), nil
+	}
 	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02"} {
 		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
 			return t, nil
@@ -78,7 +82,7 @@ func instant(flag, s string, now time.Time) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return t, usagef("%s: want 2026-11-20T16:00:00Z, \"2026-11-20 16:00\" or a distance from now like 4h, got %q", flag, s)
+		return t, usagef("%s: want 2026-11-20T16:00:00Z, \"2026-11-20 16:00\" or a distance from now like 4h or 2d, got %q", flag, s)
 	}
 	return t, nil
 }

@@ -296,6 +296,10 @@ func (a *API) unknown(mux *http.ServeMux) http.Handler {
 				"%s is not asked with %s", r.URL.Path, r.Method))
 			return
 		}
+		if r.Method == http.MethodPost && !strings.HasPrefix(r.URL.Path, Root+"/") {
+			a.misdirected(w, r)
+			return
+		}
 		a.fail(w, r, refusal(http.StatusNotFound, "not_found", "the JSON API stands under "+Root+"/",
 			"there is nothing at %s %s", r.Method, r.URL.Path))
 	})
@@ -323,8 +327,8 @@ func reserved(what string) http.Handler {
 	})
 }
 
-// guard sets the headers that keep a browser from doing anything with an answer but show it, turns a panic into 500, and
-// counts answers.
+// guard sets the headers that keep a browser from doing anything with an answer but show it, turns a panic into 500, counts
+// answers, and logs refused senders.
 func (a *API) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(under http.ResponseWriter, r *http.Request) {
 		w := &counted{ResponseWriter: under, code: http.StatusOK}
@@ -349,6 +353,7 @@ func (a *API) guard(next http.Handler) http.Handler {
 			a.write(w, http.StatusInternalServerError, map[string]*Error{"error": explain(fmt.Errorf("panic: %v", p))})
 		}()
 		next.ServeHTTP(w, r)
+		a.tellRefused(r, w.code)
 	})
 }
 

@@ -107,6 +107,7 @@ type API struct {
 	started time.Time
 	gauges  *gauges
 	queries *queries
+	turned  turnedAway
 	// approving is held from the look at an approval until it is used up.
 	approving sync.Mutex
 }
@@ -276,6 +277,10 @@ func (a *API) Handler() http.Handler {
 	a.mountPrometheus(mux)
 	if a.o.RemoteWrite != nil {
 		mux.Handle("/api/v1/write", a.o.RemoteWrite) // it looks itself who sends, and says what of the method
+	}
+
+	for _, path := range []string{"alerts", "push", "receive"} { // of Alertmanager's first API, of Loki and Mimir, of Thanos
+		mux.HandleFunc("POST /api/v1/"+path, a.misdirected)
 	}
 
 	metrics := promhttp.HandlerFor(a.o.Gatherer, promhttp.HandlerOpts{

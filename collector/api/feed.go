@@ -23,6 +23,9 @@ func (a *API) alertFeed() http.Handler {
 		if !a.open(r) {
 			who, err := a.authenticateProgram(r, right)
 			if err != nil {
+				if right == fleet.MayFeed {
+					err = senderWanted(err)
+				}
 				a.failString(w, err)
 				return
 			}
@@ -39,6 +42,17 @@ func (a *API) alertFeed() http.Handler {
 func (a *API) open(r *http.Request) bool {
 	return onlyReads(r) && a.o.Loopback && fromLoopback(r) &&
 		r.Header.Get("Authorization") == ""
+}
+
+// senderWanted is err with what a program that sends alerts needs, where nobody was named at all.
+func senderWanted(err error) error {
+	e := *explain(err)
+	if e.Code != "unauthenticated" {
+		return err
+	}
+	e.Hint = "send one as `Authorization: Bearer TOKEN` or as the password of basic authentication; an administrator makes one " +
+		"with `watchbill operator add NAME --role sender`"
+	return &e
 }
 
 // failString answers with err as Alertmanager tells errors.

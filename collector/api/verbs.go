@@ -262,6 +262,12 @@ func forbidden(who fleet.Operator, right fleet.Right) error {
 	if len(names) > 1 {
 		what = "the roles"
 	}
-	return refusal(http.StatusForbidden, "forbidden", "ask an administrator for a role that may", "%s has %s %s, which %s not %s",
+	var able []string
+	for _, r := range fleet.AllRoles() {
+		if fleet.Allows(r, right) {
+			able = append(able, string(r))
+		}
+	}
+	return refusal(http.StatusForbidden, "forbidden", "ask an administrator for a role that may: "+strings.Join(able, ", "), "%s has %s %s, which %s not %s",
 		who.Name, what, strings.Join(names, ", "), may, right)
 }

@@ -19,6 +19,18 @@ const (
 	Info     Severity = "info"
 )
 
+// SeverityOf is the severity for a word of anybody's: of a rule's label or of an alert from outside. What nobody knows is a
+// warning: it is neither lost nor does it wake anybody by itself.
+func SeverityOf(word string) Severity {
+	switch strings.ToLower(word) {
+	case "critical", "crit", "page", "pager", "error", "err", "fatal", "emergency", "emerg", "alert", "major", "high", "disaster", "p1", "sev1":
+		return Critical
+	case "info", "information", "informational", "none", "notice", "debug", "low", "ok", "p4", "p5", "sev4":
+		return Info
+	}
+	return Warning
+}
+
 // Rank orders severities: 0 is the worst. A severity unknown to this house ranks as a warning.
 func (s Severity) Rank() int {
 	switch s {

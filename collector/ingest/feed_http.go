@@ -71,7 +71,8 @@ func NewFeedHandler(o FeedOptions) http.Handler {
 		mux.HandleFunc(path, h.only(slices.Sorted(maps.Keys(by))))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		h.answer(w, http.StatusNotFound, fmt.Sprintf("path %s was not found", clean(cut(r.URL.Path, maxFedName))))
+		h.answer(w, http.StatusNotFound, fmt.Sprintf("path %s was not found: alerts are sent to /api/v2/alerts, "+
+			"a webhook to /api/v2/webhook", clean(cut(r.URL.Path, maxFedName))))
 	})
 	return mux
 }

@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
-	"strings"
+	"strconv"
 
 	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
 )
 
 // Places is the fleet, as far as a mapping asks it.
@@ -107,8 +108,11 @@ func (f fedField) validate() []error {
 		fault("replace wants a regex")
 	}
 	if v.Regex != "" {
-		if _, err := whole(v.Regex); err != nil {
+		re, err := whole(v.Regex)
+		if err != nil {
 			fault("regex: %w", err)
+		} else if group := missingGroup(re, v.Replace); group != "" {
+			fault("replace: %q: the regex %q has no group %s, so nothing would stand there; it has %d", v.Replace, v.Regex, group, re.NumSubexp())
 		}
 	}
 	if f.name != "severity" {
@@ -123,6 +127,21 @@ func (f fedField) validate() []error {
 		}
 	}
 	return errs
+}
+
+// groupIn is a group in what replaces, as regexp.Expand reads it: $1, $name, ${name}; $$ is a dollar.
+var groupIn = regexp.MustCompile(`\$(?:\$|\{(\w+)\}|(\w+))`)
+
+// missingGroup is the first group that is named and not there.
+func missingGroup(re *regexp.Regexp, replace string) string {
+	for _, m := range groupIn.FindAllStringSubmatch(replace, -1) {
+		name := m[1] + m[2]
+		if n, err := strconv.Atoi(name); err == nil && n <= re.NumSubexp() || name == "" || re.SubexpIndex(name) >= 0 {
+			continue
+		}
+		return name
+	}
+	return ""
 }
 
 func whole(regex string) (*regexp.Regexp, error) { return regexp.Compile("^(?s:" + regex + ")$") }
@@ -245,7 +264,7 @@ func (m *Mapper) Map(lbls map[string]string, places Places) Mapped {
 	out := Mapped{
 		Service:  cmp.Or(said["service"], lbls["service"], lbls["job"], "general"),
 		System:   cmp.Or(said["system"], lbls["system"]),
-		Severity: severityWord(cmp.Or(said["severity"], lbls["severity"])),
+		Severity: string(incident.SeverityOf(cmp.Or(said["severity"], lbls["severity"]))),
 	}
 	customer, from := said["customer"], "a mapping"
 	if customer == "" && m.customerLabel {
@@ -309,16 +328,4 @@ func findAsset(said string, lbls map[string]string, places Places) (fleet.Asset,
 		return fleet.Asset{}, false
 	}
 	return instanceAsset(stated[0], places.Asset)
-}
-
-// severityWord is a severity of the house for a word of others. What nobody knows is a warning: it is neither lost nor does
-// it wake anybody by itself.
-func severityWord(s string) string {
-	switch strings.ToLower(s) {
-	case "critical", "crit", "page", "pager", "error", "err", "fatal", "emergency", "emerg", "alert", "major", "high", "disaster", "p1", "sev1":
-		return "critical"
-	case "info", "information", "informational", "none", "notice", "debug", "low", "ok", "p4", "p5", "sev4":
-		return "info"
-	}
-	return "warning"
 }

@@ -95,13 +95,14 @@ func TestFeedConfigNamesEveryFault(t *testing.T) {
 		{Set: MappingSet{Customer: MappingValue{Value: "a", Label: "b"}, Asset: MappingValue{Regex: "x"}, Site: MappingValue{Label: "l", Replace: "$1"},
 			Service: MappingValue{Label: "l", Regex: "("}, Severity: MappingValue{Label: "l", Map: map[string]string{"x": "bad"}}}},
 		{Set: MappingSet{Severity: MappingValue{Value: "dire"}}},
+		{Set: MappingSet{Asset: MappingValue{Label: "l", Regex: "vm-(?P<n>.+)", Replace: "$n-$$9-${1}-$2"}}},
 	}
 	err := c.Validate()
 	for _, want := range []string{"feed.resolve_timeout", "feed.webhook_lapse", "feed.clock_skew", "feed.max_alerts", "feed.body_bytes",
 		"feed.alerts_per_request", "feed.drop_labels", "mappings[0].match", "mappings[0].set: says nothing", "mappings[1]: matches every alert",
 		"mappings[1].set.customer: has a value and a label", "mappings[1].set.asset: regex, replace and map are about a label",
 		"mappings[1].set.site: replace wants a regex", "mappings[1].set.service: regex", `mappings[1].set.severity: map: "x" becomes "bad"`,
-		`mappings[2].set.severity: value "dire"`} {
+		`mappings[2].set.severity: value "dire"`, `mappings[3].set.asset: replace: "$n-$$9-${1}-$2": the regex "vm-(?P<n>.+)" has no group 2`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("does not say %q:\n%v", want, err)
 		}

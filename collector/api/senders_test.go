@@ -1,0 +1,58 @@
+package api
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMisdirectedSenders: a program that sends where others of its kind are sent to is told where to send, and so is the log,
+// once a minute, without its token.
+func TestMisdirectedSenders(t *testing.T) {
+	var log bytes.Buffer
+	now := noon
+	h := newHouse(t, func(o *Options) {
+		o.Logger, o.Now = slog.New(slog.NewTextHandler(&log, nil)), func() time.Time { return now }
+	})
+	handler := h.api.Handler()
+	post := func(path, token string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", path, strings.NewReader("[]"))
+		r.Header.Set("User-Agent", "Prometheus/2.42.0")
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w
+	}
+	for _, path := range []string{"/alertmanager/api/v2/alerts", "/webhook", "/write", "/api/v1/push", "/api/v1/alerts", "/api/v1/receive"} {
+		w := post(path, "")
+		for _, want := range []string{"/api/v2/alerts", "/api/v2/webhook", "/api/v1/write"} {
+			if w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s: %d %s, want 404 or 405 and %s", path, w.Code, w.Body, want)
+			}
+		}
+	}
+	if n := strings.Count(log.String(), "a sender was refused"); n != 1 || !strings.Contains(log.String(), "address=192.0.2.1 path=/alertmanager/api/v2/alerts program=Prometheus/2.42.0 status=404") {
+		t.Errorf("%d lines, want one:\n%s", n, &log)
+	}
+	now = now.Add(toldAgain)
+	post("/webhook", "")
+	post("/api/v2/silences", "wbo_nobodys")
+	post("/api/v2/silences", "")
+	if n := strings.Count(log.String(), "a sender was refused"); n != 4 || strings.Contains(log.String(), "wbo_nobodys") ||
+		!strings.Contains(log.String(), `status=401 reason="its token is not known"`) || !strings.Contains(log.String(), `status=401 reason="it sent no token"`) {
+		t.Errorf("%d lines, want four, none with a token:\n%s", n, &log)
+	}
+	log.Reset()
+	for i := range 2 * toldMost {
+		h.api.turned.due(strings.Repeat("x", i), "no", now)
+	}
+	if n := len(h.api.turned.told); n > toldMost {
+		t.Errorf("%d addresses are kept, want %d at most", n, toldMost)
+	}
+}

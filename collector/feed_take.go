@@ -206,8 +206,8 @@ func (f *feed) run(ctx context.Context) error {
 	})
 }
 
-// lapse ends alerts that were not sent again in time, and those whose sender said that they would be over now. What nobody could send, because the house itself did nothing for a
-// while, has that much longer.
+// lapse ends alerts that were not sent again in time, and those whose sender said that they would be over now. What nobody could
+// send, because the house itself did nothing for a while, has that much longer.
 func (f *feed) lapse(ctx context.Context) error {
 	if err := f.enter(ctx); err != nil {
 		return nil // it stops

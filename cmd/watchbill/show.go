@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -181,8 +182,11 @@ func showAlerts(s screen, t api.Ticket) {
 		if !a.Firing() {
 			state, until = "ended ", " to "+s.stamp(a.EndedAt)
 		}
-		s.para("  "+state+"  ", "          ", fmt.Sprintf("%s %s, since %s%s: %s", a.Severity,
-			valued(a.Alert, number("", float64(a.Value))), s.stamp(a.ActiveAt), until, a.Annotations["summary"]))
+		text := fmt.Sprintf("%s %s, since %s%s", a.Severity, valued(a.Alert, number("", float64(a.Value))), s.stamp(a.ActiveAt), until)
+		if about := cmp.Or(a.Annotations["summary"], a.Particulars()); about != "" {
+			text += ": " + about
+		}
+		s.para("  "+state+"  ", "          ", text)
 		if a.Unknown != "" {
 			s.para("          unknown: ", "          ", a.Unknown)
 		}

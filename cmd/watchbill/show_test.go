@@ -101,6 +101,25 @@ func TestShowAFedAlertWithoutAValue(t *testing.T) {
 	}
 }
 
+// Alerts without a summary are told apart by their own labels.
+func TestShowAnAlertWithoutASummary(t *testing.T) {
+	for _, tt := range []struct {
+		labels map[string]string
+		want   string
+	}{
+		{map[string]string{"alertname": "PodDown", "severity": "warning", "pod": "p7", "namespace": "shop"}, `+00:00: namespace="shop" pod="p7"`},
+		{map[string]string{"alertname": "PodDown", "severity": "warning"}, "+00:00\n"},
+	} {
+		var b bytes.Buffer
+		showAlerts(screen{w: &b, now: eight, zone: time.UTC}, api.Ticket{TicketRow: api.TicketRow{Alerts: []api.TicketAlert{{
+			Alert: incident.Alert{ID: "feed/0123456789abcdef/x", Name: "PodDown", Severity: incident.Warning, ActiveAt: eight, Labels: tt.labels},
+		}}}})
+		if !strings.Contains(b.String(), tt.want) {
+			t.Errorf("want %q in\n%s", tt.want, b.String())
+		}
+	}
+}
+
 func compareText(t *testing.T, name string, got []byte) {
 	t.Helper()
 	file := filepath.Join("testdata", name+".txt")

@@ -3,6 +3,8 @@ package incident
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +86,17 @@ const (
 
 // maxTitle bounds Title, in characters.
 const maxTitle = 160
+
+// Particulars are the labels that tell an alert from others of its incident, as name="value" in order; empty for none.
+func (a Alert) Particulars() string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(a.Labels)) {
+		if !slices.Contains([]string{"alertname", "customer", "site", "instance", "service", "system", "severity"}, k) {
+			out = append(out, fmt.Sprintf("%s=%q", k, a.Labels[k]))
+		}
+	}
+	return strings.Join(out, " ")
+}
 
 // Title is the one line that a ticket of the alert is known by: its summary, or what it is called and on which asset.
 func (a Alert) Title() string {

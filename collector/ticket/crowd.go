@@ -2,7 +2,6 @@ package ticket
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -167,15 +166,9 @@ func (d *draft) anyOf(a incident.Alert) incident.Alert {
 // unclear tells whether an end does not show that the fault is mended.
 func unclear(e incident.End) bool { return e != incident.Recovered && e != incident.Superseded }
 
-// inWords tells an alert from the others of its ticket: its title, and the labels that the ticket does not have.
+// inWords tells an alert from the others of its ticket: its title, and what is its own.
 func inWords(a incident.Alert) string {
-	var lbls []string
-	for _, k := range slices.Sorted(maps.Keys(a.Labels)) {
-		if !slices.Contains([]string{"alertname", "customer", "site", "instance", "service", "system", "severity"}, k) {
-			lbls = append(lbls, fmt.Sprintf("%s=%q", k, a.Labels[k]))
-		}
-	}
-	s := []rune(strings.TrimSpace(a.Title() + " " + strings.Join(lbls, " ")))
+	s := []rune(strings.TrimSpace(a.Title() + " " + a.Particulars()))
 	if len(s) > crowdWords {
 		s = append(s[:crowdWords-1], '…')
 	}

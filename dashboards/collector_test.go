@@ -68,12 +68,13 @@ func scraped(t testing.TB) []series {
 	first := c.scrape()
 	c.work()
 	last := c.scrape()
-	shift := float64(end.UnixMilli()-time.Now().UnixMilli()) / 1e3
+	now := time.Now()
+	shift := float64(end.UnixMilli()-now.UnixMilli()) / 1e3
 	minutes := float64(long / stride)
 	var out []series
 	for key, s := range last {
 		name := s.labels.Get(model.MetricNameLabel)
-		s.labels = atNight(s.labels)
+		s.labels = atNight(s.labels, now)
 		switch {
 		case !s.counts && strings.HasSuffix(name, "_timestamp_seconds"):
 			s.value += shift
@@ -87,13 +88,13 @@ func scraped(t testing.TB) []series {
 }
 
 // atNight makes the present hour of the day, in a label, 02: some panels ask what happens at night, and tests run by day.
-func atNight(of labels.Labels) labels.Labels {
+func atNight(of labels.Labels, now time.Time) labels.Labels {
 	hour, err := strconv.Atoi(of.Get("hour"))
 	if err != nil {
 		return of
 	}
 	b := labels.NewBuilder(of)
-	b.Set("hour", fmt.Sprintf("%02d", (hour-time.Now().UTC().Hour()+26)%24))
+	b.Set("hour", fmt.Sprintf("%02d", (hour-now.UTC().Hour()+26)%24))
 	return b.Labels()
 }
 
@@ -308,11 +309,7 @@ func flatten(name string, kind dto.MetricType, m *dto.Metric) []scrape {
 	one := func(name string, v float64, counts bool, more ...string) scrape {
 		b := labels.NewScratchBuilder(8)
 		for _, l := range m.GetLabel() {
-			v := l.GetValue()
-			if l.GetName() == "hour" { // what is asked about nights has an answer at whatever hour this runs
-				v = "03"
-			}
-			b.Add(l.GetName(), v)
+			b.Add(l.GetName(), l.GetValue())
 		}
 		for i := 0; i < len(more); i += 2 {
 			b.Add(more[i], more[i+1])

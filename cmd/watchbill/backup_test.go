@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/watchbill/watchbill/collector"
 	"github.com/watchbill/watchbill/collector/api"
@@ -167,7 +168,8 @@ func TestDamagedStoreNamesTheCommand(t *testing.T) {
 	if code, _, errs := cli(t, "backup", good, "--storage.path", dir, "--url", "http://127.0.0.1:1"); code == 0 {
 		t.Fatalf("with a --url that is given the store is not touched: %s", errs)
 	}
-	if _, err := bolt.BackupOffline(t.Context(), filepath.Join(dir, collector.StoreName), good, "v1"); err != nil {
+	info, err := bolt.BackupOffline(t.Context(), filepath.Join(dir, collector.StoreName), good, "v1")
+	if err != nil {
 		t.Fatal(err)
 	}
 	// A newer one that is no good must not be named.
@@ -179,7 +181,7 @@ func TestDamagedStoreNamesTheCommand(t *testing.T) {
 	}
 	serve := []string{"serve", "--storage.path", dir, "--web.listen-address", "127.0.0.1:0", "--agent.listen-address", "127.0.0.1:0"}
 	code, _, errs := cli(t, serve...)
-	if code != 1 || !strings.Contains(errs, "store is damaged") || !strings.Contains(errs, "2026-") {
+	if code != 1 || !strings.Contains(errs, "store is damaged") || !strings.Contains(errs, "holds the state of "+info.TakenAt.UTC().Format(time.RFC3339)) {
 		t.Fatalf("serve: %d %s", code, errs)
 	}
 	_, command, ok := strings.Cut(errs, "\n  watchbill ")

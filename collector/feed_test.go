@@ -450,7 +450,7 @@ func TestWhoMayFeedAndRead(t *testing.T) {
 		{"a bad receiver", "GET", "/api/v2/alerts?receiver=(", f.reader, "", 400, "receiver"},
 		{"status", "GET", "/api/v2/status", f.reader, "", 200, `"versionInfo"`},
 		{"receivers", "GET", "/api/v2/receivers", f.reader, "", 200, `[{"name":"watchbill"}]`},
-		{"another method", "PUT", "/api/v2/alerts", f.reader, "[]", 405, "method PUT is not allowed, but [GET,POST] are"},
+		{"another method", "PUT", "/api/v2/alerts", f.reader, "[]", 405, `{"code":405,"message":"method PUT is not allowed, but [GET,POST] are"}`},
 		{"a webhook is not read", "GET", "/api/v2/webhook", f.reader, "", 405, "[POST]"},
 		{"another path", "GET", "/api/v2/nothing", f.reader, "", 404, "/api/v2/webhook"},
 	} {
@@ -461,8 +461,9 @@ func TestWhoMayFeedAndRead(t *testing.T) {
 				t.Errorf("answered %d %s, want %d and %q", w.Code, w.Body, tt.status, tt.says)
 			}
 			var text string
-			if tt.status >= 400 && json.Unmarshal(w.Body.Bytes(), &text) != nil {
-				t.Errorf("an error of Alertmanager's API is a JSON string: %s", w.Body)
+			var misdirected struct{ Code int }
+			if tt.status >= 400 && json.Unmarshal(w.Body.Bytes(), &text) != nil && (json.Unmarshal(w.Body.Bytes(), &misdirected) != nil || misdirected.Code != tt.status) {
+				t.Errorf("an error of Alertmanager's API is a JSON string, that of its framework has a code: %s", w.Body)
 			}
 		})
 	}

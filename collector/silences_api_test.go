@@ -147,6 +147,8 @@ func TestSilenceAPIRefuses(t *testing.T) {
 		"no filter":          {d.ada, "GET", "/api/v2/silences?filter=x", "", 400, "bad matcher format"},
 		"no boolean":         {d.ada, "GET", "/api/v2/silences?active=maybe", "", 422, "active in query must be of type boolean"},
 		"nothing for nobody": {d.bob, "POST", "/api/v2/silences", silenceBody("", `{"name":"a","value":".*","isRegex":true}`, 0, time.Hour), 400, "must not match the empty string"},
+		"no such method":     {d.ada, "PUT", "/api/v2/silences", ok, 405, `{"code":405,"message":"method PUT is not allowed, but [GET,POST] are"}`},
+		"nor by id":          {d.ada, "POST", "/api/v2/silence/" + none, ok, 405, `"method POST is not allowed, but [DELETE,GET] are"`},
 		"more than is taken": {d.ada, "POST", "/api/v2/silences", strings.Repeat(" ", 1<<17) + ok, 413, "too large"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"regexp"
@@ -129,18 +130,32 @@ const (
 
 // silences mounts Alertmanager's paths of silences.
 func (a *API) silences(mux *http.ServeMux) {
-	for pattern, serve := range map[string]func(*http.Request, fleet.Operator) (any, error){
-		"GET /api/v2/silences":        a.getSilences,
-		"POST /api/v2/silences":       a.postSilence,
-		"GET /api/v2/silence/{id}":    a.getSilence,
-		"DELETE /api/v2/silence/{id}": a.deleteSilence,
+	type served = func(*http.Request, fleet.Operator) (any, error)
+	for path, by := range map[string]map[string]served{
+		"/api/v2/silences":     {http.MethodGet: a.getSilences, http.MethodPost: a.postSilence},
+		"/api/v2/silence/{id}": {http.MethodGet: a.getSilence, http.MethodDelete: a.deleteSilence},
 	} {
-		right := fleet.MayRead
-		if !strings.HasPrefix(pattern, "GET") {
-			right = fleet.MayWork
+		for method, serve := range by {
+			right := fleet.MayRead
+			if method != http.MethodGet {
+				right = fleet.MayWork
+			}
+			mux.Handle(method+" "+path, a.silenceAPI(right, serve))
 		}
-		mux.Handle(pattern, a.silenceAPI(right, serve))
+		mux.Handle(path, a.silenceOnly(slices.Sorted(maps.Keys(by))))
 	}
+}
+
+// silenceOnly says by which methods a path of silences is asked.
+func (a *API) silenceOnly(methods []string) http.Handler {
+	refuse := a.silenceAPI(fleet.MayRead, func(r *http.Request, _ fleet.Operator) (any, error) {
+		return nil, schemaFault(http.StatusMethodNotAllowed, http.StatusMethodNotAllowed, "method %s is not allowed, but [%s] are",
+			r.Method, strings.Join(methods, ","))
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		refuse.ServeHTTP(w, r)
+	})
 }
 
 // silenceAPI serves one of Alertmanager's paths for silences: it authenticates, bounds the request and answers in Alertmanager's form.

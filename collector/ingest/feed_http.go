@@ -71,7 +71,7 @@ func NewFeedHandler(o FeedOptions) http.Handler {
 		mux.HandleFunc(path, h.only(slices.Sorted(maps.Keys(by))))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		h.answer(w, http.StatusNotFound, fmt.Sprintf("path %s was not found: alerts are sent to /api/v2/alerts, "+
+		h.misdirected(w, http.StatusNotFound, fmt.Sprintf("path %s was not found: alerts are sent to /api/v2/alerts, "+
 			"a webhook to /api/v2/webhook", clean(cut(r.URL.Path, maxFedName))))
 	})
 	return mux
@@ -81,7 +81,7 @@ func NewFeedHandler(o FeedOptions) http.Handler {
 func (h *feedHandler) only(methods []string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", strings.Join(methods, ", "))
-		h.answer(w, http.StatusMethodNotAllowed, fmt.Sprintf("method %s is not allowed, but [%s] are", clean(cut(r.Method, maxFedName)),
+		h.misdirected(w, http.StatusMethodNotAllowed, fmt.Sprintf("method %s is not allowed, but [%s] are", clean(cut(r.Method, maxFedName)),
 			strings.Join(methods, ",")))
 	}
 }
@@ -100,6 +100,11 @@ func (h *feedHandler) answer(w http.ResponseWriter, status int, body any) {
 	if _, err := w.Write(b); err != nil {
 		h.o.Logger.Debug("an answer was not taken", "err", err)
 	}
+}
+
+// misdirected answers what reached no path and method as Alertmanager's framework does.
+func (h *feedHandler) misdirected(w http.ResponseWriter, status int, message string) {
+	h.answer(w, status, map[string]any{"code": status, "message": message})
 }
 
 // fail answers an error as a JSON string.

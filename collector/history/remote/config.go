@@ -230,14 +230,8 @@ func (c Config) Validate() error {
 func (t Target) faults() []error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	u, err := url.Parse(t.URL)
-	switch {
-	case t.URL == "":
-		fault("url: must be where the target takes remote write, like https://mimir.example/api/v1/push")
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "":
-		fault("url: want an http or https URL with a host")
-	case u.User != nil:
-		fault("url: must not hold a password; use basic_auth")
+	if err := t.urlFault(); err != nil {
+		fault("url: %w", err)
 	}
 	if t.Name != "" && !nameRE.MatchString(t.Name) {
 		fault("name: want up to 63 letters, digits, `_`, `.` and `-`, got %q", t.Name)
@@ -248,19 +242,7 @@ func (t Target) faults() []error {
 	if err := t.Message.Validate(); err != nil {
 		fault("protobuf_message: want %s or %s, got %q", remoteapi.WriteV1MessageType, remoteapi.WriteV2MessageType, t.Message)
 	}
-	names := slices.Collect(maps.Keys(t.Headers))
-	if t.HTTP.HTTPHeaders != nil {
-		names = slices.AppendSeq(names, maps.Keys(t.HTTP.HTTPHeaders.Headers))
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		key := http.CanonicalHeaderKey(name)
-		if _, is := promconfig.ReservedHeaders[key]; is || slices.Contains(reserved, key) {
-			fault("headers.%s: is part of the protocol and cannot be set; for who is writing use basic_auth, authorization or oauth2", name)
-		} else if !headerName.MatchString(name) || strings.ContainsAny(string(t.Headers[name]), "\r\n\x00") {
-			fault("headers.%s: cannot be a header", name)
-		}
-	}
+	errs = append(errs, t.headerFaults()...)
 	for i, r := range t.Relabel {
 		err := r.fault
 		if err == nil {
@@ -277,6 +259,38 @@ func (t Target) faults() []error {
 		fault("follow_redirects: cannot be true: a redirected write becomes a read, and its samples are lost; set url to where the target is")
 	}
 	return append(errs, t.Queue.faults()...)
+}
+
+// urlFault is what is wrong with the URL.
+func (t Target) urlFault() error {
+	u, err := url.Parse(t.URL)
+	switch {
+	case t.URL == "":
+		return errors.New("must be where the target takes remote write, like https://mimir.example/api/v1/push")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "":
+		return errors.New("want an http or https URL with a host")
+	case u.User != nil:
+		return errors.New("must not hold a password; use basic_auth")
+	}
+	return nil
+}
+
+// headerFaults are what is wrong with the headers, in the order of their names.
+func (t Target) headerFaults() (errs []error) {
+	names := slices.Collect(maps.Keys(t.Headers))
+	if t.HTTP.HTTPHeaders != nil {
+		names = slices.AppendSeq(names, maps.Keys(t.HTTP.HTTPHeaders.Headers))
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		key := http.CanonicalHeaderKey(name)
+		if _, is := promconfig.ReservedHeaders[key]; is || slices.Contains(reserved, key) {
+			errs = append(errs, fmt.Errorf("headers.%s: is part of the protocol and cannot be set; for who is writing use basic_auth, authorization or oauth2", name))
+		} else if !headerName.MatchString(name) || strings.ContainsAny(string(t.Headers[name]), "\r\n\x00") {
+			errs = append(errs, fmt.Errorf("headers.%s: cannot be a header", name))
+		}
+	}
+	return errs
 }
 
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")

@@ -1,13 +1,10 @@
 package collector
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -16,42 +13,6 @@ import (
 
 	"github.com/watchbill/watchbill/collector/fleet"
 )
-
-// startPeer runs a program until the test ends.
-func startPeer(t *testing.T, name string, args ...string) {
-	t.Helper()
-	var out bytes.Buffer
-	cmd := exec.Command(peerProgram(t, name), args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", name, out.String())
-		}
-	})
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func write(t *testing.T, name, text string) string {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
 
 // fedLive is a collector that runs, with tokens for a program that sends and one that reads.
 func fedLive(t *testing.T) (c *Collector, sender, reader string) {
@@ -110,7 +71,7 @@ scrape_configs:
   static_configs: [{targets: [%q], labels: {instance: "web1:8080"}}]
 `, c.WebAddress(), strings.TrimPrefix(target.URL, "http://")))
 	startPeer(t, "prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+freeAddress(t), "--rules.alert.resend-delay=2s")
+		"--web.listen-address=127.0.0.1:0", "--rules.alert.resend-delay=2s")
 	until(t, "a ticket", func() bool { return len(s.tickets()) == 1 })
 	tk := s.only()
 	if tk.Asset != "web1" || tk.Customer != "acme" || tk.Title != "the shop on web1:8080 is broken" || tk.Alerts[0].Source != "prometheus via edge" {

@@ -128,7 +128,7 @@ scrape_configs:
   static_configs: [{targets: [%q], labels: {instance: "web1:8080"}}]
 `, c.sender, c.WebAddress(), strings.TrimPrefix(c.alertmanager, "http://"), strings.TrimPrefix(target.URL, "http://")))
 	startPeer(t, "prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+freeAddress(t), "--rules.alert.resend-delay=1s")
+		"--web.listen-address=127.0.0.1:0", "--rules.alert.resend-delay=1s")
 	until(t, "that both ways were heard", func() bool {
 		return c.outcome(fedOpened)+c.outcome(fedRefreshed) >= 3 && len(c.tickets()) > 0 &&
 			testutil.ToFloat64(c.feed.metrics.alerts.WithLabelValues("prometheus via edge", fedRefreshed)) >= 2

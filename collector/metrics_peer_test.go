@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,23 +19,10 @@ import (
 	"github.com/watchbill/watchbill/rules/window"
 )
 
-// peerProgram finds a program of somebody else's, or skips the test.
-func peerProgram(t *testing.T, name string) string {
-	t.Helper()
-	bin, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("WATCHBILL_REQUIRE_PEERS") == "1" {
-			t.Fatalf("required by WATCHBILL_REQUIRE_PEERS: %v", err)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return bin
-}
-
 // TestPrometheusScrapesUs: an unmodified Prometheus, with a scraper's token, has the collector's own series from /metrics and its
 // agents' from /federate.
 func TestPrometheusScrapesUs(t *testing.T) {
-	bin := peerProgram(t, "prometheus")
+	peerProgram(t, "prometheus")
 	c, err := New(t.Context(), testConfig(t, diskRules), Options{Directory: testFleet})
 	if err != nil {
 		t.Fatal(err)
@@ -65,38 +50,14 @@ scrape_configs:
 - {job_name: watchbill, authorization: &token {credentials: %s}, static_configs: &here [{targets: [%q]}]}
 - {job_name: watchbill-fleet, authorization: *token, metrics_path: /federate, honor_labels: true, params: {"match[]": ['{job="node"}']}, static_configs: *here}
 `, token, c.WebAddress())
-	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := ln.Addr().String()
-	_ = ln.Close()
-	prom := exec.CommandContext(ctx, bin, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+	address := freeAddress(t)
+	startPeer(t, "prometheus", "--config.file="+write(t, filepath.Join(dir, "prometheus.yml"), conf), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--log.level=warn")
-	var log strings.Builder
-	prom.Stderr = &log
-	if err := prom.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = prom.Process.Kill()
-		_ = prom.Wait() // it was killed
-	}()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	end := time.Now().Add(30 * time.Second)
 	for _, want := range []string{
 		`up{job="watchbill"} == 1`, `up{job="watchbill-fleet"} == 1`, `watchbill_build_info{job="watchbill"}`, `prometheus_tsdb_head_series{job="watchbill"}`,
 		`node_filesystem_avail_bytes{job="node",instance="web1",customer="acme",site="london"} == 42`, `up{job="node",instance="web1"} == 1`,
 	} {
-		for !hasSample(address, want) {
-			if <-tick.C; time.Now().After(end) {
-				t.Fatalf("Prometheus has no %s; it says %s", want, log.String())
-			}
-		}
+		until(t, "that Prometheus has "+want, func() bool { return hasSample(address, want) })
 	}
 }
 

@@ -23,13 +23,13 @@ import (
 // outputs are the receivers that hear of tickets by a call of their own form, each made for an address.
 var outputs = map[string]func(url string) Receiver{
 	"slack": func(url string) Receiver {
-		return Receiver{Name: "chat", Slack: &SlackConfig{HookConfig{URL: secret(url), Timeout: model.Duration(time.Second)}}}
+		return Receiver{Name: "chat", Slack: &SlackConfig{HookConfig{URL: secret(url), Timeout: model.Duration(time.Minute)}}}
 	},
 	"teams": func(url string) Receiver {
-		return Receiver{Name: "chat", Teams: &TeamsConfig{HookConfig{URL: secret(url), Timeout: model.Duration(time.Second)}}}
+		return Receiver{Name: "chat", Teams: &TeamsConfig{HookConfig{URL: secret(url), Timeout: model.Duration(time.Minute)}}}
 	},
 	"pagerduty": func(url string) Receiver {
-		return Receiver{Name: "pager", PagerDuty: &PagerDutyConfig{URL: url, RoutingKey: "geheim-key", Timeout: model.Duration(time.Second)}}
+		return Receiver{Name: "pager", PagerDuty: &PagerDutyConfig{URL: url, RoutingKey: "geheim-key", Timeout: model.Duration(time.Minute)}}
 	},
 }
 

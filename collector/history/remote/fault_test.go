@@ -119,6 +119,7 @@ func TestAllShardsWaitForAsLongAsOneIsTold(t *testing.T) {
 // copySpool copies what lies in the spool now, as a kill would leave it.
 func copySpool(t *testing.T, from string) string {
 	t.Helper()
+	synctest.Wait() // the tidying of this very second is over: it renames and removes files
 	to := t.TempDir()
 	if err := os.CopyFS(filepath.Join(to, "spool"), os.DirFS(from)); err != nil {
 		t.Fatal(err)

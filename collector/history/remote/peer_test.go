@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -29,19 +30,29 @@ func requirePeer(t *testing.T, why string) {
 	t.Skip(why)
 }
 
-// prometheus starts the one that is installed with its receiver of remote write on, and answers its address.
+// freeAddress is an address that nobody listens on: ports from 32768 on are given to outgoing connections and to listeners on
+// any port of all processes.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no free port between 20000 and 32000")
+	return ""
+}
+
+// startPrometheus starts the one that is installed with its receiver of remote write on, and answers its address.
 func startPrometheus(t *testing.T) string {
 	t.Helper()
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
 		requirePeer(t, "no prometheus is installed to write to")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := freeAddress(t)
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "prometheus.yml")
 	// Late samples are what a backlog is made of.
@@ -81,12 +92,12 @@ func startPrometheus(t *testing.T) string {
 // eventually asks until it is so: another process is waited for, whose clock is not ours.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !is() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("not within two minutes: %s", what)
 		}
 		<-tick.C
 	}

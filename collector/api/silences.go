@@ -128,11 +128,14 @@ const (
 	codeTooFew   = 612
 )
 
+// silencesPath is where silences are listed and set.
+const silencesPath = "/api/v2/silences"
+
 // silences mounts Alertmanager's paths of silences.
 func (a *API) silences(mux *http.ServeMux) {
 	type served = func(*http.Request, fleet.Operator) (any, error)
 	for path, by := range map[string]map[string]served{
-		"/api/v2/silences":     {http.MethodGet: a.getSilences, http.MethodPost: a.postSilence},
+		silencesPath:           {http.MethodGet: a.getSilences, http.MethodPost: a.postSilence},
 		"/api/v2/silence/{id}": {http.MethodGet: a.getSilence, http.MethodDelete: a.deleteSilence},
 	} {
 		for method, serve := range by {

@@ -118,16 +118,8 @@ can enrol one host as the customer's: hand it over as you would a password.`,
   watchbill token create --customer local --site here --address 192.0.2.7:9721`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case in.Customer == "":
-				return usagef("--customer is missing: whose server is it?")
-			case in.Site == "":
-				return usagef("--site is missing: at which site of the customer does the server stand?")
-			case ttl < 0:
-				return usagef("--ttl: want a positive duration like 24h, got %v", ttl)
-			}
-			if err := api.CheckAgentAddress(in.Address); in.Address != "" && err != nil {
-				return usagef("--address: %w, as the server reaches the agents' listener", err)
+			if err := checkToken(in, ttl); err != nil {
+				return err
 			}
 			in.TTLSeconds = ttl.Seconds()
 			var t api.NewToken
@@ -149,6 +141,22 @@ can enrol one host as the customer's: hand it over as you would a password.`,
 	f.StringVar(&in.Address, "address", "", "HOST:PORT where this server reaches the collector, when it is not the configured one")
 	f.DurationVar(&ttl, "ttl", 24*time.Hour, "how long the token can be used")
 	return cmd
+}
+
+// checkToken checks what the flags say of a token that is to be made.
+func checkToken(in api.TokenRequest, ttl time.Duration) error {
+	switch {
+	case in.Customer == "":
+		return usagef("--customer is missing: whose server is it?")
+	case in.Site == "":
+		return usagef("--site is missing: at which site of the customer does the server stand?")
+	case ttl < 0:
+		return usagef("--ttl: want a positive duration like 24h, got %v", ttl)
+	}
+	if err := api.CheckAgentAddress(in.Address); in.Address != "" && err != nil {
+		return usagef("--address: %w, as the server reaches the agents' listener", err)
+	}
+	return nil
 }
 
 func printTokens(s screen, list api.TokenList) {

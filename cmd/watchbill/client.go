@@ -225,6 +225,17 @@ func (c *connection) unauthorized(as asked) error {
 		"`watchbill operator add NAME`", c.url, as.from)
 }
 
+// refusedToken is unauthorized where an answer has no code that tells a token from a collector with no operator yet: that is asked.
+func (c *connection) refusedToken(ctx context.Context, as asked) error {
+	if as.token == "" {
+		var e *api.Error
+		if _, err := c.call(ctx, http.MethodGet, "/", nil, nil); errors.As(err, &e) && e.Code == "no_operators" {
+			return e
+		}
+	}
+	return c.unauthorized(as)
+}
+
 // stranger is that what answers is no collector.
 func (c *connection) stranger(resp *http.Response) error {
 	return fmt.Errorf("%s answered %q, but not as a collector does: check --url%s", c.url, resp.Status, maybeTLS(resp))

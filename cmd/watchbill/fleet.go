@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -59,35 +60,18 @@ func printAlerts(s screen, list api.AlertList) {
 	rows := make([][]string, len(list.Alerts))
 	var reasons, holders []string
 	for i, a := range list.Alerts {
-		since, number := a.ActiveAt, ""
-		if a.State == rules.Firing && a.FiredAt != nil {
-			since = *a.FiredAt
-		}
-		if a.Ticket != nil {
-			number = a.Ticket.Number
-			if !a.Ticket.State.Open() {
-				number += " (" + string(a.Ticket.State) + ")"
-			}
-		}
-		if a.Held() {
-			by := a.MutedBy[0]
-			number = "held: " + cmp.Or(by.Name, by.ID[:min(8, len(by.ID))])
-			if line := holder(by); !slices.Contains(holders, line) {
-				holders = append(holders, line)
-			}
-		}
-		state := string(a.State)
-		if a.EndedAt != nil && a.End != nil {
-			state, since = string(*a.End), *a.EndedAt
-		}
-		if a.Unknown != "" {
-			state += ", unknown"
-			if !slices.Contains(reasons, a.Unknown) {
-				reasons = append(reasons, a.Unknown)
-			}
-		}
-		rows[i] = []string{state, string(a.Severity), a.Name, age(s.now.Sub(since)), a.Customer, a.Asset, number,
+		state, since := standingOf(a)
+		rows[i] = []string{state, string(a.Severity), a.Name, age(s.now.Sub(since)), a.Customer, a.Asset, ticketCell(a),
 			a.Annotations["summary"]}
+		if a.Unknown != "" && !slices.Contains(reasons, a.Unknown) {
+			reasons = append(reasons, a.Unknown)
+		}
+		if !a.Held() {
+			continue
+		}
+		if line := holder(a.MutedBy[0]); !slices.Contains(holders, line) {
+			holders = append(holders, line)
+		}
 	}
 	table(s.w, s.width, []column{{title: "STATE"}, {title: "SEVERITY"}, {title: "ALERT"}, {title: "FOR"},
 		{title: "CUSTOMER", stretch: true}, {title: "ASSET", stretch: true}, {title: "TICKET"},
@@ -98,6 +82,35 @@ func printAlerts(s screen, list api.AlertList) {
 	for _, line := range holders {
 		s.para("held: ", "      ", line)
 	}
+}
+
+// standingOf is an alert's state, or how it ended, and since when that is so.
+func standingOf(a api.Alert) (state string, since time.Time) {
+	state, since = string(a.State), a.ActiveAt
+	if a.State == rules.Firing && a.FiredAt != nil {
+		since = *a.FiredAt
+	}
+	if a.EndedAt != nil && a.End != nil {
+		state, since = string(*a.End), *a.EndedAt
+	}
+	if a.Unknown != "" {
+		state += ", unknown"
+	}
+	return state, since
+}
+
+// ticketCell is the ticket of an alert, or what holds it back.
+func ticketCell(a api.Alert) string {
+	switch {
+	case a.Held():
+		by := a.MutedBy[0]
+		return "held: " + cmp.Or(by.Name, by.ID[:min(8, len(by.ID))])
+	case a.Ticket == nil:
+		return ""
+	case !a.Ticket.State.Open():
+		return a.Ticket.Number + " (" + string(a.Ticket.State) + ")"
+	}
+	return a.Ticket.Number
 }
 
 // holder is what holds an alert back, in words.

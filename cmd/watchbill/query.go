@@ -182,10 +182,10 @@ func (p *promClient) Do(ctx context.Context, req *http.Request) (*http.Response,
 		} `json:"data"`
 	}
 	switch bad := json.Unmarshal(p.raw, &form); {
-	case resp.StatusCode == http.StatusUnauthorized:
-		return nil, nil, p.c.unauthorized(as)
 	case bad != nil || form.Status == "":
 		return nil, nil, p.c.stranger(resp)
+	case resp.StatusCode == http.StatusUnauthorized:
+		return nil, nil, p.c.refusedToken(ctx, as)
 	case form.Status != "success":
 		return nil, nil, &v1.Error{Type: form.ErrorType, Msg: form.Error}
 	case form.Data.Type == model.ValString.String(): // Prometheus' client reads none

@@ -87,6 +87,7 @@ func TestQueryFaults(t *testing.T) {
 		{"crowded", []string{"up"}, 503, refused("unavailable", "2 queries are being answered"), exitFailed, "(unavailable): 2 queries are being answered\n"},
 		{"may not", []string{"up"}, 403, refused("forbidden", "your role does not allow that"), exitFailed, "(forbidden): your role does not allow that\n"},
 		{"wrong token", []string{"up"}, 401, refused("unauthorized", "x"), exitFailed, "does not know the token from "},
+		{"somebody else's door", []string{"up"}, 401, "<html>", exitFailed, "not as a collector does: check --url"},
 		{"somebody else", []string{"up"}, 200, "<html>", exitFailed, "not as a collector does: check --url"},
 		{"somebody else's JSON", []string{"up"}, 404, `{"message":"no"}`, exitFailed, "not as a collector does: check --url"},
 		{"a newer answer", []string{"up"}, 200, `{"status":"success","data":{"resultType":"cube","result":[]}}`, exitFailed, "use the same release on both sides"},

@@ -257,14 +257,14 @@ func (c *connection) silences(cmd *cobra.Command, method, path string, q url.Val
 	switch empty := len(raw) == 0; {
 	case resp.StatusCode == http.StatusOK && (json.Valid(raw) || empty && method == http.MethodDelete):
 		return raw, nil
+	case resp.StatusCode == http.StatusUnauthorized && json.Valid(raw):
+		return nil, c.refusedToken(ctx, as)
 	case resp.StatusCode == http.StatusNotFound && empty:
 		return nil, errors.New("there is no such silence, or it is not yours to see: `watchbill silence list --all` lists them")
-	case resp.StatusCode == http.StatusBadRequest, resp.StatusCode == http.StatusUnprocessableEntity:
+	case resp.StatusCode >= http.StatusBadRequest:
 		return nil, c.silenceFault(resp, raw)
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(raw))
-	_, err = c.answer(resp, as)
-	return nil, err
+	return nil, c.stranger(resp)
 }
 
 // silenceFault is why a silence was refused: a text, or an object with one.

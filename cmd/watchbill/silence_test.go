@@ -106,9 +106,16 @@ func TestSilenceFaults(t *testing.T) {
 		{"silence expire " + someSilence, 200, "<html>", exitFailed, "not as a collector does: check --url"},
 		{"silence expire " + someSilence, 404, "404 page not found", exitFailed, "not as a collector does: check --url"},
 		{"silence add a=b" + why, 422, `{"code":602,"message":"silence.comment in body is required"}`, exitFailed, "silence.comment in body is required"},
-		{"silence add a=b" + why, 403, `{"error":{"code":"forbidden","message":"viewers may not"}}`, exitFailed, "viewers may not"},
+		{"silence add a=b" + why, 403, `"viewers may not: ask"`, exitFailed, "watchbill: viewers may not: ask\n"},
 		{"silence expire " + someSilence, 404, "", exitFailed, "there is no such silence"},
-		{"silence list", 401, `{"error":{"code":"unauthorized","message":"no"}}`, exitFailed, "does not know the token"},
+		{"silence list", 401, `"no"`, exitFailed, "does not know the token"},
+		{"silence add a=b" + why, 405, `{"code":405,"message":"method POST is not allowed, but [GET] are"}`, exitFailed, "watchbill: method POST is not allowed"},
+		{"silence add a=b" + why, 415, `"only JSON"`, exitFailed, "watchbill: only JSON\n"},
+		{"silence list", 503, `"no answer in time: try again"`, exitFailed, "watchbill: no answer in time: try again\n"},
+		{"silence list", 500, `{"error":{"code":"internal","message":"the collector failed at this","hint":"see the collector's log"}}`, exitFailed, "watchbill: the collector failed at this: see the collector's log\n"},
+		{"silence list", 401, "<html>", exitFailed, "not as a collector does: check --url"},
+		{"silence list", 502, "<html>", exitFailed, "not as a collector does: check --url"},
+		{"silence list", 302, "", exitFailed, "not as a collector does: check --url"},
 	} {
 		t.Run(tt.args+" "+tt.answer, func(t *testing.T) {
 			s := newScripted(t, tt.status, tt.answer)

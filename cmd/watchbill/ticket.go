@@ -259,14 +259,15 @@ func warnStillFiring(s screen, t api.Ticket) {
 			names = append(names, a.Name)
 		}
 	}
-	if c := t.Counted; c != nil {
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most], fmt.Sprintf("%d more", more))
+	}
+	if c := t.Counted; c != nil && c.Firing > 0 {
 		n += c.Firing
+		names = append(names, fmt.Sprintf("%d that it counts and does not list", c.Firing))
 	}
 	if n == 0 {
 		return
-	}
-	if more := len(names) - most; more > 0 {
-		names = append(names[:most], fmt.Sprintf("%d more", more))
 	}
 	still, they := "alerts still fire", "they end"
 	if n == 1 {

@@ -28,7 +28,8 @@ type Alert struct {
 
 	State rules.State `json:"state"`
 	// Unknown says why the alert is frozen, because nothing is known of its series; empty when it is not.
-	Unknown  string            `json:"unknown"`
+	Unknown string `json:"unknown"`
+	// Severity is what the alert counts as: critical, warning or info. Its label has the rule's own word.
 	Severity incident.Severity `json:"severity"`
 	Customer string            `json:"customer"`
 	Site     string            `json:"site"`
@@ -117,7 +118,7 @@ func alertRow(s evaluate.Standing) Alert {
 	return Alert{
 		ID: rules.AlertID(s.Origin.ID, al.Labels), Name: s.Origin.Name, Group: s.Origin.Group, Expr: s.Origin.Expr,
 		ForSeconds: s.Origin.For.Seconds(), State: al.State, Unknown: s.Unknown,
-		Severity: incident.Severity(al.Labels.Get("severity")), Customer: al.Labels.Get("customer"),
+		Severity: incident.SeverityOf(al.Labels.Get("severity")), Customer: al.Labels.Get("customer"),
 		Site: al.Labels.Get("site"), Asset: al.Labels.Get("instance"), Service: al.Labels.Get("service"),
 		System: al.Labels.Get("system"), Labels: al.Labels.Map(), Annotations: al.Annotations.Map(), Value: al.Value,
 		FirstBadAt: al.FirstBadAt, ActiveAt: al.ActiveAt, FiredAt: orNull(al.FiredAt),

@@ -12,9 +12,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/watchbill/watchbill/collector/evaluate"
 	"github.com/watchbill/watchbill/collector/fleet"
+	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/outbox"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
@@ -294,6 +296,28 @@ func TestAlertsNameResolvedTickets(t *testing.T) {
 	h.want(200, "POST", Root+"/tickets/WB-1001/resolve", `{"text":"mended"}`)
 	if got := of(); got == nil || *got != (TicketRef{"t-web1", "WB-1001", ticket.Done}) {
 		t.Errorf("resolved by hand: %+v", got)
+	}
+}
+
+// TestAlertsSeverity: an alert counts in lists as what its ticket has it for, whatever its rule calls that, and so it is held back.
+func TestAlertsSeverity(t *testing.T) {
+	h := newHouse(t)
+	h.opts.Silencer.(*quiet).windows = []incident.Window{windowOf(t, "warnings", `severity="warning"`, "- weekdays: [saturday]")}
+	for word, want := range map[string]struct {
+		severity incident.Severity
+		held     bool
+	}{"page": {incident.Critical, false}, "": {incident.Warning, true}, "none": {incident.Info, false}, "warning": {incident.Warning, true}} {
+		one := standing("web1", rules.Firing)
+		one.Alert.Labels = labels.NewBuilder(one.Alert.Labels).Set("severity", word).Labels()
+		h.rules.alerts = []evaluate.Standing{one}
+		var list AlertList
+		if err := json.Unmarshal([]byte(h.want(200, "GET", Root+"/alerts", "")), &list); err != nil || len(list.Alerts) != 1 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		got := list.Alerts[0]
+		if got.Severity != want.severity || got.Held() != want.held || got.Labels["severity"] != word {
+			t.Errorf("%q is %q, held back: %v, labels %v; want %+v", word, got.Severity, got.Held(), got.Labels, want)
+		}
 	}
 }
 

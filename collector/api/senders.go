@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,6 +12,9 @@ import (
 
 // sendHere says where other programs send, for one that sends elsewhere.
 const sendHere = "alerts are sent to /api/v2/alerts, Alertmanager's and Grafana's webhooks to /api/v2/webhook, samples by remote write to /api/v1/write"
+
+// sendPaths are the paths of sendHere.
+var sendPaths = []string{"/api/v2/alerts", "/api/v2/webhook", PrometheusRoot + "/write"}
 
 // misdirected answers a program that sends where others of its kind are sent to.
 func (a *API) misdirected(w http.ResponseWriter, r *http.Request) {
@@ -60,20 +64,21 @@ func (t *turnedAway) due(address, why string, now time.Time) bool {
 	return true
 }
 
-// tellRefused logs that a program was not allowed to send, or sends where nothing is. The token is never told.
+// tellRefused logs that a program was not allowed to send, or sends where nothing is. The token is never told. Who may not
+// read, or not silence, is no sender.
 func (a *API) tellRefused(r *http.Request, status int) {
-	if r.Method != http.MethodPost || strings.HasPrefix(r.URL.Path, Root+"/") {
+	if r.Method != http.MethodPost || strings.HasPrefix(r.URL.Path, Root+"/") || r.URL.Path == silencesPath {
 		return
 	}
-	why := ""
-	switch status {
-	case http.StatusUnauthorized:
+	taken, why := slices.Contains(sendPaths, r.URL.Path), ""
+	switch {
+	case status == http.StatusUnauthorized && taken:
 		if why = "its token is not known"; r.Header.Get("Authorization") == "" {
 			why = "it sent no token"
 		}
-	case http.StatusForbidden:
+	case status == http.StatusForbidden && taken:
 		why = "its token may not send"
-	case http.StatusNotFound, http.StatusMethodNotAllowed:
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
 		why = "nothing is sent there: " + sendHere
 	default:
 		return

@@ -128,11 +128,14 @@ const (
 	codeTooFew   = 612
 )
 
+// silencesPath is where silences are listed and set.
+const silencesPath = "/api/v2/silences"
+
 // silences mounts Alertmanager's paths of silences.
 func (a *API) silences(mux *http.ServeMux) {
 	type served = func(*http.Request, fleet.Operator) (any, error)
 	for path, by := range map[string]map[string]served{
-		"/api/v2/silences":     {http.MethodGet: a.getSilences, http.MethodPost: a.postSilence},
+		silencesPath:           {http.MethodGet: a.getSilences, http.MethodPost: a.postSilence},
 		"/api/v2/silence/{id}": {http.MethodGet: a.getSilence, http.MethodDelete: a.deleteSilence},
 	} {
 		for method, serve := range by {
@@ -331,24 +334,32 @@ func (a *API) deleteSilence(r *http.Request, who fleet.Operator) (any, error) {
 	return nil, err
 }
 
-func (a *API) postSilence(r *http.Request, who fleet.Operator) (any, error) {
+// readSilence is the silence that a request sends: one that does not end before it begins, or before now.
+func (a *API) readSilence(r *http.Request) (m incident.Muting, err error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, schemaFault(http.StatusUnsupportedMediaType, http.StatusUnsupportedMediaType,
+		return m, schemaFault(http.StatusUnsupportedMediaType, http.StatusUnsupportedMediaType,
 			"unsupported media type %q, only [application/json] are allowed", kind)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, schemaFault(http.StatusRequestEntityTooLarge, http.StatusRequestEntityTooLarge, "reading body: %v", err)
+		return m, schemaFault(http.StatusRequestEntityTooLarge, http.StatusRequestEntityTooLarge, "reading body: %v", err)
 	}
-	m, err := decodeSilence(body)
-	if err != nil {
-		return nil, err
+	if m, err = decodeSilence(body); err != nil {
+		return m, err
 	}
 	switch now := a.o.Now(); {
 	case !m.StartsAt.Before(m.EndsAt):
-		return nil, &amFault{http.StatusBadRequest, "Failed to create silence: start time must be before end time"}
+		return m, &amFault{http.StatusBadRequest, "Failed to create silence: start time must be before end time"}
 	case m.EndsAt.Before(now):
-		return nil, &amFault{http.StatusBadRequest, "Failed to create silence: end time can't be in the past"}
+		return m, &amFault{http.StatusBadRequest, "Failed to create silence: end time can't be in the past"}
+	}
+	return m, nil
+}
+
+func (a *API) postSilence(r *http.Request, who fleet.Operator) (any, error) {
+	m, err := a.readSilence(r)
+	if err != nil {
+		return nil, err
 	}
 	by := signed(m.CreatedBy, who.Name)
 	if m.ID != "" {

@@ -72,7 +72,9 @@ func (a *API) tellRefused(r *http.Request, status int) {
 			why = "it sent no token"
 		}
 	case http.StatusForbidden:
-		why = "its token may not send"
+		if why = "its token may not send"; byOtherSite(r) {
+			why = "a page of another site had a browser send it"
+		}
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		why = "nothing is sent there: " + sendHere
 	default:

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchbill/watchbill/collector/fleet"
 )
 
 // TestMisdirectedSenders: a program that sends where others of its kind are sent to is told where to send, and so is the log,
@@ -47,6 +49,14 @@ func TestMisdirectedSenders(t *testing.T) {
 	if n := strings.Count(log.String(), "a sender was refused"); n != 4 || strings.Contains(log.String(), "wbo_nobodys") ||
 		!strings.Contains(log.String(), `status=401 reason="its token is not known"`) || !strings.Contains(log.String(), `status=401 reason="it sent no token"`) {
 		t.Errorf("%d lines, want four, none with a token:\n%s", n, &log)
+	}
+	log.Reset()
+	r := httptest.NewRequest("POST", "/api/v2/silences", strings.NewReader("[]"))
+	r.SetBasicAuth("any", h.tokens[fleet.Admin])
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	if !strings.Contains(log.String(), `status=403 reason="a page of another site had a browser send it"`) {
+		t.Errorf("of another site's page the log says %s", &log)
 	}
 	log.Reset()
 	for i := range 2 * toldMost {

@@ -172,7 +172,7 @@ func (r *Remote) drop(a *remoteAsset, now time.Time) {
 	}
 	a.mu.Unlock()
 	if _, ok := r.o.Fleet.Asset(a.Name); !ok {
-		r.o.Window.Forget(a.Name)
+		r.forget(a.Name, now)
 	}
 }
 
@@ -199,8 +199,8 @@ func (r *Remote) tidy(a *remoteAsset, now time.Time) (ended bool) {
 			s.dead.Store(true)
 			delete(a.series, s.hash)
 		}
-		r.o.Window.Apply(a.Asset, now, []window.Block{{Source: g.source, At: now, Interval: g.pace(), Status: window.OK,
-			Layout: &window.Layout{}, Values: []float64{}}})
+		r.ended(r.o.Window.Apply(a.Asset, now, []window.Block{{Source: g.source, At: now, Interval: g.pace(), Status: window.OK,
+			Layout: &window.Layout{}, Values: []float64{}}}))
 		a.groups = slices.Delete(a.groups, i, i+1)
 		i--
 		ended = true

@@ -121,6 +121,15 @@ func (r *Remote) ended(done window.Applied) {
 	r.o.Keep(out)
 }
 
+// forget has the window let go of an asset, and tells the history of what its agent had: it is the last to know of it.
+func (r *Remote) forget(name string, now time.Time) {
+	var out []RemoteSample
+	for _, l := range r.o.Window.Forget(name) {
+		out = append(out, RemoteSample{l, now.UnixMilli(), math.Float64frombits(value.StaleNaN)})
+	}
+	r.o.Keep(out)
+}
+
 // end tells the history that series go on under other labels, if at all, from the time on at which their next samples
 // were due: else both would be seen for as long as a last value stands. The caller holds the asset.
 func (r *Remote) end(all []*remoteSeries, now time.Time) {

@@ -168,14 +168,68 @@ func TestRemoteWriteOfAPortThatMoved(t *testing.T) {
 	}
 }
 
-// movable is a fleet whose one asset is moved.
+// movable is a fleet whose one asset is moved, or taken out.
 type movable struct {
 	town1
 	site string
+	out  bool
 }
 
 func (m *movable) Asset(name string) (fleet.Asset, bool) {
-	return fleet.Asset{Name: "web1", Customer: "acme", Site: m.site}, name == "web1"
+	return fleet.Asset{Name: "web1", Customer: "acme", Site: m.site, Agent: "a1"}, name == "web1" && !m.out
+}
+
+// agentReports reports temp of web1 as its agent would, of job sensors.
+func (f *feed1) agentReports(site string) {
+	layout := &window.Layout{ID: [32]byte{1}, Series: []labels.Labels{labels.FromStrings("__name__", "temp")}}
+	f.o.Window.Apply(window.Asset{Name: "web1", Customer: "acme", Site: site}, f.now, []window.Block{{Source: "sensors", Kind: "sensors",
+		At: f.now, Interval: 15 * time.Second, Status: window.OK, Layout: layout, Values: []float64{40}}})
+}
+
+// Whatever of an agent's series ends when the way in looks through its assets, the history learns of it: who takes an asset
+// out of the fleet, or moves it at that moment, sees nothing of it for as long as a last value stands.
+func TestRemoteWriteEndsTheAgentsSeries(t *testing.T) {
+	for name, end := range map[string]func(f *feed1, m *movable){
+		"taken out": func(f *feed1, m *movable) {
+			m.out = true
+			f.Sweep(t.Context(), f.now)
+			if _, there := f.o.Window.Asset("web1"); there {
+				t.Error("the window has an asset that the fleet has not")
+			}
+		},
+		"moved while it is looked through": func(f *feed1, _ *movable) {
+			f.agentReports("leeds")
+			f.now = f.now.Add(time.Second)
+			a := f.assets["web1"]
+			a.kinds, a.looked = []string{"node"}, f.now // its agent has begun to report what was written from outside
+			if !f.tidy(a, f.now) {
+				t.Error("nothing ended")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, m := newFeed(t), &movable{site: "york"}
+			f.o.Fleet = m
+			f.agentReports("york")
+			f.send(false, series1("a", f.now, 1))
+			f.now = f.now.Add(time.Second)
+			f.Settle(t.Context(), f.now)
+			end(f, m)
+			ended := map[string]bool{}
+			for _, s := range f.kept {
+				if value.IsStaleNaN(s.V) {
+					if l := s.Labels.Get("__name__"); ended[l] {
+						t.Errorf("%s ended twice", s.Labels)
+					} else {
+						ended[l] = true
+					}
+				}
+			}
+			if !ended["temp"] || !ended["a"] {
+				t.Errorf("the history got %v, want the end of temp and a", f.kept)
+			}
+		})
+	}
 }
 
 // When an asset is moved its series end in the history as what they were, when their next samples are due; nothing makes it

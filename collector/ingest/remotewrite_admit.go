@@ -57,8 +57,9 @@ func (j *remoteJob) admit(key uint64, s *wireSeries) (*alias, why) {
 		return nil, no
 	}
 	t := j.r.target(a, targetKey{lbls.Get(jobLabel), instance}, j.now)
-	if !t.apart {
-		lb.Del(j.keying.InstanceLabel)
+	lb.Del(j.keying.InstanceLabel)
+	if t.apart {
+		exportAs(lb, instanceLabel, instance)
 	}
 	for _, own := range []labels.Label{{Name: instanceLabel, Value: a.Name}, {Name: customerLabel, Value: a.Customer},
 		{Name: siteLabel, Value: a.Site}} {
@@ -79,7 +80,12 @@ func export(lb *labels.Builder, own labels.Label) {
 	if said == "" || said == own.Value {
 		return
 	}
-	as := exported + own.Name
+	exportAs(lb, own.Name, said)
+}
+
+// exportAs sets exported_NAME, or as many exported_ before it as it takes for nobody to have it.
+func exportAs(lb *labels.Builder, name, said string) {
+	as := exported + name
 	for lb.Get(as) != "" {
 		as = exported + as
 	}

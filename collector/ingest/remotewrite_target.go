@@ -54,11 +54,14 @@ func (a *remoteAsset) keepTarget(t *remoteTarget) {
 
 // resumeTarget is the target of a series that the window has from before this start.
 func (a *remoteAsset) resumeTarget(lbls labels.Labels, now time.Time) *remoteTarget {
-	job, said := lbls.Get(jobLabel), lbls.Get(exported+instanceLabel)
+	job := lbls.Get(jobLabel)
 	t := &remoteTarget{job: job, heard: now.UnixNano()}
-	if host := bare(said); said != "" && (host == a.Name || strings.ToLower(host) == a.Name) {
-		t.instance, t.apart = said, true
-	} else if was := a.plain[job]; was != nil {
+	for name := exported + instanceLabel; !t.apart && lbls.Has(name); name = exported + name {
+		if said := lbls.Get(name); bare(said) == a.Name || strings.ToLower(bare(said)) == a.Name {
+			t.instance, t.apart = said, true
+		}
+	}
+	if was := a.plain[job]; was != nil && !t.apart {
 		return was
 	}
 	if was := a.targets[targetKey{job, t.instance}]; was != nil {

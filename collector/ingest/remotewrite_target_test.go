@@ -143,6 +143,67 @@ func TestRemoteWriteOfTwoPortsOneFails(t *testing.T) {
 	expectSeries(t, "there is still", f.stands("busy"), plainBusy, apartBusy)
 }
 
+// Whatever label names the instance, and whatever else a series says, that of a target that is apart stands in
+// exported_instance, by which it is the same target after an orderly stop: when the other cannot be scraped it is heard.
+func TestRemoteWriteOfTwoPortsGoesOn(t *testing.T) {
+	for name, test := range map[string]struct {
+		label string
+		more  []prompb.Label
+		// other is what the second port comes under, want what its series say.
+		other, want string
+	}{
+		"by instance": {"instance", nil, "db9:8081", apartBusy},
+		"by host": {"host", []prompb.Label{{Name: "instance", Value: "p1:80"}}, "db9:8081",
+			`{__name__="busy", customer="operator", exported_exported_instance="p1:80", exported_instance="db9:8081", instance="db9", job="app"}`},
+		"exported already": {"instance", []prompb.Label{{Name: "exported_instance", Value: "x"}}, "db9:8081",
+			`{__name__="busy", customer="operator", exported_exported_instance="db9:8081", exported_instance="x", instance="db9", job="app"}`},
+		"without a port": {"instance", nil, "db9",
+			`{__name__="busy", customer="operator", exported_instance="db9", instance="db9", job="app"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keying := func(c *RemoteWriteIn) { c.Keying.InstanceLabel = test.label }
+			f := newFeed(t, keying)
+			scrape := func(f *feed1, instance string, busy, up float64) {
+				t.Helper()
+				all := []prompb.TimeSeries{seriesOf(f.now, busy, "busy", instance, "app"), seriesOf(f.now, up, "up", instance, "app")}
+				for i := range all {
+					all[i].Labels[1].Name = test.label
+					all[i].Labels = append(all[i].Labels, test.more...)
+				}
+				if w := f.send(false, all...); w.Code != 204 {
+					t.Fatalf("%s: %d %s", instance, w.Code, w.Body)
+				}
+				f.now = f.now.Add(5 * time.Second)
+				f.Settle(t.Context(), f.now)
+			}
+			for range 3 {
+				scrape(f, "db9:8080", 1, 1)
+				scrape(f, test.other, 2, 1)
+			}
+			next := newFeed(t, keying)
+			next.now, next.o.Window = f.now, f.o.Window
+			next.Resume(f.State())
+			scrape(next, "db9:8080", math.Float64frombits(value.StaleNaN), 0)
+			scrape(next, test.other, 2, 1)
+			if !slices.Contains(next.stands("busy"), test.want) {
+				t.Errorf("there is %v, want %s", next.stands("busy"), test.want)
+			}
+			for key, want := range map[string]bool{"db9:8080": false, test.other: true} {
+				if got := next.assets["db9"].targets[targetKey{"app", key}]; got == nil || got.apart != want {
+					t.Errorf("%s is target %+v, want apart %v", key, got, want)
+				}
+			}
+			for _, g := range next.assets["db9"].groups {
+				for _, s := range g.series {
+					if key := g.target.instance; (key == test.other) != (s.last == 2) && s.labels.Get("__name__") == "busy" {
+						t.Errorf("%s with %v is of %s", s.labels, s.last, key)
+					}
+				}
+			}
+		})
+	}
+}
+
 // When the first of two ports is gone for good the other's series go on as its did, and what they were ends in the history.
 func TestRemoteWriteOfAPortThatMoved(t *testing.T) {
 	f := newFeed(t)

@@ -169,7 +169,7 @@ func (r *Remote) assetFor(j *remoteJob, lbls labels.Labels) (*remoteAsset, strin
 				"them, or raise %squotas.assets", j.sender.name, n+1, j.quotas.Assets, j.prefix)}
 		}
 	}
-	a = r.newAsset(who, instance, declared, nil)
+	a = r.newAsset(who, declared, RemoteAssetState{Instance: instance})
 	a.by[j.sender.name], a.brought = j.now, j.sender.name
 	r.unsaved = true
 	return a, instance, why{}

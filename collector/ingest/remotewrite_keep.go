@@ -24,15 +24,13 @@ const (
 )
 
 // newAsset makes an asset, with the series that the window has of it from before this start: they go on in the same
-// sources. Plain is which instance of a job has its series without exported_instance. The caller holds r.mu.
-func (r *Remote) newAsset(who window.Asset, instance string, declared bool, plain map[string]string) *remoteAsset {
+// sources. Was is how a sender calls it and what is known of its targets. The caller holds r.mu.
+func (r *Remote) newAsset(who window.Asset, declared bool, was RemoteAssetState) *remoteAsset {
 	a := &remoteAsset{
-		instance: instance, Asset: who, declared: declared, series: map[uint64]*remoteSeries{},
+		instance: was.Instance, Asset: who, declared: declared, series: map[uint64]*remoteSeries{},
 		targets: map[targetKey]*remoteTarget{}, plain: map[string]*remoteTarget{}, by: map[string]time.Time{}, newest: never,
 	}
-	for job, instance := range plain {
-		a.target(targetKey{job, instance}, r.o.Now())
-	}
+	a.resumeTargets(was, r.o.Now())
 	r.assets[who.Name] = a
 	intervals := map[string]time.Duration{}
 	st, _ := r.o.Window.Asset(who.Name)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -160,47 +161,91 @@ func TestRemoteWriteOfTwoPortsGoesOn(t *testing.T) {
 		"without a port": {"instance", nil, "db9",
 			`{__name__="busy", customer="operator", exported_instance="db9", instance="db9", job="app"}`},
 	} {
-		t.Run(name, func(t *testing.T) {
-			keying := func(c *RemoteWriteIn) { c.Keying.InstanceLabel = test.label }
-			f := newFeed(t, keying)
-			scrape := func(f *feed1, instance string, busy, up float64) {
-				t.Helper()
-				all := []prompb.TimeSeries{seriesOf(f.now, busy, "busy", instance, "app"), seriesOf(f.now, up, "up", instance, "app")}
-				for i := range all {
-					all[i].Labels[1].Name = test.label
-					all[i].Labels = append(all[i].Labels, test.more...)
-				}
-				if w := f.send(false, all...); w.Code != 204 {
-					t.Fatalf("%s: %d %s", instance, w.Code, w.Body)
-				}
-				f.now = f.now.Add(5 * time.Second)
-				f.Settle(t.Context(), f.now)
+		for _, kept := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, targets kept: %v", name, kept), func(t *testing.T) {
+				goesOn(t, test.label, test.more, test.other, test.want, kept)
+			})
+		}
+	}
+}
+
+// goesOn has two ports of one job scraped, restarts, with or without what was kept of targets, and lets the first one fail.
+func goesOn(t *testing.T, label string, more []prompb.Label, other, want string, kept bool) {
+	t.Helper()
+	keying := func(c *RemoteWriteIn) { c.Keying.InstanceLabel = label }
+	f := newFeed(t, keying)
+	scrape := func(f *feed1, instance string, busy, up float64) {
+		t.Helper()
+		all := []prompb.TimeSeries{seriesOf(f.now, busy, "busy", instance, "app"), seriesOf(f.now, up, "up", instance, "app")}
+		for i := range all {
+			all[i].Labels[1].Name = label
+			all[i].Labels = append(all[i].Labels, more...)
+		}
+		if w := f.send(false, all...); w.Code != 204 {
+			t.Fatalf("%s: %d %s", instance, w.Code, w.Body)
+		}
+		f.now = f.now.Add(5 * time.Second)
+		f.Settle(t.Context(), f.now)
+	}
+	for range 3 {
+		scrape(f, "db9:8080", 1, 1)
+		scrape(f, other, 2, 1)
+	}
+	next := newFeed(t, keying)
+	next.now, next.o.Window = f.now, f.o.Window
+	if kept {
+		next.Resume(f.State())
+	}
+	scrape(next, "db9:8080", math.Float64frombits(value.StaleNaN), 0)
+	scrape(next, other, 2, 1)
+	if !slices.Contains(next.stands("busy"), want) {
+		t.Errorf("there is %v, want %s", next.stands("busy"), want)
+	}
+	for key, want := range map[string]bool{"db9:8080": false, other: true} {
+		if got := next.assets["db9"].targets[targetKey{"app", key}]; got == nil || got.apart != want {
+			t.Errorf("%s is target %+v, want apart %v", key, got, want)
+		}
+	}
+	for _, g := range next.assets["db9"].groups {
+		for _, s := range g.series {
+			if key := g.target.instance; (key == other) != (s.last == 2) && s.labels.Get("__name__") == "busy" {
+				t.Errorf("%s with %v is of %s", s.labels, s.last, key)
 			}
-			for range 3 {
-				scrape(f, "db9:8080", 1, 1)
-				scrape(f, test.other, 2, 1)
-			}
-			next := newFeed(t, keying)
-			next.now, next.o.Window = f.now, f.o.Window
-			next.Resume(f.State())
-			scrape(next, "db9:8080", math.Float64frombits(value.StaleNaN), 0)
-			scrape(next, test.other, 2, 1)
-			if !slices.Contains(next.stands("busy"), test.want) {
-				t.Errorf("there is %v, want %s", next.stands("busy"), test.want)
-			}
-			for key, want := range map[string]bool{"db9:8080": false, test.other: true} {
-				if got := next.assets["db9"].targets[targetKey{"app", key}]; got == nil || got.apart != want {
-					t.Errorf("%s is target %+v, want apart %v", key, got, want)
-				}
-			}
-			for _, g := range next.assets["db9"].groups {
-				for _, s := range g.series {
-					if key := g.target.instance; (key == test.other) != (s.last == 2) && s.labels.Get("__name__") == "busy" {
-						t.Errorf("%s with %v is of %s", s.labels, s.last, key)
-					}
-				}
-			}
-		})
+		}
+	}
+}
+
+// What a sender means by instance, where another label names the asset, is no other target of it: after a restart the series
+// go on as they did, for as long as they come.
+func TestRemoteWriteOfAnExportedAddressGoesOn(t *testing.T) {
+	keying := func(c *RemoteWriteIn) { c.Keying.InstanceLabel = "host" }
+	f := newFeed(t, keying)
+	scrape := func(f *feed1) {
+		t.Helper()
+		all := []prompb.TimeSeries{seriesOf(f.now, 1, "busy", "db9:9100", "app"), seriesOf(f.now, 1, "up", "db9:9100", "app")}
+		for i := range all {
+			all[i].Labels = append(all[i].Labels, prompb.Label{Name: "host", Value: "db9"})
+		}
+		if w := f.send(false, all...); w.Code != 204 {
+			t.Fatal(w.Code, w.Body)
+		}
+		f.now = f.now.Add(5 * time.Second)
+		f.Settle(t.Context(), f.now)
+		f.Sweep(t.Context(), f.now)
+	}
+	for range 3 {
+		scrape(f)
+	}
+	next := newFeed(t, keying)
+	next.now, next.o.Window = f.now, f.o.Window
+	next.Resume(f.State())
+	for range 130 {
+		scrape(next)
+	}
+	for _, s := range next.kept {
+		if value.IsStaleNaN(s.V) {
+			t.Errorf("%s ended at %v, while it comes", s.Labels, time.UnixMilli(s.T).UTC())
+		}
 	}
 }
 

@@ -205,23 +205,9 @@ func (c Config) Validate() error {
 	if c.Backup.Keep < 1 {
 		fault("backup.keep: must be at least 1, got %d", c.Backup.Keep)
 	}
-	for _, l := range []struct{ key, addr string }{
-		{"web.listen_address", c.Web.ListenAddress}, {"agents.listen_address", c.Agents.ListenAddress},
-	} {
-		if _, _, err := net.SplitHostPort(l.addr); err != nil {
-			fault("%s: want host:port, got %q", l.key, l.addr)
-		}
-	}
+	c.validateAddresses(fault)
 	if err := web.Validate(c.Web.ConfigFile); err != nil { // else a start would say so, when the rest already runs
 		fault("web.config_file: %w; it is a Prometheus web configuration, and its certificate and key have to be there", err)
-	}
-	if u, err := url.Parse(c.Web.ExternalURL); c.Web.ExternalURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		fault("web.external_url: want http://HOST:PORT or https://HOST:PORT, with a path if there is one, got %q: links in messages begin with it", c.Web.ExternalURL)
-	}
-	if a := c.Agents.ExternalAddress; a != "" {
-		if _, _, err := net.SplitHostPort(a); err != nil {
-			fault("agents.external_address: want host:port, got %q", a)
-		}
 	}
 	errs = append(errs, c.Agents.Door.Validate(), c.Quotas.Validate(), c.Backlog.Validate(), c.Feed.Validate(), c.Remote.Validate())
 	errs = append(errs, c.Query.Validate(), c.RemoteWriteIn.Validate())
@@ -238,6 +224,28 @@ func (c Config) Validate() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) validateAddresses(fault func(format string, args ...any)) {
+	for _, l := range []struct{ key, addr string }{
+		{"web.listen_address", c.Web.ListenAddress}, {"agents.listen_address", c.Agents.ListenAddress},
+	} {
+		if _, _, err := net.SplitHostPort(l.addr); err != nil {
+			fault("%s: want host:port, got %q", l.key, l.addr)
+		}
+	}
+	if a := c.Agents.ExternalAddress; a != "" {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			fault("agents.external_address: want host:port, got %q", a)
+		}
+	}
+	if c.Web.ExternalURL == "" {
+		return
+	}
+	if u, err := url.Parse(c.Web.ExternalURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		fault("web.external_url: want http://HOST:PORT or https://HOST:PORT, with a path if there is one, got %q: links in messages begin with it",
+			c.Web.ExternalURL)
+	}
 }
 
 func (c Config) validateSilence(fault func(format string, args ...any)) {

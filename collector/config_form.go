@@ -188,13 +188,13 @@ func pathOf(err error) (steps []string) {
 	return steps
 }
 
-// apart are the faults that were joined into an error, each for itself.
+// apart are the faults that were joined into an error, each for itself. What names two causes in words of its own is one fault.
 func apart(err error) []error {
 	if err == nil {
 		return nil
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
+	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
 		return []error{err}
 	}
 	var out []error

@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +83,19 @@ maintenance:
 				}
 			}
 		})
+	}
+}
+
+// TestFaultsAreTakenApartWithAllTheirWords: faults that were joined are one each, however deep; one that names two causes is one.
+func TestFaultsAreTakenApartWithAllTheirWords(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	both := fmt.Errorf("web.listen_address: %w, and then %w", a, b)
+	var got []string
+	for _, err := range apart(errors.Join(errors.Join(c, both), errors.Join(a))) {
+		got = append(got, err.Error())
+	}
+	if want := []string{"c", "web.listen_address: a, and then b", "a"}; !slices.Equal(got, want) {
+		t.Errorf("apart they are %q, want %q", got, want)
 	}
 }
 

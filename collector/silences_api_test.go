@@ -251,6 +251,33 @@ func TestSilenceStaysBound(t *testing.T) {
 	sees("whose customer it is now", will, 404)
 }
 
+// TestDepartmentDoesNotNarrowTheHousesSilence: what the house said is not changed under its ID: it ends, and the department's
+// takes its place, which a department's update keeps.
+func TestDepartmentDoesNotNarrowTheHousesSilence(t *testing.T) {
+	d := newSilenceDesk(t)
+	dir := county(600)
+	dir.Customers[0].Department, dir.Customers[1].Department = "wholesale", "retail"
+	d.declare(dir)
+	ron := d.operator("ron", fleet.Scope{Department: "retail"})
+	id := d.add(d.ada, silenceBody("", `{"name":"customer","value":"customer01","isRegex":false}`, 0, time.Hour))
+	_, answer := d.ask(ron, "GET", "/api/v2/silence/"+id, "")
+	longer := d.add(ron, answer)
+	if longer == id {
+		t.Error("the department's update kept the ID of the house's silence")
+	}
+	if again := d.add(ron, strings.Replace(answer, id, longer, 1)); again != longer {
+		t.Errorf("the department's next update made %s of %s", again, longer)
+	}
+	for id, want := range map[string][]string{id: {`"state":"expired"`}, longer: {`"state":"active"`, `"bound":{"department":"retail"}`}} {
+		_, answer := d.ask(d.ada, "GET", "/api/v2/silence/"+id, "")
+		for _, w := range want {
+			if !strings.Contains(answer, w) || len(want) == 1 && strings.Contains(answer, "bound") {
+				t.Errorf("%s, want %v and of the house's no bound", answer, want)
+			}
+		}
+	}
+}
+
 func (d *silenceDesk) declare(dir fleet.Directory) {
 	d.t.Helper()
 	dir.Customers = slices.Clone(dir.Customers)

@@ -276,7 +276,7 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("/api/v2/", a.alertFeed())
 	a.mountPrometheus(mux)
 	if a.o.RemoteWrite != nil {
-		mux.Handle("/api/v1/write", a.o.RemoteWrite) // it looks itself who sends, and says what of the method
+		mux.Handle("/api/v1/write", ownAccord(a.o.RemoteWrite)) // it looks itself who sends, and says what of the method
 	}
 
 	for _, path := range []string{"alerts", "push", "receive"} { // of Alertmanager's first API, of Loki and Mimir, of Thanos

@@ -35,14 +35,36 @@ func onlyReads(r *http.Request) bool {
 // authentication whatever they ask. What a page of another site has a browser send with the password that it knows is refused.
 func (a *API) authenticateProgram(r *http.Request, right fleet.Right) (fleet.Operator, error) {
 	if _, token, ok := r.BasicAuth(); ok {
-		if http.NewCrossOriginProtection().Check(r) != nil {
-			return fleet.Operator{}, refusal(http.StatusForbidden, "cross_site", "send the token as `Authorization: Bearer TOKEN`",
-				"a page of another site sent this with a password that the browser knew")
+		if byOtherSite(r) {
+			return fleet.Operator{}, errOtherSite()
 		}
 		r = r.Clone(r.Context())
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	return a.authenticate(r, right)
+}
+
+// ownAccord lets through what next authenticates itself, but for what a page of another site has a browser send.
+func ownAccord(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if byOtherSite(r) {
+			err := errOtherSite()
+			http.Error(w, err.Error(), err.Status)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// byOtherSite tells that a page of another site had a browser send this, to change something, with a password that it knows.
+func byOtherSite(r *http.Request) bool {
+	_, _, ok := r.BasicAuth()
+	return ok && http.NewCrossOriginProtection().Check(r) != nil
+}
+
+func errOtherSite() *Error {
+	return refusal(http.StatusForbidden, "cross_site", "send the token as `Authorization: Bearer TOKEN`",
+		"a page of another site sent this with a password that the browser knew")
 }
 
 // invite has a browser ask for a name and a password where authenticate takes one.

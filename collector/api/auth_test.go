@@ -234,30 +234,41 @@ func TestBrowserFollowsLink(t *testing.T) {
 }
 
 // TestOtherSitesPageSendsNothing: a page of another site cannot use a password that a browser knows to silence or to feed
-// alerts; programs, and pages of the same site, can.
+// alerts or samples; programs, and pages of the same site, can. A token that a program names itself is no such password.
 func TestOtherSitesPageSendsNothing(t *testing.T) {
 	took := 0
 	h := newHouse(t, func(o *Options) {
-		o.Alertmanager = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { took++ })
+		take := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { took++ })
+		o.Alertmanager, o.RemoteWrite = take, take
 	})
+	send := func(path string, header [2]string, want int, authorize func(*http.Request)) {
+		t.Helper()
+		r := httptest.NewRequestWithContext(t.Context(), "POST", path, strings.NewReader(`{"matchers":[{"name":"a","value":"1","isRegex":false}],`+
+			`"startsAt":"2026-11-21T12:00:00Z","endsAt":"2026-11-21T13:00:00Z","createdBy":"x","comment":"y"}`))
+		authorize(r)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set(header[0], header[1])
+		w := httptest.NewRecorder()
+		if h.handler.ServeHTTP(w, r); w.Code != want || want == 403 && !strings.Contains(w.Body.String(), "a page of another site") {
+			t.Errorf("%s with %v: %d %s, want %d", path, header, w.Code, w.Body, want)
+		}
+	}
+	paths := []string{"/api/v2/alerts", "/api/v2/silences", "/api/v1/write"}
 	for header, want := range map[[2]string]int{
 		{"Sec-Fetch-Site", "cross-site"}: 403, {"Sec-Fetch-Site", "same-site"}: 403, {"Origin", "https://evil.example"}: 403, {"Origin", "null"}: 403,
 		{"Sec-Fetch-Site", "same-origin"}: 200, {"User-Agent", "amtool"}: 200,
 	} {
-		for _, path := range []string{"/api/v2/alerts", "/api/v2/silences"} {
-			r := httptest.NewRequestWithContext(t.Context(), "POST", path, strings.NewReader(`{"matchers":[{"name":"a","value":"1","isRegex":false}],`+
-				`"startsAt":"2026-11-21T12:00:00Z","endsAt":"2026-11-21T13:00:00Z","createdBy":"x","comment":"y"}`))
-			r.SetBasicAuth("the-admin", h.tokens[fleet.Admin])
-			r.Header.Set("Content-Type", "application/json")
-			r.Header.Set(header[0], header[1])
-			w := httptest.NewRecorder()
-			if h.handler.ServeHTTP(w, r); w.Code != want {
-				t.Errorf("%s with %v: %d %s, want %d", path, header, w.Code, w.Body, want)
-			}
+		for _, path := range paths {
+			send(path, header, want, func(r *http.Request) { r.SetBasicAuth("the-admin", h.tokens[fleet.Admin]) })
 		}
 	}
-	if took != 2 {
-		t.Errorf("%d alerts came through, want 2", took)
+	for _, path := range paths {
+		send(path, [2]string{"Origin", "https://console.example"}, 200, func(r *http.Request) {
+			r.Header.Set("Authorization", "Bearer "+h.tokens[fleet.Admin])
+		})
+	}
+	if took != 6 {
+		t.Errorf("%d requests with alerts or samples came through, want 6", took)
 	}
 }
 

@@ -77,7 +77,9 @@ func (a *API) tellRefused(r *http.Request, status int) {
 			why = "it sent no token"
 		}
 	case status == http.StatusForbidden && taken:
-		why = "its token may not send"
+		if why = "its token may not send"; byOtherSite(r) {
+			why = "a page of another site had a browser send it"
+		}
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
 		why = "nothing is sent there: " + sendHere
 	default:

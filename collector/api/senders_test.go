@@ -53,6 +53,15 @@ func TestMisdirectedSenders(t *testing.T) {
 		!strings.Contains(log.String(), `status=403 reason="its token may not send"`) {
 		t.Errorf("%d lines, want five, none with a token:\n%s", n, &log)
 	}
+	log.Reset()
+	r := httptest.NewRequest("POST", "/api/v2/alerts", strings.NewReader("[]"))
+	r.SetBasicAuth("any", h.tokens[fleet.Admin])
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	if !strings.Contains(log.String(), `status=403 reason="a page of another site had a browser send it"`) {
+		t.Errorf("of another site's page the log says %s", &log)
+	}
+	log.Reset()
 	for i := range 2 * toldMost {
 		h.api.turned.due(strings.Repeat("x", i), "no", now)
 	}

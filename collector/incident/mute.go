@@ -107,6 +107,14 @@ func (b *Bound) Covers(customer, department string) bool {
 	return b.Department == "" || b.Department == department || b.Department == customer
 }
 
+// same tells whether o reaches just as far by the same words.
+func (b *Bound) same(o *Bound) bool {
+	if b == nil || o == nil {
+		return b == o
+	}
+	return *b == *o
+}
+
 // String names it for a person, empty for everybody.
 func (b *Bound) String() string {
 	switch {
@@ -210,7 +218,7 @@ func SetMuting(all []Muting, next Muting, fresh string, now time.Time) ([]Muting
 
 // updates tells whether m can take the place of was without changing what was muted when.
 func (m Muting) updates(was Muting, now time.Time) bool {
-	if !slices.Equal(m.Matchers, was.Matchers) {
+	if !slices.Equal(m.Matchers, was.Matchers) || !m.Bound.same(was.Bound) {
 		return false
 	}
 	switch was.State(now) {

@@ -32,6 +32,8 @@ func conditions(t testing.TB, all ...string) (out []Matcher) {
 func TestSetMuting(t *testing.T) {
 	now := muteDay
 	active := Muting{ID: "old", Matchers: conditions(t, `a="1"`), StartsAt: now.Add(-time.Hour), EndsAt: now.Add(time.Hour)}
+	bound := active
+	bound.Bound = &Bound{Department: "retail"}
 	pending := Muting{ID: "old", Matchers: conditions(t, `a="1"`), StartsAt: now.Add(time.Hour), EndsAt: now.Add(2 * time.Hour)}
 	expired := Muting{ID: "old", Matchers: conditions(t, `a="1"`), StartsAt: now.Add(-2 * time.Hour), EndsAt: now.Add(-time.Hour)}
 	other := conditions(t, `a="2"`)
@@ -46,6 +48,10 @@ func TestSetMuting(t *testing.T) {
 		"an active one is told otherwise":       {active, func(m *Muting) { m.Comment = "more" }, "old", false},
 		"an active one asks for something else": {active, func(m *Muting) { m.Matchers = other }, "new", true},
 		"an active one began earlier":           {active, func(m *Muting) { m.StartsAt = now.Add(-2 * time.Hour) }, "new", true},
+		"an active one comes to reach less":     {active, func(m *Muting) { m.Bound = &Bound{Department: "retail"} }, "new", true},
+		"an active one comes to reach more":     {bound, func(m *Muting) { m.Bound = nil }, "new", true},
+		"an active one reaches another":         {bound, func(m *Muting) { m.Bound = &Bound{Customer: "acme"} }, "new", true},
+		"an active one reaches as far":          {bound, func(m *Muting) { m.Bound = &Bound{Department: "retail"} }, "old", false},
 		"a pending one begins earlier":          {pending, func(m *Muting) { m.StartsAt = now.Add(time.Minute) }, "old", false},
 		"a pending one began":                   {pending, func(m *Muting) { m.StartsAt = now.Add(-time.Minute) }, "new", true},
 		"an expired one comes again":            {expired, func(m *Muting) { m.EndsAt = now.Add(time.Hour) }, "new", false},

@@ -57,8 +57,9 @@ func (j *remoteJob) admit(key uint64, s *wireSeries) (*alias, why) {
 		return nil, no
 	}
 	t := j.r.target(a, targetKey{lbls.Get(jobLabel), instance}, j.now)
-	if !t.apart {
-		lb.Del(j.keying.InstanceLabel)
+	lb.Del(j.keying.InstanceLabel)
+	if t.apart {
+		exportAs(lb, instanceLabel, instance)
 	}
 	for _, own := range []labels.Label{{Name: instanceLabel, Value: a.Name}, {Name: customerLabel, Value: a.Customer},
 		{Name: siteLabel, Value: a.Site}} {
@@ -79,7 +80,12 @@ func export(lb *labels.Builder, own labels.Label) {
 	if said == "" || said == own.Value {
 		return
 	}
-	as := exported + own.Name
+	exportAs(lb, own.Name, said)
+}
+
+// exportAs sets exported_NAME, or as many exported_ before it as it takes for nobody to have it.
+func exportAs(lb *labels.Builder, name, said string) {
+	as := exported + name
 	for lb.Get(as) != "" {
 		as = exported + as
 	}
@@ -163,7 +169,7 @@ func (r *Remote) assetFor(j *remoteJob, lbls labels.Labels) (*remoteAsset, strin
 				"them, or raise %squotas.assets", j.sender.name, n+1, j.quotas.Assets, j.prefix)}
 		}
 	}
-	a = r.newAsset(who, instance, declared, nil)
+	a = r.newAsset(who, declared, RemoteAssetState{Instance: instance})
 	a.by[j.sender.name], a.brought = j.now, j.sender.name
 	r.unsaved = true
 	return a, instance, why{}

@@ -24,15 +24,13 @@ const (
 )
 
 // newAsset makes an asset, with the series that the window has of it from before this start: they go on in the same
-// sources. Plain is which instance of a job has its series without exported_instance. The caller holds r.mu.
-func (r *Remote) newAsset(who window.Asset, instance string, declared bool, plain map[string]string) *remoteAsset {
+// sources. Was is how a sender calls it and what is known of its targets. The caller holds r.mu.
+func (r *Remote) newAsset(who window.Asset, declared bool, was RemoteAssetState) *remoteAsset {
 	a := &remoteAsset{
-		instance: instance, Asset: who, declared: declared, series: map[uint64]*remoteSeries{},
+		instance: was.Instance, Asset: who, declared: declared, series: map[uint64]*remoteSeries{},
 		targets: map[targetKey]*remoteTarget{}, plain: map[string]*remoteTarget{}, by: map[string]time.Time{}, newest: never,
 	}
-	for job, instance := range plain {
-		a.target(targetKey{job, instance}, r.o.Now())
-	}
+	a.resumeTargets(was, r.o.Now())
 	r.assets[who.Name] = a
 	intervals := map[string]time.Duration{}
 	st, _ := r.o.Window.Asset(who.Name)
@@ -172,7 +170,7 @@ func (r *Remote) drop(a *remoteAsset, now time.Time) {
 	}
 	a.mu.Unlock()
 	if _, ok := r.o.Fleet.Asset(a.Name); !ok {
-		r.o.Window.Forget(a.Name)
+		r.forget(a.Name, now)
 	}
 }
 
@@ -199,8 +197,8 @@ func (r *Remote) tidy(a *remoteAsset, now time.Time) (ended bool) {
 			s.dead.Store(true)
 			delete(a.series, s.hash)
 		}
-		r.o.Window.Apply(a.Asset, now, []window.Block{{Source: g.source, At: now, Interval: g.pace(), Status: window.OK,
-			Layout: &window.Layout{}, Values: []float64{}}})
+		r.ended(r.o.Window.Apply(a.Asset, now, []window.Block{{Source: g.source, At: now, Interval: g.pace(), Status: window.OK,
+			Layout: &window.Layout{}, Values: []float64{}}}))
 		a.groups = slices.Delete(a.groups, i, i+1)
 		i--
 		ended = true

@@ -154,6 +154,8 @@ type RemoteAssetState struct {
 	Declared bool   `json:"declared,omitempty"`
 	// Jobs have, for each, the instance whose series say nothing of it.
 	Jobs map[string]string `json:"jobs,omitempty"`
+	// Apart have, for each, the instances that their series say by exported_instance.
+	Apart map[string][]string `json:"apart,omitempty"`
 	// Senders are who wrote it last, and when.
 	Senders map[string]time.Time `json:"senders"`
 }
@@ -170,8 +172,9 @@ func (r *Remote) State() RemoteState {
 	_, assets := r.all()
 	for _, a := range assets {
 		a.mu.Lock()
+		plain, apart := a.jobs()
 		st.Assets = append(st.Assets, RemoteAssetState{Instance: a.instance, Name: a.Name, Customer: a.Customer, Site: a.Site,
-			Declared: a.declared, Jobs: a.jobs(), Senders: maps.Clone(a.by)})
+			Declared: a.declared, Jobs: plain, Apart: apart, Senders: maps.Clone(a.by)})
 		a.mu.Unlock()
 	}
 	slices.SortFunc(st.Assets, func(a, b RemoteAssetState) int { return strings.Compare(a.Name, b.Name) })
@@ -241,7 +244,7 @@ func (r *Remote) Resume(st RemoteState) {
 			}
 			who = window.Asset{Name: a.Name, Customer: a.Customer, Site: a.Site}
 		}
-		one := r.newAsset(who, a.Instance, declared, a.Jobs)
+		one := r.newAsset(who, declared, a)
 		for name, at := range a.Senders {
 			one.by[name], one.brought = at, name
 		}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,29 +55,53 @@ func (a *remoteAsset) keepTarget(t *remoteTarget) {
 
 // resumeTarget is the target of a series that the window has from before this start.
 func (a *remoteAsset) resumeTarget(lbls labels.Labels, now time.Time) *remoteTarget {
-	job, said := lbls.Get(jobLabel), lbls.Get(exported+instanceLabel)
-	t := &remoteTarget{job: job, heard: now.UnixNano()}
-	if host := bare(said); said != "" && (host == a.Name || strings.ToLower(host) == a.Name) {
-		t.instance, t.apart = said, true
-	} else if was := a.plain[job]; was != nil {
-		return was
+	t := &remoteTarget{job: lbls.Get(jobLabel), heard: now.UnixNano()}
+	plain := a.plain[t.job]
+	for name := exported + instanceLabel; lbls.Has(name); name = exported + name {
+		said := lbls.Get(name)
+		if was := a.targets[targetKey{t.job, said}]; was != nil && was.apart {
+			return was
+		}
+		// Where nothing was kept of the job, what names the asset is taken for a target's and not for the sender's own.
+		if unknown := plain == nil || plain.instance == ""; unknown && (bare(said) == a.Name || strings.ToLower(bare(said)) == a.Name) {
+			t.instance, t.apart = said, true
+			break
+		}
 	}
-	if was := a.targets[targetKey{job, t.instance}]; was != nil {
-		return was
+	if plain != nil && !t.apart {
+		return plain
 	}
 	a.keepTarget(t)
 	return t
 }
 
-// jobs are, for each job, the instance whose target is not apart.
-func (a *remoteAsset) jobs() map[string]string {
-	out := make(map[string]string, len(a.plain))
-	for job, t := range a.plain {
-		if t.instance != "" {
-			out[job] = t.instance
+// resumeTargets takes up the targets that are known from before this start.
+func (a *remoteAsset) resumeTargets(was RemoteAssetState, now time.Time) {
+	for job, instance := range was.Jobs {
+		a.target(targetKey{job, instance}, now)
+	}
+	for job, all := range was.Apart {
+		for _, instance := range all {
+			a.keepTarget(&remoteTarget{job: job, instance: instance, apart: true, heard: now.UnixNano()})
 		}
 	}
-	return out
+}
+
+// jobs are, for each job, the instance whose target is not apart, and those whose targets are.
+func (a *remoteAsset) jobs() (plain map[string]string, apart map[string][]string) {
+	plain, apart = map[string]string{}, map[string][]string{}
+	for _, t := range a.targets {
+		switch {
+		case t.apart:
+			apart[t.job] = append(apart[t.job], t.instance)
+		case t.instance != "":
+			plain[t.job] = t.instance
+		}
+	}
+	for _, all := range apart {
+		slices.Sort(all)
+	}
+	return plain, apart
 }
 
 // tidyTargets forgets targets that nobody writes any more. It returns those that need not be apart any longer.
@@ -117,6 +142,15 @@ func (r *Remote) ended(done window.Applied) {
 	out := make([]RemoteSample, 0, len(done.Ended))
 	for _, e := range done.Ended {
 		out = append(out, RemoteSample{e.Labels, e.At.UnixMilli(), math.Float64frombits(value.StaleNaN)})
+	}
+	r.o.Keep(out)
+}
+
+// forget has the window let go of an asset, and tells the history of what its agent had: it is the last to know of it.
+func (r *Remote) forget(name string, now time.Time) {
+	var out []RemoteSample
+	for _, l := range r.o.Window.Forget(name) {
+		out = append(out, RemoteSample{l, now.UnixMilli(), math.Float64frombits(value.StaleNaN)})
 	}
 	r.o.Keep(out)
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -143,6 +144,111 @@ func TestRemoteWriteOfTwoPortsOneFails(t *testing.T) {
 	expectSeries(t, "there is still", f.stands("busy"), plainBusy, apartBusy)
 }
 
+// Whatever label names the instance, and whatever else a series says, that of a target that is apart stands in
+// exported_instance, by which it is the same target after an orderly stop: when the other cannot be scraped it is heard.
+func TestRemoteWriteOfTwoPortsGoesOn(t *testing.T) {
+	for name, test := range map[string]struct {
+		label string
+		more  []prompb.Label
+		// other is what the second port comes under, want what its series say.
+		other, want string
+	}{
+		"by instance": {"instance", nil, "db9:8081", apartBusy},
+		"by host": {"host", []prompb.Label{{Name: "instance", Value: "p1:80"}}, "db9:8081",
+			`{__name__="busy", customer="operator", exported_exported_instance="p1:80", exported_instance="db9:8081", instance="db9", job="app"}`},
+		"exported already": {"instance", []prompb.Label{{Name: "exported_instance", Value: "x"}}, "db9:8081",
+			`{__name__="busy", customer="operator", exported_exported_instance="db9:8081", exported_instance="x", instance="db9", job="app"}`},
+		"without a port": {"instance", nil, "db9",
+			`{__name__="busy", customer="operator", exported_instance="db9", instance="db9", job="app"}`},
+	} {
+		for _, kept := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, targets kept: %v", name, kept), func(t *testing.T) {
+				goesOn(t, test.label, test.more, test.other, test.want, kept)
+			})
+		}
+	}
+}
+
+// goesOn has two ports of one job scraped, restarts, with or without what was kept of targets, and lets the first one fail.
+func goesOn(t *testing.T, label string, more []prompb.Label, other, want string, kept bool) {
+	t.Helper()
+	keying := func(c *RemoteWriteIn) { c.Keying.InstanceLabel = label }
+	f := newFeed(t, keying)
+	scrape := func(f *feed1, instance string, busy, up float64) {
+		t.Helper()
+		all := []prompb.TimeSeries{seriesOf(f.now, busy, "busy", instance, "app"), seriesOf(f.now, up, "up", instance, "app")}
+		for i := range all {
+			all[i].Labels[1].Name = label
+			all[i].Labels = append(all[i].Labels, more...)
+		}
+		if w := f.send(false, all...); w.Code != 204 {
+			t.Fatalf("%s: %d %s", instance, w.Code, w.Body)
+		}
+		f.now = f.now.Add(5 * time.Second)
+		f.Settle(t.Context(), f.now)
+	}
+	for range 3 {
+		scrape(f, "db9:8080", 1, 1)
+		scrape(f, other, 2, 1)
+	}
+	next := newFeed(t, keying)
+	next.now, next.o.Window = f.now, f.o.Window
+	if kept {
+		next.Resume(f.State())
+	}
+	scrape(next, "db9:8080", math.Float64frombits(value.StaleNaN), 0)
+	scrape(next, other, 2, 1)
+	if !slices.Contains(next.stands("busy"), want) {
+		t.Errorf("there is %v, want %s", next.stands("busy"), want)
+	}
+	for key, want := range map[string]bool{"db9:8080": false, other: true} {
+		if got := next.assets["db9"].targets[targetKey{"app", key}]; got == nil || got.apart != want {
+			t.Errorf("%s is target %+v, want apart %v", key, got, want)
+		}
+	}
+	for _, g := range next.assets["db9"].groups {
+		for _, s := range g.series {
+			if key := g.target.instance; (key == other) != (s.last == 2) && s.labels.Get("__name__") == "busy" {
+				t.Errorf("%s with %v is of %s", s.labels, s.last, key)
+			}
+		}
+	}
+}
+
+// What a sender means by instance, where another label names the asset, is no other target of it: after a restart the series
+// go on as they did, for as long as they come.
+func TestRemoteWriteOfAnExportedAddressGoesOn(t *testing.T) {
+	keying := func(c *RemoteWriteIn) { c.Keying.InstanceLabel = "host" }
+	f := newFeed(t, keying)
+	scrape := func(f *feed1) {
+		t.Helper()
+		all := []prompb.TimeSeries{seriesOf(f.now, 1, "busy", "db9:9100", "app"), seriesOf(f.now, 1, "up", "db9:9100", "app")}
+		for i := range all {
+			all[i].Labels = append(all[i].Labels, prompb.Label{Name: "host", Value: "db9"})
+		}
+		if w := f.send(false, all...); w.Code != 204 {
+			t.Fatal(w.Code, w.Body)
+		}
+		f.now = f.now.Add(5 * time.Second)
+		f.Settle(t.Context(), f.now)
+		f.Sweep(t.Context(), f.now)
+	}
+	for range 3 {
+		scrape(f)
+	}
+	next := newFeed(t, keying)
+	next.now, next.o.Window = f.now, f.o.Window
+	next.Resume(f.State())
+	for range 130 {
+		scrape(next)
+	}
+	for _, s := range next.kept {
+		if value.IsStaleNaN(s.V) {
+			t.Errorf("%s ended at %v, while it comes", s.Labels, time.UnixMilli(s.T).UTC())
+		}
+	}
+}
+
 // When the first of two ports is gone for good the other's series go on as its did, and what they were ends in the history.
 func TestRemoteWriteOfAPortThatMoved(t *testing.T) {
 	f := newFeed(t)
@@ -168,14 +274,68 @@ func TestRemoteWriteOfAPortThatMoved(t *testing.T) {
 	}
 }
 
-// movable is a fleet whose one asset is moved.
+// movable is a fleet whose one asset is moved, or taken out.
 type movable struct {
 	town1
 	site string
+	out  bool
 }
 
 func (m *movable) Asset(name string) (fleet.Asset, bool) {
-	return fleet.Asset{Name: "web1", Customer: "acme", Site: m.site}, name == "web1"
+	return fleet.Asset{Name: "web1", Customer: "acme", Site: m.site, Agent: "a1"}, name == "web1" && !m.out
+}
+
+// agentReports reports temp of web1 as its agent would, of job sensors.
+func (f *feed1) agentReports(site string) {
+	layout := &window.Layout{ID: [32]byte{1}, Series: []labels.Labels{labels.FromStrings("__name__", "temp")}}
+	f.o.Window.Apply(window.Asset{Name: "web1", Customer: "acme", Site: site}, f.now, []window.Block{{Source: "sensors", Kind: "sensors",
+		At: f.now, Interval: 15 * time.Second, Status: window.OK, Layout: layout, Values: []float64{40}}})
+}
+
+// Whatever of an agent's series ends when the way in looks through its assets, the history learns of it: who takes an asset
+// out of the fleet, or moves it at that moment, sees nothing of it for as long as a last value stands.
+func TestRemoteWriteEndsTheAgentsSeries(t *testing.T) {
+	for name, end := range map[string]func(f *feed1, m *movable){
+		"taken out": func(f *feed1, m *movable) {
+			m.out = true
+			f.Sweep(t.Context(), f.now)
+			if _, there := f.o.Window.Asset("web1"); there {
+				t.Error("the window has an asset that the fleet has not")
+			}
+		},
+		"moved while it is looked through": func(f *feed1, _ *movable) {
+			f.agentReports("leeds")
+			f.now = f.now.Add(time.Second)
+			a := f.assets["web1"]
+			a.kinds, a.looked = []string{"node"}, f.now // its agent has begun to report what was written from outside
+			if !f.tidy(a, f.now) {
+				t.Error("nothing ended")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, m := newFeed(t), &movable{site: "york"}
+			f.o.Fleet = m
+			f.agentReports("york")
+			f.send(false, series1("a", f.now, 1))
+			f.now = f.now.Add(time.Second)
+			f.Settle(t.Context(), f.now)
+			end(f, m)
+			ended := map[string]bool{}
+			for _, s := range f.kept {
+				if value.IsStaleNaN(s.V) {
+					if l := s.Labels.Get("__name__"); ended[l] {
+						t.Errorf("%s ended twice", s.Labels)
+					} else {
+						ended[l] = true
+					}
+				}
+			}
+			if !ended["temp"] || !ended["a"] {
+				t.Errorf("the history got %v, want the end of temp and a", f.kept)
+			}
+		})
+	}
 }
 
 // When an asset is moved its series end in the history as what they were, when their next samples are due; nothing makes it

@@ -1,8 +1,6 @@
 package collector
 
 import (
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/rules"
 )
@@ -13,7 +11,7 @@ func (p *pipeline) alertOf(t rules.Transition) incident.Alert {
 	l := t.Alert.Labels
 	a := incident.Alert{
 		ID: t.ID(), Name: t.Origin.Name, Source: sourceOf(t.Origin), Expr: t.Origin.Expr,
-		Severity: incident.SeverityOf(l.Get("severity")), Service: serviceOf(l), System: l.Get("system"),
+		Severity: incident.SeverityOf(l.Get("severity")), Service: incident.ServiceOf(l.Get("service"), l.Get("job")), System: l.Get("system"),
 		Customer: l.Get("customer"), Site: l.Get("site"), Asset: l.Get("instance"),
 		Labels: l.Map(), Annotations: t.Alert.Annotations.Map(), Value: t.Alert.Value,
 		FirstBadAt: t.Alert.FirstBadAt, ActiveAt: t.Alert.ActiveAt, FiredAt: t.Alert.FiredAt,
@@ -36,16 +34,4 @@ func sourceOf(o rules.Origin) string {
 		return "watchbill"
 	}
 	return "rule " + o.Group + "/" + o.Name
-}
-
-// serviceOf is the rule's service label; for rules of others, which have none, the job that reports the series.
-func serviceOf(l labels.Labels) string {
-	switch s := l.Get("service"); s {
-	case "":
-	case incident.UnseenService: // tickets of that incident page nobody: a rule's alert does not belong there
-		return s + " (rule)"
-	default:
-		return s
-	}
-	return or(l.Get("job"), "general")
 }

@@ -119,7 +119,7 @@ func alertRow(s evaluate.Standing) Alert {
 		ID: rules.AlertID(s.Origin.ID, al.Labels), Name: s.Origin.Name, Group: s.Origin.Group, Expr: s.Origin.Expr,
 		ForSeconds: s.Origin.For.Seconds(), State: al.State, Unknown: s.Unknown,
 		Severity: incident.SeverityOf(al.Labels.Get("severity")), Customer: al.Labels.Get("customer"),
-		Site: al.Labels.Get("site"), Asset: al.Labels.Get("instance"), Service: al.Labels.Get("service"),
+		Site: al.Labels.Get("site"), Asset: al.Labels.Get("instance"), Service: incident.ServiceOf(al.Labels.Get("service"), al.Labels.Get("job")),
 		System: al.Labels.Get("system"), Labels: al.Labels.Map(), Annotations: al.Annotations.Map(), Value: al.Value,
 		FirstBadAt: al.FirstBadAt, ActiveAt: al.ActiveAt, FiredAt: orNull(al.FiredAt),
 		EndedAt: orNull(al.EndedAt), End: end,

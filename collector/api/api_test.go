@@ -321,6 +321,24 @@ func TestAlertsSeverity(t *testing.T) {
 	}
 }
 
+// TestAlertsServiceAndCustomer: what a rule does not say is in lists what its ticket has, so that they tell what holds it back.
+func TestAlertsServiceAndCustomer(t *testing.T) {
+	for _, holds := range []string{`service="node"`, `customer="operator"`} {
+		h := newHouse(t)
+		h.opts.Silencer.(*quiet).windows = []incident.Window{windowOf(t, "here", holds, "- weekdays: [saturday]")}
+		one := standing("web1", rules.Firing)
+		one.Alert.Labels = labels.NewBuilder(one.Alert.Labels).Del("service", "customer").Set("job", "node").Labels()
+		h.rules.alerts = []evaluate.Standing{one}
+		var list AlertList
+		if err := json.Unmarshal([]byte(h.want(200, "GET", Root+"/alerts", "")), &list); err != nil || len(list.Alerts) != 1 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		if got := list.Alerts[0]; got.Service != "node" || !got.Held() {
+			t.Errorf("%s: service %q, held back: %v", holds, got.Service, got.Held())
+		}
+	}
+}
+
 func TestTicketTellsOfFrozenAlerts(t *testing.T) {
 	h := newHouse(t)
 	load := standing("web1", rules.Firing)

@@ -82,7 +82,7 @@ func (a *API) mutedBy(row Alert) []incident.MutedBy {
 		return nil
 	}
 	return a.o.Silencer.MutedBy(incident.Alert{
-		ID: row.ID, Name: row.Name, Severity: row.Severity, Service: row.Service, System: row.System, Customer: row.Customer, Site: row.Site,
+		ID: row.ID, Name: row.Name, Severity: row.Severity, Service: row.Service, System: row.System, Customer: cmp.Or(row.Customer, incident.OwnCustomer), Site: row.Site,
 		Asset: row.Asset, Labels: row.Labels,
 	})
 }

@@ -2,6 +2,7 @@
 package incident
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,6 +32,15 @@ func SeverityOf(word string) Severity {
 		return Info
 	}
 	return Warning
+}
+
+// ServiceOf is the service of a rule's alert: the rule's label of that name; for rules of others, which have none, the job that
+// reports the series.
+func ServiceOf(service, job string) string {
+	if service == UnseenService { // tickets of that incident page nobody: a rule's alert does not belong there
+		return service + " (rule)"
+	}
+	return cmp.Or(service, job, "general")
 }
 
 // Rank orders severities: 0 is the worst. A severity unknown to this house ranks as a warning.

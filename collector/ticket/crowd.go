@@ -11,7 +11,7 @@ import (
 
 // MaxAlerts is how many alerts a ticket lists, each with its evidence: the first that came. Of those that come after them it
 // keeps how many they are and what the newest are, whatever their number: see Crowd. What the house itself says is always
-// listed.
+// listed, and so is what a merge brings that the other ticket listed.
 const MaxAlerts = 50
 
 // Crowd is what a ticket knows of the alerts that it counts and does not list. It stands in the ticket alone until the next
@@ -59,8 +59,8 @@ func (c Crowd) String() string {
 	if c.Came == 0 {
 		return ""
 	}
-	return fmt.Sprintf("and %d more than the %d that are listed, of which %d fire; the newest: %s",
-		c.Came, MaxAlerts, c.Firing, strings.Join(c.Newest, "; "))
+	return fmt.Sprintf("and %d more than those that are listed, of which %d fire; the newest: %s",
+		c.Came, c.Firing, strings.Join(c.Newest, "; "))
 }
 
 // Count folds an alert that the ticket Counts: as Fire, but the timeline tells of it only when their number has doubled, or

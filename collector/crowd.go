@@ -57,7 +57,7 @@ func (p *pipeline) come(tx store.Tx, t ticket.Ticket, a incident.Alert, ev []tic
 	if err != nil {
 		return ticket.Change{}, err
 	}
-	was, err := p.countedBy(tx, t, a)
+	was, _, err := tx.Counted(t.ID, a.ID)
 	if err != nil {
 		return ticket.Change{}, err
 	}
@@ -65,7 +65,7 @@ func (p *pipeline) come(tx store.Tx, t ticket.Ticket, a incident.Alert, ev []tic
 		return t.Fire(a, ts.Ticket, ev, now)
 	}
 	did.counted = append(did.counted, a.ID)
-	if err := keepCounted(tx, t, a); err != nil {
+	if err := keepCounted(tx, t, a, was); err != nil {
 		return ticket.Change{}, err
 	}
 	return t.Count(a, was, ts.Ticket, now)
@@ -73,39 +73,48 @@ func (p *pipeline) come(tx store.Tx, t ticket.Ticket, a incident.Alert, ev []tic
 
 // leave is what the end of an alert makes of the ticket that it belongs to.
 func (p *pipeline) leave(tx store.Tx, t ticket.Ticket, a incident.Alert, now time.Time) (ticket.Change, error) {
-	was, err := p.countedBy(tx, t, a)
+	was, _, err := tx.Counted(t.ID, a.ID)
 	if err != nil {
 		return ticket.Change{}, err
 	}
 	if was.Alert == "" || !t.Counts(a, was) {
 		return t.End(a, now)
 	}
-	if err := keepCounted(tx, t, a); err != nil {
+	if err := keepCounted(tx, t, a, was); err != nil {
 		return ticket.Change{}, err
 	}
 	return t.EndCounted(a, was, now)
 }
 
-// countedBy is what is kept of an alert that a ticket counts, or one that was merged into it; the zero value for none.
-func (p *pipeline) countedBy(tx store.Tx, t ticket.Ticket, a incident.Alert) (ticket.Counted, error) {
-	was, ok, err := tx.Counted(a.ID)
-	if err != nil || !ok || was.Ticket == t.ID {
-		return was, err
+// keepCounted keeps of an alert what the ticket that counts it has to know later; was is what was kept of it.
+func keepCounted(tx store.Tx, t ticket.Ticket, a incident.Alert, was ticket.Counted) error {
+	kept, ok := t.Keeps(a, was)
+	if !ok {
+		return tx.DropCounted(t.ID, a.ID)
 	}
-	of, err := tx.Ticket(was.Ticket)
-	if err != nil {
-		return ticket.Counted{}, err
-	}
-	if into, _, err := p.mergedInto(tx, of); err != nil || into.ID != t.ID {
-		return ticket.Counted{}, err
-	}
-	return was, nil
+	return tx.PutCounted(kept)
 }
 
-// keepCounted keeps of an alert what the ticket that counts it has to know later.
-func keepCounted(tx store.Tx, t ticket.Ticket, a incident.Alert) error {
-	if !a.Firing() && a.End == incident.Recovered {
-		return tx.DropCounted(a.ID)
+// disband lets what is kept of the alerts that a ticket counts end with the ticket, or go on in the one that took it over.
+func disband(tx store.Tx, c ticket.Change) error {
+	if c.Ticket.State != ticket.Shut || c.Was == ticket.Shut || c.Ticket.Crowd.Came == 0 {
+		return nil
 	}
-	return tx.PutCounted(ticket.Counted{Alert: a.ID, Ticket: t.ID, End: a.End})
+	all, err := tx.CountedOf(c.Ticket.ID)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if err := tx.DropCounted(one.Ticket, one.Alert); err != nil {
+			return err
+		}
+		if c.Ticket.Merged == nil {
+			continue
+		}
+		one.Ticket = c.Ticket.Merged.Ticket
+		if err := tx.PutCounted(one); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,11 +2,14 @@ package collector
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/watchbill/watchbill/collector/api"
 	"github.com/watchbill/watchbill/collector/store"
 	"github.com/watchbill/watchbill/collector/ticket"
 )
@@ -98,6 +101,84 @@ func TestAFloodThatFallsSilent(t *testing.T) {
 	f.wantCrowd("all but one said to be over", ticket.New, more, 0)
 	f.post(f.pods("PodCrashLooping", 0, 1, f.at)...)
 	f.wantCrowd("all said to be over", ticket.Done, more, 0)
+}
+
+// takenByAnother merges the one ticket into that of another alert.
+func (f *feeding) takenByAnother() ticket.Ticket {
+	f.t.Helper()
+	taken := f.tickets()[0]
+	f.post(f.pods("NodeDown", 0, 1, f.at.Add(4*time.Minute))...)
+	all := f.tickets()
+	into := all[slices.IndexFunc(all, func(tk ticket.Ticket) bool { return tk.ID != taken.ID })]
+	f.merge(taken, into)
+	return into
+}
+
+// TestAFloodThatIsTakenOver: the alerts that a ticket counts are on the one that took it over, which is resolved when they end.
+func TestAFloodThatIsTakenOver(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	const many = ticket.MaxAlerts + 10
+	f.post(f.pods("PodCrashLooping", 0, many, f.at.Add(4*time.Minute))...)
+	into := f.takenByAnother()
+	var list api.AlertList
+	if err := json.Unmarshal(f.ask("GET", api.Root+"/alerts", f.reader, "", "").Body.Bytes(), &list); err != nil || len(list.Alerts) != many+1 {
+		t.Fatalf("%d alerts, %v", len(list.Alerts), err)
+	}
+	for _, a := range list.Alerts {
+		if a.Ticket == nil || a.Ticket.ID != into.ID {
+			t.Fatalf("%s is on %+v, want %s", a.Labels["pod"], a.Ticket, into.Number)
+		}
+	}
+	f.post(append(f.pods("PodCrashLooping", 0, many, f.at), f.pods("NodeDown", 0, 1, f.at)...)...)
+	for _, tk := range f.tickets() {
+		if tk.State.Open() || tk.ID == into.ID && tk.Crowd.Firing != 0 {
+			t.Errorf("%s is %s with %+v", tk.Number, tk.State, tk.Crowd)
+		}
+	}
+}
+
+// TestWhatIsCountedEndsWithItsTicket: nothing is kept of the alerts that a ticket counted when it closes, however they ended.
+func TestWhatIsCountedEndsWithItsTicket(t *testing.T) {
+	for name, merged := range map[string]bool{"closed": false, "taken over by one that closed": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFeeding(t, testConfig(t, diskRules))
+			f.post(f.pods("PodCrashLooping", 0, ticket.MaxAlerts+10, f.at.Add(4*time.Minute))...)
+			tk := f.tickets()[0]
+			if merged {
+				tk = f.takenByAnother()
+			}
+			f.wantKept("they fire", 10)
+			f.post(f.pods("PodCrashLooping", 0, ticket.MaxAlerts+5, f.at)...)
+			f.pass(5 * time.Minute)
+			f.wantKept("five lapsed, and the others recovered", 10)
+			for _, verb := range []ticket.Verb{ticket.Resolve, ticket.Close} {
+				if _, err := f.pipeline.Act(t.Context(), tk.Number, ticket.Action{Verb: verb, Text: "it is mended"}, person("eve")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.wantKept("closed", 0)
+			f.post(f.pods("PodCrashLooping", ticket.MaxAlerts, 10, f.at)...)
+			f.wantKept("said to be over afterwards", 0)
+		})
+	}
+}
+
+// wantKept wants so many alerts that tickets count to be kept.
+func (f *feeding) wantKept(when string, want int) {
+	f.t.Helper()
+	got, tickets := 0, f.tickets()
+	f.view(func(tx store.Tx) error {
+		for _, tk := range tickets {
+			all, err := tx.CountedOf(tk.ID)
+			if got += len(all); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if got != want {
+		f.t.Errorf("%s: %d counted alerts are kept, want %d", when, got, want)
+	}
 }
 
 // TestAlertsOfNoPlaceGoByTheirNames: two faults that map to nobody are two tickets, and one of a batch does not cost the

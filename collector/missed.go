@@ -74,22 +74,20 @@ func (p *pipeline) setApart(ctx context.Context, u evaluate.Unseen) (evaluate.Un
 	found, about := u.Found, incident.Unseen(missedOf(u))
 	u.Found, u.Live = nil, slices.Clone(u.Live)
 	err := p.store.View(ctx, func(tx store.Tx) error {
-		reviewed, err := p.firings(tx, about, incident.Quiet)
+		past := bygones{p: p, tx: tx, known: map[string]bygone{}}
+		before, err := past.of(about)
 		if err != nil {
 			return err
 		}
+		reviewed := slices.DeleteFunc(slices.Clone(before.alerts), func(b incident.Alert) bool { return !incident.Quiet(b) })
 		for _, e := range found {
 			a := episode{p.alertOf(rules.Transition{Origin: e.Origin, Alert: e.Alert})}
-			live, err := p.firings(tx, a.Alert, func(b incident.Alert) bool { return b.ID == a.ID })
-			if err != nil {
-				return err
-			}
-			counted, err := p.counts(tx, a.Alert)
+			live, err := past.firings(a.Alert)
 			switch {
 			case err != nil:
 				return err
 			case slices.ContainsFunc(live, a.endsWith) || slices.ContainsFunc(reviewed, a.endsIn):
-			case counted || slices.ContainsFunc(live, a.wentOnAs):
+			case slices.ContainsFunc(live, a.wentOnAs):
 				u.Live = append(u.Live, e)
 			default:
 				u.Found = append(u.Found, e)
@@ -119,51 +117,78 @@ func (e episode) wentOnAs(live incident.Alert) bool {
 	return !live.FiredAt.Before(e.ActiveAt) && (e.EndedAt.IsZero() || live.FiredAt.Before(e.EndedAt))
 }
 
-// firings are what the tickets of an alert's incident, and those that took them over, say of alerts that are asked for: each
-// that the timeline has, and the last, which it has not while the ticket flaps.
-func (p *pipeline) firings(tx store.Tx, of incident.Alert, asked func(incident.Alert) bool) (out []incident.Alert, err error) {
-	tickets, err := tx.TicketsByKey(incident.KeyOf(of).String(), maxPast)
+// bygone is what the tickets of one incident, and those that took them over, say of alerts: each that the timelines have, and the
+// last, which they have not while a ticket flaps.
+type bygone struct {
+	tickets []ticket.Ticket
+	alerts  []incident.Alert
+}
+
+// bygones reads what was told of incidents, of each once.
+type bygones struct {
+	p     *pipeline
+	tx    store.Tx
+	known map[string]bygone
+}
+
+// of is what was told of an alert's incident.
+func (r bygones) of(a incident.Alert) (bygone, error) {
+	key := incident.KeyOf(a).String()
+	if all, ok := r.known[key]; ok {
+		return all, nil
+	}
+	tickets, err := r.tx.TicketsByKey(key, maxPast)
+	if err != nil {
+		return bygone{}, err
+	}
+	all := bygone{tickets: tickets}
+	for _, t := range tickets {
+		into, merged, err := r.p.mergedInto(r.tx, t)
+		if err != nil {
+			return bygone{}, err
+		}
+		if merged {
+			all.tickets = append(all.tickets, into)
+		}
+	}
+	for _, t := range all.tickets {
+		line, err := r.tx.Timeline(t.ID)
+		if err != nil {
+			return bygone{}, err
+		}
+		all.alerts = append(all.alerts, t.Alerts...)
+		for _, e := range line {
+			if e.Alert != nil {
+				all.alerts = append(all.alerts, *e.Alert)
+			}
+			all.alerts = append(all.alerts, e.Alerts...)
+		}
+	}
+	r.known[key] = all
+	return all, nil
+}
+
+// firings are those of an alert that were told, the last one of which tickets count it and do not list it.
+func (r bygones) firings(a incident.Alert) (out []incident.Alert, err error) {
+	all, err := r.of(a)
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range tickets {
-		into, merged, err := p.mergedInto(tx, t)
-		if err != nil {
-			return nil, err
-		}
-		if merged {
-			tickets = append(tickets, into)
+	for _, b := range all.alerts {
+		if b.ID == a.ID {
+			out = append(out, b)
 		}
 	}
-	for _, t := range tickets {
-		line, err := tx.Timeline(t.ID)
+	for _, t := range all.tickets {
+		c, ok, err := r.tx.Counted(t.ID, a.ID)
 		if err != nil {
 			return nil, err
 		}
-		all := t.Alerts
-		for _, e := range line {
-			if e.Alert != nil {
-				all = append(all, *e.Alert)
-			}
-			all = append(all, e.Alerts...)
-		}
-		for _, a := range all {
-			if asked(a) {
-				out = append(out, a)
-			}
+		if ok {
+			out = append(out, incident.Alert{FiredAt: c.FiredAt, EndedAt: c.EndedAt})
 		}
 	}
 	return out, nil
-}
-
-// counts tells whether a ticket of an alert's incident counts it and does not list it: then it fired live.
-func (p *pipeline) counts(tx store.Tx, a incident.Alert) (bool, error) {
-	counted, ok, err := tx.Counted(a.ID)
-	if err != nil || !ok {
-		return false, err
-	}
-	tickets, err := tx.TicketsByKey(incident.KeyOf(a).String(), maxPast)
-	return slices.ContainsFunc(tickets, func(t ticket.Ticket) bool { return t.ID == counted.Ticket }), err
 }
 
 // missed fills the five parts for what a review found.

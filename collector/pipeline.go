@@ -327,6 +327,9 @@ func (p *pipeline) follow(tx store.Tx, c ticket.Change, did *outcome) error {
 	if err := p.schedule(tx, c.Ticket, ts); err != nil {
 		return err
 	}
+	if err := disband(tx, c); err != nil {
+		return err
+	}
 	did.changes = append(did.changes, c)
 	if known, ok := did.last[c.Ticket.Key]; ok && (!known.ok || known.ID == c.Ticket.ID || c.Before == 0) {
 		did.last[c.Ticket.Key] = newest{c.Ticket, true}

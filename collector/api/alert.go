@@ -212,10 +212,7 @@ func (a *API) standingAlerts(ctx context.Context, who fleet.Operator) (list Aler
 		}
 		for _, al := range standing {
 			row := alertRow(al)
-			if row.Ticket, err = ticketOfAlert(tx, tickets, row.ID); err != nil {
-				return err
-			}
-			row.MutedBy = told(a.mutedBy(row))
+			row.Ticket, row.MutedBy = tickets[row.ID], told(a.mutedBy(row))
 			list.add(s, row)
 		}
 		return err
@@ -247,7 +244,7 @@ func rank(s rules.State) int {
 }
 
 // ticketsOfAlerts is the ticket of every alert that has one, by alert ID: the open one, otherwise the newest that was
-// resolved while the alert fired on. Tickets that count alerts beyond those that they list stand under their own ID.
+// resolved while the alert fired on, be the alert listed there or only counted.
 func ticketsOfAlerts(tx store.Tx, s sight) (map[string]*TicketRef, error) {
 	out := map[string]*TicketRef{}
 	for _, f := range []store.TicketFilter{
@@ -257,13 +254,14 @@ func ticketsOfAlerts(tx store.Tx, s sight) (map[string]*TicketRef, error) {
 			return nil, err
 		}
 		for _, t := range found {
-			ref := &TicketRef{ID: t.ID, Number: t.Number, State: t.State}
-			if t.Crowd.Came > 0 {
-				out[t.ID] = ref
+			ids, err := alertsOf(tx, t)
+			if err != nil {
+				return nil, err
 			}
-			for _, al := range t.Alerts {
-				if out[al.ID] == nil && (t.State.Open() || al.Firing()) {
-					out[al.ID] = ref
+			ref := &TicketRef{ID: t.ID, Number: t.Number, State: t.State}
+			for _, id := range ids {
+				if out[id] == nil {
+					out[id] = ref
 				}
 			}
 		}
@@ -271,19 +269,23 @@ func ticketsOfAlerts(tx store.Tx, s sight) (map[string]*TicketRef, error) {
 	return out, nil
 }
 
-// ticketOfAlert is the ticket of an alert, of those that list it or count it; nil for none.
-func ticketOfAlert(tx store.Tx, listed map[string]*TicketRef, id string) (*TicketRef, error) {
-	if ref := listed[id]; ref != nil {
-		return ref, nil
+// alertsOf are the IDs of a ticket's alerts, of one that is not open those that still fire.
+func alertsOf(tx store.Tx, t ticket.Ticket) (ids []string, err error) {
+	for _, al := range t.Alerts {
+		if t.State.Open() || al.Firing() {
+			ids = append(ids, al.ID)
+		}
 	}
-	c, ok, err := tx.Counted(id)
-	if err != nil || !ok {
-		return nil, err
+	if t.Crowd.Came == 0 || !t.State.Open() && t.Crowd.Firing == 0 {
+		return ids, nil
 	}
-	if ref := listed[c.Ticket]; ref != nil {
-		return ref, nil
+	counted, err := tx.CountedOf(t.ID)
+	for _, c := range counted {
+		if t.State.Open() || c.End == "" {
+			ids = append(ids, c.Alert)
+		}
 	}
-	return nil, nil
+	return ids, err
 }
 
 // standing is every alert that stands: what the store keeps (silence too, which no rule file holds), with the

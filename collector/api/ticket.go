@@ -57,7 +57,7 @@ type TicketRow struct {
 	// Reopened counts how often the ticket was opened again.
 	Reopened int `json:"reopened"`
 
-	// Alerts are those ever attached, oldest first; one without ended_at still fires. Of more than fifty they are the first.
+	// Alerts are those ever attached, oldest first; one without ended_at still fires. Of many they are the first, and Counted tells of the others.
 	Alerts []TicketAlert `json:"alerts"`
 	// Counted is what is known of the others; left out where there are none.
 	Counted *Counted      `json:"counted,omitempty"`

@@ -21,8 +21,6 @@ type fact struct{ name, value string }
 type listing struct {
 	title string
 	lines []string
-	// more is how many lines there would be.
-	more int
 }
 
 // chatOf is what a chat says about a notice at now.
@@ -46,13 +44,14 @@ func chatOf(n Notice, now time.Time) chat {
 	if checks := firstChecks(firing); len(checks) > 0 {
 		c.lists = append(c.lists, listing{title: "First checks", lines: checks})
 	}
-	for _, l := range []struct {
-		title  string
-		alerts []Alert
-	}{{"Firing", firing}, {"Over", ended}} {
-		if len(l.alerts) > 0 {
-			c.lists = append(c.lists, listingOf(l.title, l.alerts))
-		}
+	if len(firing) > 0 {
+		c.lists = append(c.lists, listingOf("Firing", firing))
+	}
+	if more := n.moreText(); more != "" {
+		c.lists = append(c.lists, listing{title: more})
+	}
+	if len(ended) > 0 {
+		c.lists = append(c.lists, listingOf("Over", ended))
 	}
 	return c
 }
@@ -65,7 +64,7 @@ func listingOf(title string, alerts []Alert) listing {
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
-	return listing{title: lines[0], lines: lines[1:], more: len(alerts)}
+	return listing{title: lines[0], lines: lines[1:]}
 }
 
 // bounded is the beginning of a text of several lines, at most `most` runes; what it leaves out it tells.

@@ -111,8 +111,8 @@ func mailText(n Notice, now time.Time) string {
 		}
 	}
 	list(&b, "Firing", firing)
-	if n.More > 0 {
-		fmt.Fprintf(&b, "\n%d more fire, which the ticket counts\n", n.More)
+	if more := n.moreText(); more != "" {
+		fmt.Fprintf(&b, "\n%s\n", more)
 	}
 	list(&b, "Over", ended)
 	number := tame(t.Number, 40)
@@ -121,6 +121,17 @@ func mailText(n Notice, now time.Time) string {
 		fmt.Fprintf(&b, "%s\n", oneLine(t.URL, maxLine)) // the collector's own, from its configuration
 	}
 	return b.String()
+}
+
+// moreText says how many alerts fire beside those of the notice, empty for none.
+func (n Notice) moreText() string {
+	switch {
+	case n.More <= 0:
+		return ""
+	case n.More == 1:
+		return "1 more fires, which the ticket counts"
+	}
+	return fmt.Sprintf("%d more fire, which the ticket counts", n.More)
 }
 
 // letterText keeps the lines of a text, each tame.

@@ -90,6 +90,24 @@ func golden(t *testing.T, file string, body []byte) {
 	}
 }
 
+// That alerts fire which the ticket only counts is said wherever what fires is, also when all that are listed are over.
+func TestOutputsTellOfWhatIsCounted(t *testing.T) {
+	for more, want := range map[int]string{0: "", 1: "1 more fires, which the ticket counts", 500: "500 more fire, which the ticket counts"} {
+		n, m := notice(), outbox.Message{ID: "m-7"}
+		n.Alerts, n.More = n.Alerts[:1], more
+		said := map[string]any{"mail": mailText(n, noon), "slack": slackOf(m, n, noon), "teams": string(teamsOfNotice(t, n)), "pagerduty": pager(t, nil).event(m, n)}
+		for kind, what := range said {
+			body, err := json.Marshal(what)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want == "" && strings.Contains(string(body), "more fire") || !strings.Contains(string(body), want) {
+				t.Errorf("%s, %d more: %s", kind, more, body)
+			}
+		}
+	}
+}
+
 func TestOutputsAnswers(t *testing.T) {
 	const retry, refused, ok = "retry", "refused", "ok"
 	answers := map[int]string{200: ok, 202: ok, 204: ok, 302: refused, 400: refused, 403: refused, 404: refused, 410: refused,

@@ -246,6 +246,9 @@ func detailsOf(m outbox.Message, n Notice, now time.Time) pagerDutyDetails {
 	if len(firing) > 0 {
 		d.Firing = listingOf("Firing", firing).lines
 	}
+	if more := n.moreText(); more != "" {
+		d.Firing = append(d.Firing, more)
+	}
 	if len(ended) > 0 {
 		d.Over = listingOf("Over", ended).lines
 	}

@@ -98,7 +98,7 @@ func slackOf(m outbox.Message, n Notice, now time.Time) slackMessage {
 		blocks = append(blocks, b)
 	}
 	for _, l := range t.lists {
-		text("section", l.title+"\n"+strings.Join(l.lines, "\n"), slackText)
+		text("section", strings.Join(append([]string{l.title}, l.lines...), "\n"), slackText)
 	}
 	if link := slackLink(t.url); link != "" {
 		blocks = append(blocks, slackBlock{Type: "section", Text: &slackObject{

@@ -58,7 +58,7 @@ const (
 	tableSilence      table = 'M' // silence → Silence
 	tableMuted        table = 'L' // alert → Muted
 	tableFed          table = 'I' // fed alert → Fed
-	tableCounted      table = 'U' // alert → ticket.Counted
+	tableCounted      table = 'U' // ticket, alert → ticket.Counted
 )
 
 // tables tells what the keys of each table are made of, so that a message can name a record as a person would:
@@ -108,7 +108,7 @@ var tables = map[table]struct{ name, layout string }{
 	tableSilence:      {"silence", "s"},
 	tableMuted:        {"muted alert", "s"},
 	tableFed:          {"fed alert", "s"},
-	tableCounted:      {"counted alert", "s"},
+	tableCounted:      {"counted alert of ticket", "ss"},
 }
 
 // key is a key under construction. Its parts sort as their values do: numbers and times are big-endian, strings end

@@ -52,16 +52,23 @@ func (x *tx) PutFed(f Fed) error {
 func (x *tx) DeleteFed(id string) error { return x.remove(fedKey(id)) }
 func (x *tx) Fed() ([]Fed, error)       { return all[Fed](x, tableFed) }
 
-func countedKey(alertID string) key { return tableCounted.key().str(alertID) }
+func countedKey(ticketID, alertID string) key { return tableCounted.key().str(ticketID).str(alertID) }
 
 func (x *tx) PutCounted(c ticket.Counted) error {
 	if c.Alert == "" || c.Ticket == "" {
 		return errors.New("keep a counted alert: it has an ID and a ticket")
 	}
-	return x.put(countedKey(c.Alert), c)
+	return x.put(countedKey(c.Ticket, c.Alert), c)
 }
 
-func (x *tx) DropCounted(alertID string) error { return x.remove(countedKey(alertID)) }
-func (x *tx) Counted(alertID string) (ticket.Counted, bool, error) {
-	return load[ticket.Counted](x, countedKey(alertID))
+func (x *tx) DropCounted(ticketID, alertID string) error {
+	return x.remove(countedKey(ticketID, alertID))
+}
+
+func (x *tx) Counted(ticketID, alertID string) (ticket.Counted, bool, error) {
+	return load[ticket.Counted](x, countedKey(ticketID, alertID))
+}
+
+func (x *tx) CountedOf(ticketID string) ([]ticket.Counted, error) {
+	return under[ticket.Counted](x, tableCounted.key().str(ticketID))
 }

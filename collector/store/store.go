@@ -358,11 +358,12 @@ type Tx interface {
 	DeleteFed(id string) error
 	Fed() ([]Fed, error)
 
-	// PutCounted notes an alert that a ticket counts and does not list, in place of what was noted of it; DropCounted forgets
-	// it. Counted reads it, false when no ticket counts the alert.
+	// PutCounted notes an alert that a ticket counts and does not list, in place of what that ticket noted of it; DropCounted
+	// forgets it. Counted reads it, false when nothing is noted. CountedOf are all of a ticket, by alert.
 	PutCounted(ticket.Counted) error
-	DropCounted(alertID string) error
-	Counted(alertID string) (ticket.Counted, bool, error)
+	DropCounted(ticketID, alertID string) error
+	Counted(ticketID, alertID string) (ticket.Counted, bool, error)
+	CountedOf(ticketID string) ([]ticket.Counted, error)
 
 	// PutEvent keeps an agent's event under (asset, epoch, id); false when it was already there. Events of the asset that
 	// are older than this one by more than KeepEvents are forgotten by and by.

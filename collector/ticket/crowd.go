@@ -11,7 +11,7 @@ import (
 
 // MaxAlerts is how many alerts a ticket lists, each with its evidence: the first that came. Of those that come after them it
 // keeps how many they are and what the newest are, whatever their number: see Crowd. What the house itself says is always
-// listed.
+// listed, and so is what a merge brings that the other ticket listed.
 const MaxAlerts = 50
 
 // Crowd is what a ticket knows of the alerts that it counts and does not list. It stands in the ticket alone until the next
@@ -29,13 +29,35 @@ type Crowd struct {
 	Untold bool `json:"untold,omitempty"`
 }
 
-// Counted is what is kept, beside its ticket, of an alert that is counted and not listed: while it fires, and after it ended
-// in a way that does not show that the fault is mended.
+// Counted is what is kept, beside its ticket, of an alert that is counted and not listed, until the ticket closes. It goes with
+// the others to a ticket that takes this one over.
 type Counted struct {
 	Alert  string `json:"alert"`
 	Ticket string `json:"ticket"`
 	// End is empty while it fires.
 	End incident.End `json:"end,omitempty"`
+	// FiredAt is when it began to fire last, and EndedAt when it ended last; that stays when it fires again.
+	FiredAt time.Time `json:"fired_at,omitzero"`
+	EndedAt time.Time `json:"ended_at,omitzero"`
+}
+
+// Keeps is what is to be kept of an alert that the ticket counts; was is what is kept so far. It is false where that is nothing:
+// when more came than crowdKept, those that recover are forgotten.
+func (t Ticket) Keeps(a incident.Alert, was Counted) (Counted, bool) {
+	kept := Counted{Alert: a.ID, Ticket: t.ID, End: a.End, FiredAt: a.FiredAt, EndedAt: was.EndedAt}
+	switch {
+	case a.Firing():
+		return kept, true
+	case was.End != "" && !was.settledBy(a): // its end is known
+		return was, true
+	}
+	kept.FiredAt, kept.EndedAt = was.FiredAt, a.EndedAt
+	return kept, unclear(a.End) || t.Crowd.Came <= crowdKept
+}
+
+// settledBy tells whether an end that comes late shows that the fault is mended, of which was not known how it ended.
+func (c Counted) settledBy(a incident.Alert) bool {
+	return c.End == incident.Lapsed && a.End == incident.Recovered
 }
 
 const (
@@ -43,6 +65,8 @@ const (
 	crowdID = "counted"
 	// crowdNewest bounds Crowd.Newest, and crowdWords each of them, in characters.
 	crowdNewest, crowdWords = 5, 200
+	// crowdKept is of how many alerts a Counted is kept after they recovered.
+	crowdKept = 2000
 	// turned is Detail.What of a Counting with which the first alert of a ticket began to fire again, or the last ended.
 	turned = "turned"
 )
@@ -59,8 +83,8 @@ func (c Crowd) String() string {
 	if c.Came == 0 {
 		return ""
 	}
-	return fmt.Sprintf("and %d more than the %d that are listed, of which %d fire; the newest: %s",
-		c.Came, MaxAlerts, c.Firing, strings.Join(c.Newest, "; "))
+	return fmt.Sprintf("and %d more than those that are listed, of which %d fire; the newest: %s",
+		c.Came, c.Firing, strings.Join(c.Newest, "; "))
 }
 
 // Count folds an alert that the ticket Counts: as Fire, but the timeline tells of it only when their number has doubled, or
@@ -70,7 +94,7 @@ func (t Ticket) Count(a incident.Alert, was Counted, terms Terms, now time.Time)
 	d.terms = terms
 	c := t.Crowd
 	switch {
-	case was.Alert == "":
+	case was.Alert == "", was.End != "" && !unclear(was.End):
 		c.Came++
 		c.Newest = append(slices.Clone(c.Newest[max(0, len(c.Newest)-crowdNewest+1):]), inWords(a))
 	case was.End == "": // it is known to fire
@@ -93,7 +117,7 @@ func (t Ticket) Count(a incident.Alert, was Counted, terms Terms, now time.Time)
 func (t Ticket) EndCounted(a incident.Alert, was Counted, now time.Time) (Change, error) {
 	d := begin(t, now)
 	c := t.Crowd
-	late := was.End == incident.Lapsed && a.End == incident.Recovered
+	late := was.settledBy(a)
 	switch {
 	case late:
 		c.Unclear--

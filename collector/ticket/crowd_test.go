@@ -78,6 +78,52 @@ func TestACountedAlertIsAnAlert(t *testing.T) {
 	}
 }
 
+// TestWhatIsKeptOfTheCounted: when it fired last and how it ended last, of no more that recovered than a bound.
+func TestWhatIsKeptOfTheCounted(t *testing.T) {
+	few := Ticket{Opening: Opening{ID: "id1"}}
+	many := few
+	many.Crowd.Came = crowdKept + 1
+	before, at := t0.Add(-time.Hour), t0.Add(time.Minute)
+	over := func(e incident.End) incident.Alert {
+		a := ended("more", incident.Warning, e, at)
+		a.FiredAt = time.Time{}
+		return a
+	}
+	kept := func(e incident.End, fired, ended time.Time) Counted { return Counted{"more", "id1", e, fired, ended} }
+	fires := firing("more", incident.Warning)
+	for name, tc := range map[string]struct {
+		t    Ticket
+		a    incident.Alert
+		was  Counted
+		want Counted
+		ok   bool
+	}{
+		"it comes":                          {few, fires, Counted{}, kept("", fires.FiredAt, time.Time{}), true},
+		"it comes again":                    {few, fires, kept(incident.Recovered, before, before), kept("", fires.FiredAt, before), true},
+		"it recovers":                       {few, over(incident.Recovered), kept("", t0, before), kept(incident.Recovered, t0, at), true},
+		"it ends once more":                 {few, over(incident.Recovered), kept(incident.SeriesGone, t0, t0), kept(incident.SeriesGone, t0, t0), true},
+		"it lapsed and is said to be over":  {few, over(incident.Recovered), kept(incident.Lapsed, t0, t0), kept(incident.Recovered, t0, at), true},
+		"one of very many comes":            {many, fires, Counted{}, kept("", fires.FiredAt, time.Time{}), true},
+		"one of very many recovers":         {many, over(incident.Recovered), kept("", t0, before), kept(incident.Recovered, t0, at), false},
+		"of one of very many the series go": {many, over(incident.SeriesGone), kept("", t0, before), kept(incident.SeriesGone, t0, at), true},
+	} {
+		if got, ok := tc.t.Keeps(tc.a, tc.was); got != tc.want || ok != tc.ok {
+			t.Errorf("%s: %+v, %v; want %+v, %v", name, got, ok, tc.want, tc.ok)
+		}
+	}
+}
+
+// TestTheCrowdInWords says nothing of how many are listed: what the house says and what a merge brings is beyond MaxAlerts.
+func TestTheCrowdInWords(t *testing.T) {
+	c := Crowd{Came: 7, Firing: 3, Newest: []string{"a", "b"}}
+	if got, want := c.String(), "and 7 more than those that are listed, of which 3 fire; the newest: a; b"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := (Crowd{}).String(); got != "" {
+		t.Errorf("of none: %q", got)
+	}
+}
+
 // TestTheCountedFlapTogether: one that comes and goes is told as flapping, and no event is made of each change.
 func TestTheCountedFlapTogether(t *testing.T) {
 	terms := flappingTerms()
@@ -85,7 +131,12 @@ func TestTheCountedFlapTogether(t *testing.T) {
 	for i := range 200 {
 		at := t0.Add(time.Duration(i) * 20 * time.Second)
 		l.play(l.ticket.EndCounted(ended("more", incident.Warning, incident.Recovered, at), kept, at))
-		l.play(l.ticket.Count(firing("more", incident.Warning), Counted{}, terms, at.Add(10*time.Second)))
+		over := kept
+		over.End = incident.Recovered
+		l.play(l.ticket.Count(firing("more", incident.Warning), over, terms, at.Add(10*time.Second)))
+	}
+	if l.ticket.Crowd.Came != 201 || l.ticket.Crowd.Unclear != 0 {
+		t.Errorf("it came 201 times: %+v", l.ticket.Crowd)
 	}
 	if !l.ticket.Flaps() || l.ticket.Firing() != 1 || len(l.timeline) > 200 {
 		t.Errorf("flapping: %v, %d fire, %d events", l.ticket.Flaps(), l.ticket.Firing(), len(l.timeline))

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -165,11 +167,29 @@ func (t Ticket) internalIn(texts ...string) error {
 				}
 			}
 			for name, value := range a.Labels {
-				if value != "" && (strings.Contains(text, name+`="`+value+`"`) || strings.Contains(text, name+"="+value)) {
-					return fmt.Errorf("message: the words %q show the label %s, which is internal: say it in the client's words", short(text, 80), name)
+				if err := labelIn(text, name, value); err != nil {
+					return err
 				}
 			}
 		}
+		for _, pair := range labelPair.FindAllStringSubmatch(strings.Join(t.Crowd.Newest, "\n"), -1) {
+			if value, err := strconv.Unquote(pair[2]); err == nil {
+				if err := labelIn(text, pair[1], value); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// labelPair is a label in words; see incident.Alert.Particulars.
+var labelPair = regexp.MustCompile(`([a-zA-Z_]\w*)=("(?:[^"\\\n]|\\.)*")`)
+
+// labelIn refuses a text that shows a label.
+func labelIn(text, name, value string) error {
+	if value != "" && (strings.Contains(text, name+`="`+value+`"`) || strings.Contains(text, name+"="+value)) {
+		return fmt.Errorf("message: the words %q show the label %s, which is internal: say it in the client's words", short(text, 80), name)
 	}
 	return nil
 }

@@ -117,7 +117,13 @@ func TestPersonsWordsShowNoRule(t *testing.T) {
 	a := firing("disk", incident.Warning)
 	a.Expr, a.Labels = `node_filesystem_avail_bytes < 1e9`, map[string]string{"instance": "web1.acme.internal:9100", "alertname": "DiskAlmostFull", "mountpoint": "/var"}
 	tk.Alerts = []incident.Alert{a}
+	counted := a
+	counted.Labels = map[string]string{"path": `C:\"new" data`, "pod": "shop-17"}
+	tk.Crowd.Newest = []string{"one before", inWords(counted)}
 	for words, want := range map[string]string{
+		"shop-17 is the shop":                        "",
+		"of the shop's pod=shop-17":                  "the label pod",
+		`path=C:\"new" data is gone`:                 "the label path",
 		"the disk is almost full":                    "",
 		"we cleaned /var":                            "",
 		"node_filesystem_avail_bytes < 1e9 was true": "which is internal",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/watchbill/watchbill/collector/incident"
 	"github.com/watchbill/watchbill/collector/store"
@@ -88,23 +89,34 @@ func testFed(t *testing.T, s store.Store) {
 
 func testCounted(t *testing.T, s store.Store) {
 	a := ticket.Counted{Alert: "feed/1/a", Ticket: "t1"}
-	later := a
-	later.End = incident.Lapsed
+	later, other := a, a
+	later.End, later.EndedAt = incident.Lapsed, time.Date(2026, 3, 29, 0, 30, 0, 0, time.UTC)
+	other.Ticket = "t10"
+	b := ticket.Counted{Alert: "b", Ticket: "t1"}
 	update(t, s, func(tx store.Tx) error {
 		for _, lacks := range []ticket.Counted{{Alert: "x"}, {Ticket: "t1"}} {
 			if err := tx.PutCounted(lacks); err == nil {
 				t.Errorf("%+v was kept", lacks)
 			}
 		}
-		return errors.Join(tx.PutCounted(a), tx.PutCounted(later), tx.PutCounted(ticket.Counted{Alert: "b", Ticket: "t1"}), tx.DropCounted("b"))
+		return errors.Join(tx.PutCounted(a), tx.PutCounted(later), tx.PutCounted(other), tx.PutCounted(b), tx.DropCounted("t1", "none"))
 	})
 	view(t, s, func(tx store.Tx) error {
-		one, ok, err := tx.Counted(a.Alert)
+		one, ok, err := tx.Counted("t1", a.Alert)
 		same(t, "a counted alert", one, later)
-		_, gone, err2 := tx.Counted("b")
-		if !ok || gone {
-			t.Errorf("counted: %v, want true; one that was dropped: %v, want false", ok, gone)
+		_, none, err2 := tx.Counted("t10", "b")
+		if !ok || none {
+			t.Errorf("counted: %v, want true; one that this ticket does not count: %v, want false", ok, none)
 		}
+		all, err3 := tx.CountedOf("t1")
+		same(t, "what a ticket counts", all, []ticket.Counted{b, later})
+		return errors.Join(err, err2, err3)
+	})
+	update(t, s, func(tx store.Tx) error { return tx.DropCounted("t1", "b") })
+	view(t, s, func(tx store.Tx) error {
+		left, err := tx.CountedOf("t1")
+		others, err2 := tx.CountedOf("t10")
+		same(t, "counted alerts that are left", append(left, others...), []ticket.Counted{later, other})
 		return errors.Join(err, err2)
 	})
 }

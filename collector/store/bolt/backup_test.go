@@ -106,6 +106,7 @@ func TestBackupUnderWay(t *testing.T) {
 	s := mustOpen(t, file(t), Options{Reserve: -1})
 	var mu sync.Mutex
 	acked, stop := map[int]bool{}, make(chan struct{})
+	worked, failed := make(chan struct{}, 1), make(chan struct{}, 3)
 	var wg sync.WaitGroup
 	for g := range 3 {
 		wg.Go(func() {
@@ -117,15 +118,25 @@ func TestBackupUnderWay(t *testing.T) {
 				}
 				if err := work(s, i); err != nil {
 					t.Error(err)
+					failed <- struct{}{}
 					return
 				}
 				mu.Lock()
 				acked[i] = true
 				mu.Unlock()
+				select {
+				case worked <- struct{}{}:
+				default:
+				}
 			}
 		})
 	}
 	for range rounds(5, 100) {
+		select {
+		case <-worked: // since the round before
+		case <-failed:
+			t.FailNow()
+		}
 		mu.Lock()
 		before := map[int]bool{}
 		for i := range acked {
@@ -143,9 +154,6 @@ func TestBackupUnderWay(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	if len(acked) == 0 {
-		t.Error("nobody worked: this proved nothing")
-	}
 }
 
 // TestBackupDamage harms backups: none that is accepted as sealed differs from what was backed up.

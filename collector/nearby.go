@@ -11,23 +11,38 @@ import (
 // nearby is what fires, by where. It is made once for a commit: when thousands of hosts fall silent at once, every one
 // of their alerts asks what else fires, and what fires is all of them.
 type nearby struct {
-	assets map[where][]neighbour
-	sites  map[where][]neighbour
-	// here counts those of an asset at a site.
-	here  map[spot]int
+	assets map[where]*roll
+	sites  map[where]*roll
+	// known are the IDs of the alerts.
+	known map[string]bool
 	count int
 }
 
 // where is an asset or a site of a customer.
 type where struct{ customer, name string }
 
-type spot struct{ customer, site, asset string }
+// roll counts alerts of one asset or one site.
+type roll struct {
+	// kinds are in the order in which each came first.
+	kinds []kind
+	count map[kind]int
+	// of counts by asset, which is empty for what is the site's own.
+	of    map[string]int
+	total int
+}
 
-type neighbour struct{ id, name, asset string }
+// kind is what people tell alerts of one place apart by: those of a kind differ in other labels.
+type kind struct{ asset, text string }
+
+// onAsset is a's kind among those of its asset.
+func onAsset(a incident.Alert) kind { return kind{a.Asset, a.Name} }
+
+// atSite is a's kind among those of its site.
+func atSite(a incident.Alert) kind { return kind{a.Asset, or(a.Asset, "the site") + " " + a.Name} }
 
 // newNearby sorts what fires, seen as incidents see it.
 func newNearby(standing []rules.Transition, alert func(rules.Transition) incident.Alert) nearby {
-	n := nearby{assets: map[where][]neighbour{}, sites: map[where][]neighbour{}, here: map[spot]int{}}
+	n := nearby{assets: map[where]*roll{}, sites: map[where]*roll{}, known: map[string]bool{}}
 	for _, t := range standing {
 		n.add(alert(t))
 	}
@@ -36,62 +51,76 @@ func newNearby(standing []rules.Transition, alert func(rules.Transition) inciden
 
 // add is for the maker of n: others may be reading it.
 func (n *nearby) add(a incident.Alert) {
-	one := neighbour{a.ID, a.Name, a.Asset}
 	n.count++
+	n.known[a.ID] = true
 	if a.Asset != "" {
-		n.assets[where{a.Customer, a.Asset}] = append(n.assets[where{a.Customer, a.Asset}], one)
+		enter(n.assets, where{a.Customer, a.Asset}, onAsset(a))
 	}
 	if a.Site != "" {
-		n.sites[where{a.Customer, a.Site}] = append(n.sites[where{a.Customer, a.Site}], one)
-		n.here[spot{a.Customer, a.Site, a.Asset}]++
+		enter(n.sites, where{a.Customer, a.Site}, atSite(a))
 	}
+}
+
+func enter(rolls map[where]*roll, at where, k kind) {
+	r := rolls[at]
+	if r == nil {
+		r = &roll{count: map[kind]int{}, of: map[string]int{}}
+		rolls[at] = r
+	}
+	if r.count[k] == 0 {
+		r.kinds = append(r.kinds, k)
+	}
+	r.count[k]++
+	r.of[k.asset]++
+	r.total++
 }
 
 // said is what else fires on a's asset and at its site, in words; empty when nothing does.
 func (n nearby) said(a incident.Alert) string {
+	itself := 0
+	if n.known[a.ID] {
+		itself = 1
+	}
 	var said []string
-	here, total := []string(nil), 0
-	if a.Asset != "" {
-		for _, o := range n.assets[where{a.Customer, a.Asset}] {
-			if o.id != a.ID {
-				here, total = some(here, total, o.name)
-			}
+	if r := n.assets[where{a.Customer, a.Asset}]; r != nil {
+		if here := r.others(onAsset(a), itself, false); here != "" {
+			said = append(said, "on this asset: "+here)
 		}
 	}
-	if total > 0 {
-		said = append(said, "on this asset: "+listed(here, total))
-	}
-	near, total := n.near(a)
-	if total > 0 {
-		said = append(said, "at this site: "+listed(near, total))
+	if r := n.sites[where{a.Customer, a.Site}]; r != nil {
+		if near := r.others(atSite(a), itself, a.Asset != ""); near != "" {
+			said = append(said, "at this site: "+near)
+		}
 	}
 	return strings.Join(said, "; ")
 }
 
-// near is what fires at a's site on others than a's asset: some of it, and how much it is.
-func (n nearby) near(a incident.Alert) (some []string, total int) {
-	if a.Site == "" {
-		return nil, 0
+// others names the first of r's kinds and counts the rest, without itself alerts of the kind own or, where apart says
+// so, without all of its asset.
+func (r *roll) others(own kind, itself int, apart bool) string {
+	total := r.total - itself
+	if apart {
+		total = r.total - r.of[own.asset]
 	}
-	list := n.sites[where{a.Customer, a.Site}]
-	if a.Asset != "" {
-		total = len(list) - n.here[spot{a.Customer, a.Site, a.Asset}]
-	} else {
-		for _, o := range list {
-			if o.id != a.ID {
-				total++
-			}
-		}
-	}
-	for _, o := range list {
-		if len(some) == maxElse {
+	var names []string
+	for _, k := range r.kinds {
+		if len(names) == maxElse {
 			break
 		}
-		if o.id != a.ID && (a.Asset == "" || o.asset != a.Asset) {
-			some = append(some, or(o.asset, "the site")+" "+o.name)
+		count := r.count[k]
+		if k == own {
+			count -= itself
 		}
+		if count == 0 || apart && k.asset == own.asset {
+			continue
+		}
+		total -= count
+		if count > 1 {
+			k.text += fmt.Sprintf(" (%d)", count)
+		}
+		names = append(names, k.text)
 	}
-	return some, total
+	return listed(names, len(names)+total)
 }
 
 // some keeps the first maxElse names and counts all.

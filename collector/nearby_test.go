@@ -2,6 +2,7 @@ package collector
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/watchbill/watchbill/collector/incident"
@@ -28,6 +29,9 @@ func TestNearby(t *testing.T) {
 		at("acme", "york", "web1", "Full"), at("acme", "york", "web1", "Slow"), at("acme", "york", "db1", "Down"),
 		at("acme", "york", "", "SiteSilent"), at("acme", "leeds", "web2", "Full"), at("other", "york", "web9", "Full"),
 		at("acme", "", "", "Odd"),
+		at("acme", "hull", "pod1", "Crash"), at("acme", "hull", "pod2", "Crash"), at("acme", "hull", "pod1", "Crash"),
+		at("acme", "hull", "pod1", "Slow"), at("acme", "hull", "pod1", "Crash"), at("acme", "hull", "", "Slow"),
+		at("acme", "hull", "", "Slow"),
 	)
 	n := newNearby(standing, alert)
 	for name, c := range map[string]struct {
@@ -39,6 +43,9 @@ func TestNearby(t *testing.T) {
 		"alone at its site":    {4, ""},
 		"another customer's":   {5, ""},
 		"of no site, no asset": {6, ""},
+		"one of several":       {7, "on this asset: Crash (2), Slow; at this site: pod2 Crash, the site Slow (2)"},
+		"beside several":       {8, "at this site: pod1 Crash (3), pod1 Slow, the site Slow (2)"},
+		"several at a site":    {13, "at this site: pod1 Crash (3), pod2 Crash, pod1 Slow, the site Slow"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := n.said(alert(standing[c.of])); got != c.want {
@@ -54,7 +61,8 @@ func TestNearbyInAStorm(t *testing.T) {
 	const n = 10_000
 	var alerts []incident.Alert
 	for i := range n {
-		alerts = append(alerts, incident.Alert{Customer: "acme", Site: "york", Asset: fmt.Sprintf("web%d", i), Name: "HostSilent"})
+		// Two of the first, which is no more left unnamed for that.
+		alerts = append(alerts, incident.Alert{Customer: "acme", Site: "york", Asset: fmt.Sprintf("web%d", max(0, i-1)), Name: "HostSilent"})
 	}
 	standing, alert := standingAt(alerts...)
 	seen := 0
@@ -63,7 +71,8 @@ func TestNearbyInAStorm(t *testing.T) {
 	for i := range maxElse {
 		want += fmt.Sprintf("web%d HostSilent, ", i)
 	}
-	want = want[:len(want)-2] + fmt.Sprintf(" and %d more", n-1-maxElse)
+	want = strings.Replace(want, "web0 HostSilent", "web0 HostSilent (2)", 1)
+	want = want[:len(want)-2] + fmt.Sprintf(" and %d more", n-1-1-maxElse)
 	for i := n - 100; i < n; i++ {
 		if got := around.said(alerts[i]); got != want {
 			t.Fatalf("said %q, want %q", got, want)

@@ -28,7 +28,7 @@ func newOperatorCmd() *cobra.Command {
   admin     everything: operators, tokens, agents, reload
   operator  work on tickets, send messages again, read, scrape
   viewer    read, scrape
-  scrape    /metrics and /federate, nothing else: for a Prometheus server
+  scrape    /metrics, /federate and Prometheus' query API, nothing else: for a Prometheus that scrapes
   sender    send samples and alerts, nothing else: for a Prometheus, an Alertmanager, Grafana
 
 A token may also carry what the person is (engineer, general-manager, it-ops-manager, department-member …): several
@@ -40,7 +40,7 @@ The first administrator is made on the collector's own host, before it first run
 		`  watchbill operator add alice --role operator
   watchbill operator add dana --role it-ops-manager --role general-manager
   watchbill operator add pat --role client-owner-user --customer acme
-  watchbill operator add prometheus --role scrape
+  watchbill operator add scraper --role scrape
   watchbill operator add alertmanager --role sender
   watchbill operator remove alice`)
 	cmd.Aliases = []string{"operators"}

@@ -96,6 +96,8 @@ type Collector struct {
 	reloading sync.Mutex
 	// patient is how long silence may last, as configured.
 	patient atomic.Pointer[incident.Patience]
+	// rehearsal tells a collector that no other follows: it takes up no files that one before it left, and leaves none.
+	rehearsal bool
 	// keepWindow is true when a stop is to leave the window to the next start.
 	keepWindow atomic.Bool
 	// pinging is how silent hosts are asked, own which addresses this host has.
@@ -213,8 +215,10 @@ func (c *Collector) wire(ctx context.Context, groups []rules.Group, book *policy
 	if err := c.openRules(ctx, groups); err != nil {
 		return err
 	}
-	c.loadWindow()
-	c.keepWindow.Store(true)
+	if !c.rehearsal {
+		c.loadWindow()
+		c.keepWindow.Store(true)
+	}
 	c.past.reviews = evaluate.NewReviews(evaluate.ReviewOptions{
 		Live: c.evaluator, Tell: c.past.told, Logger: c.log.With("part", "review"), Registerer: c.reg,
 		Now: func() time.Time { return c.now() },

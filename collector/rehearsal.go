@@ -31,7 +31,7 @@ import (
 func rehearse(ctx context.Context, cfg Config, d fleet.Directory, groups []rules.Group, now func() time.Time) (*Collector, error) {
 	c := &Collector{
 		cfg: cfg, log: slog.New(slog.DiscardHandler), now: now, reg: prometheus.NewRegistry(), facts: newFacts(),
-		started: now(), incarnation: 1, web: nowhere{}, agents: nowhere{},
+		started: now(), incarnation: 1, web: nowhere{}, agents: nowhere{}, rehearsal: true,
 	}
 	var err error
 	if c.store, err = store.New(store.NewMemory(), store.Options{Now: now}); err != nil {

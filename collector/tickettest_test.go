@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -90,6 +91,36 @@ tests:
   input_series: [{series: 'free{instance="web1", disk="a"}', values: '9 1 1 9 1x20'}]
   ticket_test:
 `
+
+// TestTicketTestsTouchNoStorage: where a collector keeps its files, what it left there is neither taken up nor changed, and a
+// test finds nothing of the one before it.
+func TestTicketTestsTouchNoStorage(t *testing.T) {
+	dir := t.TempDir()
+	left := map[string]string{windowSnapshot: "a window", remoteName: "{}"}
+	for name, text := range left {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := TicketRun{File: "x_ticket_test.yml", Content: []byte(fillingDisk + "  - {eval_time: 0s, exp_tickets: []}\n  - {eval_time: 1m, exp_tickets: [{asset: web1, service: disk a, state: new}]}\n"),
+		Open:   func(string) ([]byte, error) { return []byte(ticketRules), nil },
+		Change: func(cfg *Config) { cfg.Storage.Path = dir },
+	}
+	for range 2 {
+		if report, err := run.Run(t.Context()); err != nil || len(report.Failures) > 0 {
+			t.Fatal(report.Failures, err)
+		}
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != len(left) {
+		t.Errorf("%d files, want %d: %v", len(files), len(left), err)
+	}
+	for name, text := range left {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); string(got) != text {
+			t.Errorf("%s says %q, want %q: %v", name, got, text, err)
+		}
+	}
+}
 
 // Every key of an expected ticket is compared: what is right passes, what is not fails and shows both.
 func TestTicketExpectations(t *testing.T) {

@@ -112,6 +112,32 @@ func TestSilencedAlertOpensNothing(t *testing.T) {
 	w.wantOpen("recovered", "host00002")
 }
 
+// TestWhatComesLateIsNotBesideItself: alerts that a silence held back stand before they come, and are each counted once.
+func TestWhatComesLateIsNotBesideItself(t *testing.T) {
+	f := newFeeding(t, testConfig(t, diskRules))
+	m := incident.Muting{StartsAt: f.at, EndsAt: f.at.Add(time.Minute), CreatedBy: "ada", Comment: "x", Matchers: []incident.Matcher{matcher(t, `instance="web1"`)}}
+	if _, err := f.pipeline.SetSilence(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	var all []map[string]any
+	for i := range 3 {
+		a := f.down("web1")
+		a["labels"].(map[string]string)["part"] = fmt.Sprint(i)
+		all = append(all, a)
+	}
+	f.post(all...)
+	if n := len(f.tickets()); n != 0 {
+		t.Fatalf("%d tickets of what is silenced", n)
+	}
+	f.at = f.at.Add(time.Minute + time.Second)
+	if _, err := f.pipeline.elapse(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if said := f.evidenceText(f.tickets()[0]); !strings.Contains(said, `"also firing on this asset: InstanceDown (2)"`) {
+		t.Errorf("want it to say that two others fire:\n%s", said)
+	}
+}
+
 // TestSilenceExpiredByHand, TestSilenceSurvivesRestart: what is muted comes free when somebody ends the silence, and when it
 // ended while no collector ran; one that goes on goes on.
 func TestSilenceExpiredByHand(t *testing.T) {

@@ -49,8 +49,11 @@ func newNearby(standing []rules.Transition, alert func(rules.Transition) inciden
 	return n
 }
 
-// add is for the maker of n: others may be reading it.
+// add is for the maker of n: others may be reading it. What is there already is not added again.
 func (n *nearby) add(a incident.Alert) {
+	if n.known[a.ID] {
+		return
+	}
 	n.count++
 	n.known[a.ID] = true
 	if a.Asset != "" {
@@ -104,7 +107,7 @@ func (r *roll) others(own kind, itself int, apart bool) string {
 	}
 	var names []string
 	for _, k := range r.kinds {
-		if len(names) == maxElse {
+		if total == 0 || len(names) == maxElse {
 			break
 		}
 		count := r.count[k]

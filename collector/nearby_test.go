@@ -34,6 +34,7 @@ func TestNearby(t *testing.T) {
 		at("acme", "hull", "", "Slow"),
 	)
 	n := newNearby(standing, alert)
+	n.add(alert(standing[8])) // one that was held back stands before it comes
 	for name, c := range map[string]struct {
 		of   int
 		want string

@@ -42,7 +42,7 @@ type Counted struct {
 }
 
 // Keeps is what is to be kept of an alert that the ticket counts; was is what is kept so far. It is false where that is nothing:
-// when more came than crowdKept, those that recover are forgotten.
+// when more came than crowdKept, those of which no late word is waited for are forgotten when they end.
 func (t Ticket) Keeps(a incident.Alert, was Counted) (Counted, bool) {
 	kept := Counted{Alert: a.ID, Ticket: t.ID, End: a.End, FiredAt: a.FiredAt, EndedAt: was.EndedAt}
 	switch {
@@ -52,7 +52,7 @@ func (t Ticket) Keeps(a incident.Alert, was Counted) (Counted, bool) {
 		return was, true
 	}
 	kept.FiredAt, kept.EndedAt = was.FiredAt, a.EndedAt
-	return kept, unclear(a.End) || t.Crowd.Came <= crowdKept
+	return kept, a.End == incident.Lapsed || t.Crowd.Came <= crowdKept
 }
 
 // settledBy tells whether an end that comes late shows that the fault is mended, of which was not known how it ended.
@@ -65,17 +65,19 @@ const (
 	crowdID = "counted"
 	// crowdNewest bounds Crowd.Newest, and crowdWords each of them, in characters.
 	crowdNewest, crowdWords = 5, 200
-	// crowdKept is of how many alerts a Counted is kept after they recovered.
+	// crowdKept is of how many alerts a Counted is kept after they ended.
 	crowdKept = 2000
 	// turned is Detail.What of a Counting with which the first alert of a ticket began to fire again, or the last ended.
 	turned = "turned"
 )
 
 // Counts tells whether an alert is counted and not listed; was is what is kept of it for this ticket, the zero value when that
-// is nothing.
+// is nothing. One that both were, before a merge, is counted until it ends.
 func (t Ticket) Counts(a incident.Alert, was Counted) bool {
-	_, listed := t.alert(a.ID)
-	return !listed && (was.Alert != "" || !a.Ours() && len(t.Alerts) >= MaxAlerts)
+	if known, listed := t.alert(a.ID); listed {
+		return was.Alert != "" && was.End == "" && !known.Firing()
+	}
+	return was.Alert != "" || !a.Ours() && len(t.Alerts) >= MaxAlerts
 }
 
 // String says how many more than those that are listed there are, empty for none.

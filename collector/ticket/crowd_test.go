@@ -39,6 +39,9 @@ func TestWhoIsCounted(t *testing.T) {
 		"one that is counted": {firing("more", incident.Info), kept, true},
 		"one that is listed":  {firing("a7", incident.Info), Counted{}, false},
 		"the house's own":     {ours, Counted{}, false},
+		// A merge brought it, which was counted there while it fired, to where it was listed and ended.
+		"one that is both":  {firing("a7", incident.Info), Counted{Alert: "a7", Ticket: "id1"}, true},
+		"one that was both": {firing("a7", incident.Info), Counted{Alert: "a7", Ticket: "id1", End: incident.Recovered}, false},
 	} {
 		if got := l.ticket.Counts(tc.a, tc.was); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
@@ -78,7 +81,7 @@ func TestACountedAlertIsAnAlert(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptOfTheCounted: when it fired last and how it ended last, of no more that recovered than a bound.
+// TestWhatIsKeptOfTheCounted: when it fired last and how it ended last, of no more that ended for good than a bound.
 func TestWhatIsKeptOfTheCounted(t *testing.T) {
 	few := Ticket{Opening: Opening{ID: "id1"}}
 	many := few
@@ -105,7 +108,8 @@ func TestWhatIsKeptOfTheCounted(t *testing.T) {
 		"it lapsed and is said to be over":  {few, over(incident.Recovered), kept(incident.Lapsed, t0, t0), kept(incident.Recovered, t0, at), true},
 		"one of very many comes":            {many, fires, Counted{}, kept("", fires.FiredAt, time.Time{}), true},
 		"one of very many recovers":         {many, over(incident.Recovered), kept("", t0, before), kept(incident.Recovered, t0, at), false},
-		"of one of very many the series go": {many, over(incident.SeriesGone), kept("", t0, before), kept(incident.SeriesGone, t0, at), true},
+		"of one of very many the series go": {many, over(incident.SeriesGone), kept("", t0, before), kept(incident.SeriesGone, t0, at), false},
+		"one of very many lapses":           {many, over(incident.Lapsed), kept("", t0, before), kept(incident.Lapsed, t0, at), true},
 	} {
 		if got, ok := tc.t.Keeps(tc.a, tc.was); got != tc.want || ok != tc.ok {
 			t.Errorf("%s: %+v, %v; want %+v, %v", name, got, ok, tc.want, tc.ok)
@@ -155,5 +159,46 @@ func TestAMergeTakesTheCountedAlong(t *testing.T) {
 	other := c.Other.Ticket
 	if other.Firing() != 2 || other.Crowd.Came != 1 || !other.Counts(firing("more", incident.Warning), kept) {
 		t.Errorf("the target has %d that fire, %+v", other.Firing(), other.Crowd)
+	}
+}
+
+// TestAMergeBringsWhatWasListed: an alert that the target listed when it ended, and that the other counts while it fires, ends
+// there as one that is counted, and is listed when it comes again.
+func TestAMergeBringsWhatWasListed(t *testing.T) {
+	l, _ := crowded(t, terms())
+	into := opened(t).Ticket
+	into.ID, into.Number = "id2", "WB-1002"
+	over := ended("more", incident.Warning, incident.Recovered, t0)
+	into.Alerts = append(into.Alerts, over)
+	c, err := l.ticket.Act(Action{Verb: Merge, Other: &into, Text: "one cause"}, anna, terms(), t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, other := Counted{Alert: "more", Ticket: "id2"}, c.Other.Ticket
+	if !other.Counts(over, moved) {
+		t.Fatal("its end is not that of one that is counted")
+	}
+	if c, err = other.EndCounted(over, moved, t0); err != nil || c.Ticket.Crowd.Firing != 0 {
+		t.Errorf("%d of those that are counted fire: %v", c.Ticket.Crowd.Firing, err)
+	}
+	if moved, _ = other.Keeps(over, moved); c.Ticket.Counts(firing("more", incident.Warning), moved) {
+		t.Error("it comes again and is counted, although it is listed")
+	}
+}
+
+// TestAClosedTicketKnowsNoUnclearEnds: which alerts they were is forgotten, so what fires and recovers after it was reopened resolves it.
+func TestAClosedTicketKnowsNoUnclearEnds(t *testing.T) {
+	l, kept := crowded(t, terms())
+	l.play(l.ticket.EndCounted(ended("more", incident.Warning, incident.Lapsed, t0), kept, t0))
+	if l.ticket.Crowd.Unclear != 1 {
+		t.Fatalf("%+v", l.ticket.Crowd)
+	}
+	for _, verb := range []Verb{Resolve, Close, Reopen} {
+		l.play(l.ticket.Act(Action{Verb: verb, Text: "the sender is gone"}, anna, terms(), t0))
+	}
+	l.play(l.ticket.Count(firing("more", incident.Warning), Counted{}, terms(), t0))
+	l.play(l.ticket.EndCounted(ended("more", incident.Warning, incident.Recovered, t0), kept, t0))
+	if l.ticket.State != Done || l.ticket.Crowd.Unclear != 0 {
+		t.Errorf("it is %s with %+v", l.ticket.State, l.ticket.Crowd)
 	}
 }

@@ -137,6 +137,7 @@ func (t *Ticket) foldLife(e Event) {
 		}
 	case Closed:
 		t.State, t.ClosedAt = Shut, e.At
+		t.Crowd.Unclear = 0 // of which alerts they were is not kept any longer
 	case Reopened:
 		t.State = Again
 		t.Reopened++

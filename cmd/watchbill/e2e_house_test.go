@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -61,11 +62,26 @@ func TestMain(m *testing.M) {
 	if mountNamespaceChild() {
 		return
 	}
+	leave, err := ownState()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	cleanups = append(cleanups, leave)
 	code := m.Run()
 	for _, f := range cleanups {
 		f()
 	}
 	os.Exit(code)
+}
+
+// ownState gives the tests a state directory of their own: whoever runs them may run a collector, too, and have its token.
+func ownState() (leave func(), err error) {
+	dir, err := os.MkdirTemp("", "watchbill-state-")
+	if err != nil {
+		return nil, err
+	}
+	return func() { os.RemoveAll(dir) }, errors.Join(os.Setenv("XDG_STATE_HOME", dir), os.Unsetenv(tokenEnv))
 }
 
 // house is one collector with its surroundings.

@@ -118,11 +118,12 @@ type caller struct {
 
 func newGate(inner net.Listener, d Door, turned func(reason string)) *gate {
 	d = d.orDefault()
+	drop, err := dropper(inner)
 	return &gate{
 		Listener: inner, door: d, turned: turned, pace: rate.NewLimiter(rate.Limit(d.PerSecond), d.PerSecond),
 		refusals: rate.NewLimiter(refusalsPerSecond, refusalsAtOnce), closed: make(chan struct{}),
 		addresses: map[netip.Addr]*caller{},
-		shutters:  shutters{drop: dropper(inner), until: map[netip.Addr]time.Time{}},
+		shutters:  shutters{drop: drop, cannot: err, until: map[netip.Addr]time.Time{}},
 	}
 }
 

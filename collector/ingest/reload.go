@@ -106,12 +106,16 @@ type gates struct {
 	all []*gate
 }
 
-// gate makes a gate before inner that later bounds apply to as well.
+// gate makes a gate before inner that later bounds apply to as well. Where the kernel cannot help it, the log says what that means.
 func (i *Ingest) gate(inner net.Listener) *gate {
 	i.gates.mu.Lock()
 	defer i.gates.mu.Unlock()
 	g := newGate(inner, i.bounds.Load().Door, i.metrics.turnedAway)
 	i.gates.all = append(i.gates.all, g)
+	if err := g.shutters.cannot; err != nil {
+		i.o.Logger.Info("the kernel is not let drop what comes from an address that floods: each connection from there is taken and "+
+			"turned away, which costs more", "error", err)
+	}
 	return g
 }
 

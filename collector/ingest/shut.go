@@ -34,6 +34,8 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 type shutters struct {
 	// drop has the kernel drop what comes from these addresses and from no others; nil where it cannot.
 	drop func([]netip.Addr) error
+	// cannot is why drop is nil where the kernel was asked and refused.
+	cannot error
 
 	mu    sync.Mutex
 	until map[netip.Addr]time.Time

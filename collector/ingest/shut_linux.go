@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,28 +12,39 @@ import (
 )
 
 // dropper has the kernel drop what comes to a listener from addresses that it is called with: a classic packet filter on
-// the listening socket (packet(7), SO_ATTACH_FILTER), which needs no right. nil for what is no TCP listener. A connection
-// inherits the filter of the moment, in which its own address cannot be.
-func dropper(l net.Listener) func([]netip.Addr) error {
+// the listening socket (packet(7), SO_ATTACH_FILTER), for which some kernels want CAP_NET_ADMIN (6.18 was seen to): the error
+// says so then. nil for what is no TCP listener. A connection inherits the filter of the moment, in which its own address
+// cannot be.
+func dropper(l net.Listener) (func([]netip.Addr) error, error) {
 	t, ok := l.(*net.TCPListener)
 	if !ok {
-		return nil
+		return nil, nil //nolint:nilnil // no error: nothing is asked
 	}
 	raw, err := t.SyscallConn()
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return func(all []netip.Addr) error {
+	drop := func(all []netip.Addr) error {
 		var failed error
 		err := raw.Control(func(fd uintptr) { failed = filter(int(fd), all) }) //nolint:gosec // a file descriptor
 		if err == nil {
 			err = failed
 		}
 		if err != nil {
-			return fmt.Errorf("drop what comes from %d addresses: %w", len(all), err)
+			return fmt.Errorf("set a packet filter on the listening socket: %w", err)
 		}
 		return nil
 	}
+	if err = drop([]netip.Addr{netip.IPv4Unspecified()}); err == nil { // a trial: nothing comes from there
+		err = drop(nil)
+	}
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return nil, fmt.Errorf("%w: this kernel wants CAP_NET_ADMIN for it", err)
+	case err != nil:
+		return nil, err
+	}
+	return drop, nil
 }
 
 func filter(fd int, all []netip.Addr) error {

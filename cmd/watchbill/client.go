@@ -173,9 +173,14 @@ func (c *connection) unreachable(err error) error {
 		return fmt.Errorf("the certificate of the collector at %s is of an authority that this host does not trust (%w): put that authority's "+
 			"certificate into the system's store, or name its file in $SSL_CERT_FILE", c.url, why)
 	}
-	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
-		return fmt.Errorf("%w at %s (%w): start one with `watchbill up`, or name another with --url", errUnreachable, c.url, why)
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		switch op.Op {
+		case "dial":
+			return fmt.Errorf("%w at %s (%w): start one with `watchbill up`, or name another with --url", errUnreachable, c.url, why)
+		case "proxyconnect":
+			return fmt.Errorf("the proxy that $HTTP_PROXY or $HTTPS_PROXY names does not answer (%w): put the host of %s into $NO_PROXY "+
+				"if it needs none", why, c.url)
+		}
 	}
 	return fmt.Errorf("the line to the collector at %s failed: %w", c.url, why)
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -215,6 +216,17 @@ func TestAnAuthorityOfOnesOwn(t *testing.T) {
 	code, _, errs := cli(t, "asset", "list", "--url", s.URL, "--storage.path", storage(t, "x"))
 	if code != exitFailed || !strings.Contains(errs, "$SSL_CERT_FILE") || !strings.Contains(errs, s.URL) {
 		t.Errorf("exit code %d, says %s", code, errs)
+	}
+}
+
+// TestAProxyThatDoesNotAnswer: no collector is to be started because a proxy is down.
+func TestAProxyThatDoesNotAnswer(t *testing.T) {
+	bin, _ := binaries(t)
+	cmd := exec.Command(bin, "asset", "list", "--url", "http://collector.invalid:1", "--storage.path", storage(t, "x"))
+	cmd.Env = append(os.Environ(), "HTTP_PROXY=http://127.0.0.1:1")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "the proxy that $HTTP_PROXY") || !strings.Contains(string(out), "collector.invalid") {
+		t.Errorf("%v: says %s", err, out)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 	if mountNamespaceChild() {
 		return
 	}
-	leave, err := ownState()
+	leave, err := ownSurroundings()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -75,13 +75,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// ownState gives the tests a state directory of their own: whoever runs them may run a collector, too, and have its token.
-func ownState() (leave func(), err error) {
+// ownSurroundings gives the tests a state directory of their own, and takes the token and the proxies away: whoever runs the
+// tests may run a collector, too, or stand behind a proxy.
+func ownSurroundings() (leave func(), err error) {
 	dir, err := os.MkdirTemp("", "watchbill-state-")
 	if err != nil {
 		return nil, err
 	}
-	return func() { os.RemoveAll(dir) }, errors.Join(os.Setenv("XDG_STATE_HOME", dir), os.Unsetenv(tokenEnv))
+	err = os.Setenv("XDG_STATE_HOME", dir)
+	for _, name := range []string{tokenEnv, "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
+		err = errors.Join(err, os.Unsetenv(name))
+	}
+	return func() { os.RemoveAll(dir) }, err
 }
 
 // house is one collector with its surroundings.

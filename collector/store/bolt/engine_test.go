@@ -290,7 +290,7 @@ func TestDiskFails(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	open := filepath.Join(dir, "open.db")
-	if err := os.WriteFile(open, []byte("keys"), 0o644); err != nil {
+	if err := errors.Join(os.WriteFile(open, []byte("keys"), 0o644), os.Chmod(open, 0o644)); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
 	garbage, empty := filepath.Join(dir, "garbage.db"), filepath.Join(dir, "empty.db")

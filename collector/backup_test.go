@@ -273,10 +273,10 @@ func TestDamagedStoreIsRestored(t *testing.T) {
 	}
 	_, command, _ := strings.Cut(err.Error(), "\n  watchbill restore ")
 	backup, storage, ok := strings.Cut(command, " --storage.path ")
-	if !ok || storage != cfg.Storage.Path {
+	if !ok || storage != quoted(cfg.Storage.Path) {
 		t.Fatalf("the error names no command: %v", err)
 	}
-	did, err := Restore(storage, backup)
+	did, err := Restore(cfg.Storage.Path, strings.Trim(backup, "'"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -79,20 +80,20 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		args string
+		args []string
 		code int
 		says string
 	}{
-		{"restore", 2, "FILE is missing"},
-		{"restore a b", 2, "one argument too many"},
-		{"restore " + file + " --storage.path " + dir, 1, "stop it"},
-		{"restore " + bad + " --storage.path " + empty, 1, "damaged"},
-		{"restore " + filepath.Join(empty, "none") + " --storage.path " + empty, 1, "no such file"},
-		{"backup a b", 2, "one argument too many"},
-		{"backup --output xml", 2, "text or json"},
-		{"backup " + filepath.Join(empty, "b") + " --storage.path " + empty, 1, "watchbill.db: no such file"},
+		{[]string{"restore"}, 2, "FILE is missing"},
+		{[]string{"restore", "a", "b"}, 2, "one argument too many"},
+		{[]string{"restore", file, "--storage.path", dir}, 1, "stop it"},
+		{[]string{"restore", bad, "--storage.path", empty}, 1, "damaged"},
+		{[]string{"restore", filepath.Join(empty, "none"), "--storage.path", empty}, 1, "no such file"},
+		{[]string{"backup", "a", "b"}, 2, "one argument too many"},
+		{[]string{"backup", "--output", "xml"}, 2, "text or json"},
+		{[]string{"backup", filepath.Join(empty, "b"), "--storage.path", empty}, 1, "watchbill.db: no such file"},
 	} {
-		if code, _, errs := cli(t, strings.Fields(tt.args)...); code != tt.code || !strings.Contains(errs, tt.says) {
+		if code, _, errs := cli(t, tt.args...); code != tt.code || !strings.Contains(errs, tt.says) {
 			t.Errorf("%s: %d %s; want %d and %q", tt.args, code, errs, tt.code, tt.says)
 		}
 	}
@@ -188,7 +189,11 @@ func TestDamagedStoreNamesTheCommand(t *testing.T) {
 	if !ok || !strings.Contains(command, good) {
 		t.Fatalf("no command that names %s:\n%s", good, errs)
 	}
-	if code, _, errs := cli(t, strings.Fields(command)...); code != 0 {
+	var args []string
+	for _, word := range regexp.MustCompile(`'[^']*'|\S+`).FindAllString(command, -1) {
+		args = append(args, strings.Trim(word, "'"))
+	}
+	if code, _, errs := cli(t, args...); code != 0 {
 		t.Fatalf("%s: %d %s", command, code, errs)
 	}
 	s, err := bolt.Open(filepath.Join(dir, collector.StoreName), bolt.Options{})

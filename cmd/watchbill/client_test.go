@@ -223,7 +223,7 @@ func TestAnAuthorityOfOnesOwn(t *testing.T) {
 func TestAProxyThatDoesNotAnswer(t *testing.T) {
 	bin, _ := binaries(t)
 	cmd := exec.Command(bin, "asset", "list", "--url", "http://collector.invalid:1", "--storage.path", storage(t, "x"))
-	cmd.Env = append(os.Environ(), "HTTP_PROXY=http://127.0.0.1:1")
+	cmd.Env = append(os.Environ(), "HTTP_PROXY=http://127.0.0.1:1", "NO_PROXY=", "no_proxy=")
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "the proxy that $HTTP_PROXY") || !strings.Contains(string(out), "collector.invalid") {
 		t.Errorf("%v: says %s", err, out)

@@ -42,7 +42,7 @@ func dropperOf(t *testing.T, l net.Listener) func([]netip.Addr) error {
 	return drop
 }
 
-// TestTheKernelIsNotLetDrop: the log says why and what it means, and people come in all the same.
+// TestTheKernelIsNotLetDrop: the log says why and what it means.
 func TestTheKernelIsNotLetDrop(t *testing.T) {
 	l, err := Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {

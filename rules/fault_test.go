@@ -114,6 +114,7 @@ func TestEveryFaultHasItsPlace(t *testing.T) {
 		{"an expression from elsewhere", "groups:\n- name: g\n  rules:\n  - {alert: A, expr: &x foo(}\n  - {alert: B, expr: *x}", `r.yml:4: group "g": rule "A": expr "foo(", character 5 of it|r.yml:4: group "g": rule "B": expr "foo(", character 5 of it`},
 		{"range vector", inRule + "alert: A\n    expr: up[5m]", `r.yml:5:11: group "g": rule "A": expr "up[5m]": is a range vector, want an instant vector or a scalar`},
 		{"text", inRule + "alert: A\n    expr: '\"up\"'", `r.yml:5:12: group "g": rule "A": expr "\"up\"": is a string, want an instant vector or a scalar`},
+		{"a subquery of endless steps", inRule + "alert: A\n    expr: up == 0 or max_over_time(up[10y:1ms]) > 1", `r.yml:5:36: group "g": rule "A": expr "up == 0 or max_over_time(up[10y:1ms]) > 1": subquery up[10y:1ms] has 3.15e+11 steps, with those that it stands in, and may have 5000000: want a shorter range or a longer step`},
 		{"fixed times", inRule + "alert: A\n    expr: up @ 100 or max_over_time(up[1h:] @ 5)", `r.yml:5:11: group "g": rule "A": expr "up @ 100 or max_over_time(up[1h:] @ 5)": @ with a fixed time|r.yml:5:37: group "g": rule "A": expr "up @ 100 or max_over_time(up[1h:] @ 5)": @ with a fixed time`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

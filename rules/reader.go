@@ -276,6 +276,10 @@ func (r *reader) checkExpr(n *yaml.Node, e entry) parser.Expr {
 		r.faultIn(e.value, text, int(at.PositionRange().Start),
 			"@ with a fixed time is not possible in a rule: want @ start(), @ end() or an offset")
 	}
+	var long *LongSubqueryError
+	if errors.As(CheckSubqueries(expr, 0, usualStep, MaxSubquerySteps), &long) {
+		r.faultIn(e.value, text, int(long.At.PositionRange().Start), "%w", long)
+	}
 	return expr
 }
 

@@ -158,6 +158,11 @@ func (b *bench) append(ctx context.Context, result, ended promql.Vector) error {
 }
 
 func (b *bench) query(ctx context.Context, expr string, at time.Time) (promql.Vector, error) {
+	if parsed, err := NewParser().ParseExpr(expr); err == nil { // else the engine says why
+		if err := CheckSubqueries(parsed, 0, usualStep, MaxSubquerySteps); err != nil {
+			return nil, err
+		}
+	}
 	q, err := b.lazy.QueryEngine().NewInstantQuery(ctx, b.lazy.Storage(), nil, expr, at)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp/syntax"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -24,6 +25,10 @@ const (
 	// maxPattern is the size of all its patterns together, in instructions of the programs they become. `.{1000}` is a
 	// thousand, the names of a thousand hosts about three thousand.
 	maxPattern = 20_000
+	// maxLabel is how long, in bytes, an expression may make a label: label_replace and label_join multiply what they find,
+	// and one another. usualLabel is how long those are taken to be that it finds.
+	maxLabel   = 100_000
+	usualLabel = 100
 )
 
 // readExpr parses an expression of bounded size.
@@ -45,7 +50,33 @@ func readExpr(text string) (parser.Expr, error) {
 	if deep != nil {
 		return nil, deep
 	}
+	if labelBytes(e) > maxLabel {
+		return nil, boundErrorf("the expression can make labels of more than %d bytes; repeat less in label_replace and label_join, "+
+			"and nest fewer of them", maxLabel)
+	}
 	return e, nil
+}
+
+// labelBytes is about how long an expression can make a label.
+func labelBytes(n parser.Node) float64 {
+	most := float64(usualLabel) // a product of floats does not overflow
+	for child := range parser.ChildrenIter(n) {
+		most = max(most, labelBytes(child))
+	}
+	call, ok := n.(*parser.Call)
+	if !ok || len(call.Args) < 3 {
+		return most
+	}
+	given, ok := call.Args[2].(*parser.StringLiteral)
+	switch {
+	case !ok:
+		return most
+	case call.Func.Name == "label_replace":
+		return max(most, most*float64(strings.Count(given.Val, "$"))+float64(len(given.Val)))
+	case call.Func.Name == "label_join":
+		return max(most, (most+float64(len(given.Val)))*float64(len(call.Args)-3))
+	}
+	return most
 }
 
 // readSelectors parses match[] as Prometheus does: each must select by something.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/stats"
 
+	"github.com/watchbill/watchbill/rules"
 	"github.com/watchbill/watchbill/rules/window"
 )
 
@@ -43,7 +44,7 @@ func (a *API) promQuery(c *promCall) (promAnswer, error) {
 	if err != nil {
 		return promAnswer{}, err
 	}
-	e, err := a.evaluation(c, at, limit)
+	e, err := a.evaluation(c, at, 0, limit)
 	if err != nil {
 		return promAnswer{}, err
 	}
@@ -83,7 +84,7 @@ func (a *API) promQueryRange(c *promCall) (promAnswer, error) {
 		return promAnswer{}, promErrorf(promBadData,
 			"exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")
 	}
-	e, err := a.evaluation(c, start, limit)
+	e, err := a.evaluation(c, start, end.Sub(start), limit)
 	if err != nil {
 		return promAnswer{}, err
 	}
@@ -96,8 +97,8 @@ func (a *API) promQueryRange(c *promCall) (promAnswer, error) {
 }
 
 // evaluation reads what both kinds of query have: the expression, narrowed to what exists for who asks, and how. asked is the
-// first time it is evaluated at.
-func (a *API) evaluation(c *promCall, asked time.Time, limit int) (*evaluation, error) {
+// first time it is evaluated at, span how long after it the last is.
+func (a *API) evaluation(c *promCall, asked time.Time, span time.Duration, limit int) (*evaluation, error) {
 	e := &evaluation{text: c.value("query"), limit: limit, ctx: c.r.Context(), cancel: func() {}}
 	if s := c.value("timeout"); s != "" {
 		timeout, err := durationOf(s)
@@ -116,7 +117,7 @@ func (a *API) evaluation(c *promCall, asked time.Time, limit int) (*evaluation, 
 	}
 	e.opts = promql.NewPrometheusQueryOpts(c.value("stats") == "all", delta)
 	var err error
-	if e.expr, err = a.readFor(c, e.text, asked, delta); err != nil {
+	if e.expr, err = a.readFor(c, e.text, asked, span, delta); err != nil {
 		e.cancel()
 		return nil, badParameter("query", err)
 	}
@@ -124,10 +125,13 @@ func (a *API) evaluation(c *promCall, asked time.Time, limit int) (*evaluation, 
 }
 
 // readFor parses an expression, holds it against the limits and narrows it to what exists for who asks.
-func (a *API) readFor(c *promCall, text string, asked time.Time, delta time.Duration) (parser.Expr, error) {
+func (a *API) readFor(c *promCall, text string, asked time.Time, span, delta time.Duration) (parser.Expr, error) {
 	expr, err := readExpr(text)
 	if err != nil {
 		return nil, err
+	}
+	if err := rules.CheckSubqueries(expr, span, a.queries.every, c.terms.MaxSamples); err != nil {
+		return nil, boundErrorf("%v (query.max_samples)", err)
 	}
 	if delta <= 0 {
 		delta = window.StaleAfter

@@ -284,6 +284,10 @@ func FuzzScopedQuery(f *testing.F) {
 		f.Add(tt.expr)
 	}
 	p := newPair(f)
+	limits := DefaultQueryLimits()
+	limits.MaxSamples = 20_000 // an input has ten seconds, and may be a subquery of as many steps
+	p.both.api.SetQueryLimits(limits)
+	p.alone.api.SetQueryLimits(limits)
 	f.Fuzz(func(t *testing.T, expr string) {
 		p.both.t, p.alone.t = t, t
 		for _, q := range asked(expr) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/watchbill/watchbill/rules"
 	"github.com/watchbill/watchbill/rules/window"
@@ -136,10 +137,27 @@ func New(o Options) *Evaluator {
 	e.engine = promql.NewEngine(promql.EngineOpts{
 		Logger: o.Logger, MaxSamples: o.MaxSamples, Timeout: o.Timeout, LookbackDelta: window.StaleAfter,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return o.Interval.Milliseconds() },
-		EnableAtModifier:         true, EnableNegativeOffset: true, Parser: rules.NewParser(),
+		EnableAtModifier:         true, EnableNegativeOffset: true,
+		Parser: affordable{rules.NewParser(), o.Interval, o.MaxSamples},
 	})
 	e.metrics = newMetrics(o.Registerer, e.count, e.programs)
 	return e
+}
+
+// affordable parses what the engine can hold: rules, and the queries of their templates, whose texts are made as they are asked.
+type affordable struct {
+	parser.Parser
+	every time.Duration
+	most  int
+}
+
+// ParseExpr implements parser.Parser.
+func (p affordable) ParseExpr(text string) (parser.Expr, error) {
+	e, err := p.Parser.ParseExpr(text)
+	if err != nil {
+		return nil, err
+	}
+	return e, rules.CheckSubqueries(e, 0, p.every, p.most)
 }
 
 func made(o Options) *Evaluator {

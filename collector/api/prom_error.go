@@ -8,6 +8,8 @@ import (
 	"net/http"
 
 	"github.com/prometheus/prometheus/promql"
+
+	"github.com/watchbill/watchbill/rules"
 )
 
 // promType is why a query was not answered, in Prometheus' words.
@@ -91,6 +93,7 @@ func queryError(err error) error {
 	var canceled promql.ErrQueryCanceled
 	var late promql.ErrQueryTimeout
 	var many promql.ErrTooManySamples
+	var long *rules.LongSubqueryError
 	var stored promql.ErrStorage
 	switch {
 	case errors.As(err, &canceled), errors.Is(err, context.Canceled):
@@ -99,6 +102,8 @@ func queryError(err error) error {
 		return &promError{Type: promTimeout, Err: err, Reason: "timeout"}
 	case errors.As(err, &many):
 		return &promError{Type: promExecution, Err: err, Reason: "too_many_samples"}
+	case errors.As(err, &long):
+		return &promError{Type: promExecution, Err: fmt.Errorf("%w (query.max_samples)", err), Reason: "too_many_samples"}
 	case errors.As(err, &stored), errors.Is(err, errUnscoped):
 		return &promError{Type: promInternal, Err: err, Reason: "storage"}
 	}

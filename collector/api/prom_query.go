@@ -119,7 +119,7 @@ func (a *API) evaluation(c *promCall, asked time.Time, span time.Duration, limit
 	var err error
 	if e.expr, err = a.readFor(c, e.text, asked, span, delta); err != nil {
 		e.cancel()
-		return nil, badParameter("query", err)
+		return nil, err
 	}
 	return e, nil
 }
@@ -128,21 +128,21 @@ func (a *API) evaluation(c *promCall, asked time.Time, span time.Duration, limit
 func (a *API) readFor(c *promCall, text string, asked time.Time, span, delta time.Duration) (parser.Expr, error) {
 	expr, err := readExpr(text)
 	if err != nil {
-		return nil, err
+		return nil, badParameter("query", err)
 	}
 	if err := rules.CheckSubqueries(expr, span, a.queries.every, c.terms.MaxSamples); err != nil {
-		return nil, boundErrorf("%v (query.max_samples)", err)
+		return nil, queryError(err)
 	}
 	if delta <= 0 {
 		delta = window.StaleAfter
 	}
 	if most := time.Duration(c.terms.MaxLookback); most > 0 {
 		if far := lookbackOf(expr, asked, delta); far > most {
-			return nil, boundErrorf("the expression looks %v back, and query.max_lookback is %v: shorten its ranges and offsets, and move its @", far, most)
+			return nil, badParameter("query", boundErrorf("the expression looks %v back, and query.max_lookback is %v: shorten its ranges and offsets, and move its @", far, most))
 		}
 	}
 	if err := c.reach.enforce(expr); err != nil {
-		return nil, err
+		return nil, badParameter("query", err)
 	}
 	a.queries.metrics.count(c.reach)
 	return expr, nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
@@ -277,7 +278,7 @@ func (r *reader) checkExpr(n *yaml.Node, e entry) parser.Expr {
 			"@ with a fixed time is not possible in a rule: want @ start(), @ end() or an offset")
 	}
 	var long *LongSubqueryError
-	if errors.As(CheckSubqueries(expr, 0, usualStep, MaxSubquerySteps), &long) {
+	if errors.As(CheckSubqueries(expr, time.Time{}, time.Time{}, usualStep, MaxSubquerySteps), &long) {
 		r.faultIn(e.value, text, int(long.At.PositionRange().Start), "%w", long)
 	}
 	return expr

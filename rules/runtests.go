@@ -159,7 +159,7 @@ func (b *bench) append(ctx context.Context, result, ended promql.Vector) error {
 
 func (b *bench) query(ctx context.Context, expr string, at time.Time) (promql.Vector, error) {
 	if parsed, err := NewParser().ParseExpr(expr); err == nil { // else the engine says why
-		if err := CheckSubqueries(parsed, 0, usualStep, MaxSubquerySteps); err != nil {
+		if err := CheckSubqueries(parsed, at, at, usualStep, MaxSubquerySteps); err != nil {
 			return nil, err
 		}
 	}

@@ -28,16 +28,17 @@ func (e *LongSubqueryError) Error() string {
 
 // CheckSubqueries refuses, with a *LongSubqueryError, an expression whose subqueries have more than most steps together with
 // those that they stand in. Prometheus' engine (v0.315.0, util/stats.InitStepTracking) takes 16 bytes for each before it
-// reads a sample, which its own bound of samples does not see: up[10y:1ms] is 5 TB. span is how long a range query is, 0 for
-// a rule; every the step of subqueries that name none.
-func CheckSubqueries(e parser.Expr, span, every time.Duration, most int) error {
+// reads a sample, which its own bound of samples does not see: up[10y:1ms] is 5 TB. The expression is
+// evaluated from start to end, which are the same where that is once; every is the step of subqueries that name none.
+func CheckSubqueries(e parser.Expr, start, end time.Time, every time.Duration, most int) error {
+	span := (float64(end.UnixMilli()) - float64(start.UnixMilli())) * float64(time.Millisecond) // may be more than a Duration
 	var long error
 	parser.Inspect(e, func(n parser.Node, path []parser.Node) error {
 		sub, ok := n.(*parser.SubqueryExpr)
 		if !ok {
 			return nil
 		}
-		covers, steps := float64(span), 0.0 // sums of floats do not overflow
+		covers, steps := span, 0.0
 		for _, p := range append(path[:len(path):len(path)], sub) {
 			if q, ok := p.(*parser.SubqueryExpr); ok {
 				if q.Timestamp != nil || q.StartOrEnd != 0 {

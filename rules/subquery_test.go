@@ -32,7 +32,7 @@ func TestCheckSubqueries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = CheckSubqueries(e, tt.span, 10*time.Second, 1000)
+		err = CheckSubqueries(e, time.UnixMilli(0), time.UnixMilli(tt.span.Milliseconds()), 10*time.Second, 1000)
 		var long *LongSubqueryError
 		switch {
 		case !errors.As(err, &long) && (tt.long != "" || err != nil):

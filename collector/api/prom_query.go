@@ -44,7 +44,7 @@ func (a *API) promQuery(c *promCall) (promAnswer, error) {
 	if err != nil {
 		return promAnswer{}, err
 	}
-	e, err := a.evaluation(c, at, 0, limit)
+	e, err := a.evaluation(c, at, at, limit)
 	if err != nil {
 		return promAnswer{}, err
 	}
@@ -84,7 +84,7 @@ func (a *API) promQueryRange(c *promCall) (promAnswer, error) {
 		return promAnswer{}, promErrorf(promBadData,
 			"exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")
 	}
-	e, err := a.evaluation(c, start, end.Sub(start), limit)
+	e, err := a.evaluation(c, start, end, limit)
 	if err != nil {
 		return promAnswer{}, err
 	}
@@ -96,9 +96,9 @@ func (a *API) promQueryRange(c *promCall) (promAnswer, error) {
 	return c.run(e, q)
 }
 
-// evaluation reads what both kinds of query have: the expression, narrowed to what exists for who asks, and how. asked is the
-// first time it is evaluated at, span how long after it the last is.
-func (a *API) evaluation(c *promCall, asked time.Time, span time.Duration, limit int) (*evaluation, error) {
+// evaluation reads what both kinds of query have: the expression, narrowed to what exists for who asks, and how. It is
+// evaluated at start first, and at end last.
+func (a *API) evaluation(c *promCall, start, end time.Time, limit int) (*evaluation, error) {
 	e := &evaluation{text: c.value("query"), limit: limit, ctx: c.r.Context(), cancel: func() {}}
 	if s := c.value("timeout"); s != "" {
 		timeout, err := durationOf(s)
@@ -117,7 +117,7 @@ func (a *API) evaluation(c *promCall, asked time.Time, span time.Duration, limit
 	}
 	e.opts = promql.NewPrometheusQueryOpts(c.value("stats") == "all", delta)
 	var err error
-	if e.expr, err = a.readFor(c, e.text, asked, span, delta); err != nil {
+	if e.expr, err = a.readFor(c, e.text, start, end, delta); err != nil {
 		e.cancel()
 		return nil, err
 	}
@@ -125,19 +125,19 @@ func (a *API) evaluation(c *promCall, asked time.Time, span time.Duration, limit
 }
 
 // readFor parses an expression, holds it against the limits and narrows it to what exists for who asks.
-func (a *API) readFor(c *promCall, text string, asked time.Time, span, delta time.Duration) (parser.Expr, error) {
+func (a *API) readFor(c *promCall, text string, start, end time.Time, delta time.Duration) (parser.Expr, error) {
 	expr, err := readExpr(text)
 	if err != nil {
 		return nil, badParameter("query", err)
 	}
-	if err := rules.CheckSubqueries(expr, span, a.queries.every, c.terms.MaxSamples); err != nil {
+	if err := rules.CheckSubqueries(expr, start, end, a.queries.every, c.terms.MaxSamples); err != nil {
 		return nil, queryError(err)
 	}
 	if delta <= 0 {
 		delta = window.StaleAfter
 	}
 	if most := time.Duration(c.terms.MaxLookback); most > 0 {
-		if far := lookbackOf(expr, asked, delta); far > most {
+		if far := lookbackOf(expr, start, delta); far > most {
 			return nil, badParameter("query", boundErrorf("the expression looks %v back, and query.max_lookback is %v: shorten its ranges and offsets, and move its @", far, most))
 		}
 	}

@@ -288,6 +288,16 @@ func TestTenMillionSamples(t *testing.T) {
 	}
 }
 
+// TestSubqueryOverAllTime: a range may be longer than a Duration, and the steps of its subqueries are counted all the same.
+func TestSubqueryOverAllTime(t *testing.T) {
+	h := recordedHouse(t)
+	code, body := h.prom("viewer", "/query_range?"+url.Values{"query": {`max_over_time(up[5m:1h])`},
+		"start": {"-9000000000000"}, "end": {"9000000000000"}, "step": {"9000000000"}}.Encode())
+	if code != 422 || !strings.Contains(body, "subquery up[5m:1h] has 5e+09 steps") {
+		t.Errorf("answered %d %.300s", code, body)
+	}
+}
+
 // TestTenMillionStoredSamples: neither is one over series that are there, a thousand of them at ten thousand steps, and what it
 // takes until then, garbage included, is bounded by query.max_samples: three times its 16 bytes each, where all of it would be six.
 func TestTenMillionStoredSamples(t *testing.T) {

@@ -157,7 +157,7 @@ func (p affordable) ParseExpr(text string) (parser.Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e, rules.CheckSubqueries(e, 0, p.every, p.most)
+	return e, rules.CheckSubqueries(e, time.Time{}, time.Time{}, p.every, p.most)
 }
 
 func made(o Options) *Evaluator {
